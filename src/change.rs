@@ -1,0 +1,281 @@
+//! What someone asks the API server to do, read lazily from the admission request's own text.
+//!
+//! Most requests pass after a few fields were read, so nothing is copied here and no tree is built: objects are views into the
+//! request, their `spec`, `status`, labels and annotations stay text until a rule asks for them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::kinds::Object;
+
+/// What the API server is about to do. Anything else (CONNECT, or what a later API server invents) concerns no rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// An object comes into being.
+    Create,
+    /// An object is replaced, patched or applied.
+    Update,
+    /// An object, or one of a collection, is deleted.
+    Delete,
+    /// Not an operation that this policy judges.
+    Other,
+}
+
+impl Operation {
+    fn from_name(name: &str) -> Self {
+        match name {
+            "CREATE" => Self::Create,
+            "UPDATE" => Self::Update,
+            "DELETE" => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The kinds whose changes are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `autoscaling/v2` (or v1, v2beta2) HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
+    /// `keda.sh/v1alpha1` ScaledObject.
+    ScaledObject,
+    /// `gateway.envoyproxy.io/v1alpha1` EnvoyProxy.
+    EnvoyProxy,
+    /// `gateway.networking.k8s.io` Gateway.
+    Gateway,
+    /// `gateway.networking.k8s.io` GatewayClass.
+    GatewayClass,
+    /// A kind that no rule knows.
+    Other,
+}
+
+impl Kind {
+    fn from_group_and_kind(group: &str, kind: &str) -> Self {
+        match (group, kind) {
+            ("autoscaling", "HorizontalPodAutoscaler") => Self::HorizontalPodAutoscaler,
+            ("keda.sh", "ScaledObject") => Self::ScaledObject,
+            ("gateway.envoyproxy.io", "EnvoyProxy") => Self::EnvoyProxy,
+            ("gateway.networking.k8s.io", "Gateway") => Self::Gateway,
+            ("gateway.networking.k8s.io", "GatewayClass") => Self::GatewayClass,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct User<'a> {
+    /// The authenticated name, `system:serviceaccount:<namespace>:<name>` for a service account.
+    #[serde(borrow)]
+    pub username: Cow<'a, str>,
+    /// The groups the API server knows the user by.
+    #[serde(borrow)]
+    pub groups: Vec<Cow<'a, str>>,
+}
+
+/// One change, as admission sees it.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// The kind of the object, by API group and kind: the version does not matter.
+    pub kind: Kind,
+    /// What happens to it.
+    pub operation: Operation,
+    /// `status`, `scale`, … or empty for the object itself.
+    pub sub_resource: Cow<'a, str>,
+    /// Who asks.
+    pub user: User<'a>,
+    /// `options.fieldManager` of a create or update, empty when the client gave none.
+    pub field_manager: Cow<'a, str>,
+    /// `options.propagationPolicy` of a delete: `Orphan`, `Background`, `Foreground`, or empty.
+    pub propagation_policy: Cow<'a, str>,
+    /// Nothing will be stored. The verdict is the same.
+    pub dry_run: bool,
+    old_text: Option<&'a RawValue>,
+    new_text: Option<&'a RawValue>,
+    /// The object before the change (UPDATE, DELETE); read by [`Change::read_objects`].
+    pub old: Option<Object<'a>>,
+    /// The object as it would be stored (CREATE, UPDATE); read by [`Change::read_objects`].
+    pub new: Option<Object<'a>>,
+}
+
+/// A request that cannot be judged because it cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where: a path such as `request.object.spec`.
+    pub path: String,
+    /// Why, in the words of the JSON reader.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "cannot read {}: {}", self.path, self.reason)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl Unreadable {
+    pub(crate) fn at(path: &str, error: &serde_json::Error) -> Self {
+        Self { path: path.to_owned(), reason: error.to_string() }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Request<'a> {
+    #[serde(borrow)]
+    kind: GroupKind<'a>,
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+    #[serde(borrow, alias = "sub_resource")]
+    sub_resource: Cow<'a, str>,
+    #[serde(borrow, alias = "user_info")]
+    user_info: User<'a>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, alias = "old_object")]
+    old_object: Option<&'a RawValue>,
+    #[serde(alias = "dry_run")]
+    dry_run: Option<bool>,
+    #[serde(borrow)]
+    options: Option<Options<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct GroupKind<'a> {
+    #[serde(borrow)]
+    group: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Options<'a> {
+    #[serde(borrow)]
+    field_manager: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    propagation_policy: Option<Cow<'a, str>>,
+}
+
+impl<'a> Change<'a> {
+    /// Reads an `AdmissionRequest` (`admission.k8s.io/v1`), in the API server's spelling or in the one of Kubewarden's SDK.
+    /// The objects stay unread until [`Change::read_objects`]: many requests are let through by who asks.
+    pub fn from_request(request: &'a str) -> Result<Self, Unreadable> {
+        let request: Request<'a> = serde_json::from_str(request).map_err(|error| Unreadable::at("request", &error))?;
+        let missing = |field: &str| Unreadable { path: format!("request.{field}"), reason: "it is missing or empty".to_owned() };
+        if request.operation.is_empty() {
+            return Err(missing("operation"));
+        }
+        if request.kind.kind.is_empty() {
+            return Err(missing("kind"));
+        }
+        let options = request.options.unwrap_or_default();
+        Ok(Self {
+            kind: Kind::from_group_and_kind(&request.kind.group, &request.kind.kind),
+            operation: Operation::from_name(&request.operation),
+            sub_resource: request.sub_resource,
+            user: request.user_info,
+            field_manager: options.field_manager.unwrap_or_default(),
+            propagation_policy: options.propagation_policy.unwrap_or_default(),
+            dry_run: request.dry_run.unwrap_or_default(),
+            old_text: request.old_object,
+            new_text: request.object,
+            old: None,
+            new: None,
+        })
+    }
+
+    /// Reads the objects' metadata; `spec` and `status` stay text.
+    pub fn read_objects(&mut self) -> Result<(), Unreadable> {
+        self.old = read_object("request.oldObject", self.old_text)?;
+        // Gatekeeper hands the old object of a DELETE over as `object` too.
+        if self.operation != Operation::Delete {
+            self.new = read_object("request.object", self.new_text)?;
+        }
+        let missing = |path: &str| Unreadable { path: path.to_owned(), reason: "the operation needs it, and it is missing".to_owned() };
+        match self.operation {
+            Operation::Create | Operation::Update if self.new.is_none() => Err(missing("request.object")),
+            Operation::Update | Operation::Delete if self.old.is_none() => Err(missing("request.oldObject")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The object that the change is about: as it will be, or as it was when it is deleted.
+    pub fn object(&self) -> Option<&Object<'a>> {
+        self.new.as_ref().or(self.old.as_ref())
+    }
+
+    /// Both objects of an UPDATE.
+    pub fn update(&self) -> Option<(&Object<'a>, &Object<'a>)> {
+        match (self.operation, &self.old, &self.new) {
+            (Operation::Update, Some(old), Some(new)) => Some((old, new)),
+            _ => None,
+        }
+    }
+
+    /// The object of a DELETE.
+    pub fn deleted(&self) -> Option<&Object<'a>> {
+        self.old.as_ref().filter(|_| self.operation == Operation::Delete)
+    }
+
+    /// The whole new object, for a repair: every field survives, known or not.
+    pub(crate) fn new_value(&self) -> Option<serde_json::Value> {
+        self.new_text.and_then(|text| serde_json::from_str(text.get()).ok())
+    }
+
+    /// The whole old object, for a repair that puts something back.
+    pub(crate) fn old_value(&self) -> Option<serde_json::Value> {
+        self.old_text.and_then(|text| serde_json::from_str(text.get()).ok())
+    }
+}
+
+fn read_object<'a>(path: &str, text: Option<&'a RawValue>) -> Result<Option<Object<'a>>, Unreadable> {
+    let Some(text) = text else { return Ok(None) };
+    Object::from_text(text.get()).map(Some).map_err(|error| Unreadable::at(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPTURED: &str = include_str!("../tests/fixtures/requests/keda-hpa-helm3/007-update-horizontalpodautoscaler-lab-admin.json");
+
+    fn request_of(review: &'static str) -> String {
+        let review: serde_json::Value = serde_json::from_str(review).expect("a captured review is JSON");
+        review["request"].to_string()
+    }
+
+    #[test]
+    fn reads_a_captured_update() {
+        let request = request_of(CAPTURED);
+        let mut change = Change::from_request(&request).expect("it is well-formed");
+        change.read_objects().expect("it has both objects");
+        assert_eq!((change.kind, change.operation), (Kind::HorizontalPodAutoscaler, Operation::Update));
+        assert_eq!((change.field_manager.as_ref(), change.user.username.as_ref()), ("helm", "lab-admin"));
+        let (old, new) = change.update().expect("an update has both");
+        assert_eq!((old.metadata.name.as_ref(), new.metadata.namespace.as_ref()), ("web", "shop"));
+        assert_eq!(old.metadata.owner_references().len(), 1);
+    }
+
+    #[test]
+    fn says_where_it_cannot_read() {
+        let cases = [
+            ("3", "request"),
+            ("[]", "request.operation"),
+            ("{}", "request.operation"),
+            (r#"{"operation":"UPDATE","kind":{"kind":""}}"#, "request.kind"),
+        ];
+        for (text, path) in cases {
+            assert_eq!(Change::from_request(text).map(|_| ()).map_err(|error| error.path), Err(path.to_owned()));
+        }
+        let request = r#"{"operation":"UPDATE","kind":{"group":"keda.sh","kind":"ScaledObject"},"object":{"metadata":[1]}}"#;
+        let mut change = Change::from_request(request).expect("the envelope is well-formed");
+        assert_eq!(change.read_objects().map_err(|error| error.path), Err("request.object".to_owned()));
+    }
+}

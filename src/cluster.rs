@@ -1,0 +1,233 @@
+//! The one door to an object's neighbours.
+//!
+//! A host implements [`Cluster`]; rules ask through [`Neighbours`], which reads the answers, remembers them for the request, and asks
+//! whether a list is permitted before it lists: a host without that permission would never answer (Kubewarden's watch-backed lists).
+//!
+//! *Unknown* is never taken for absent. Each rule decides what an unknown means and tells the reason.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+
+use typed_arena::Arena;
+
+use crate::json::Json;
+use crate::kinds::{Object, group_of};
+
+/// What the cluster knows about a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// It exists.
+    Found(T),
+    /// It does not exist: the API server said so.
+    Absent,
+    /// Nobody can tell, and why.
+    Unknown(Reason),
+}
+
+/// Why something is unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The API server does not serve the kind: its operator is not installed, or being removed.
+    NotServed(String),
+    /// Not permitted, or it failed; in the host's words.
+    Failed(String),
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotServed(text) | Self::Failed(text) => formatter.write_str(text),
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    /// Turns what was found into something else.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Self::Found(found) => Answer::Found(change(found)),
+            Self::Absent => Answer::Absent,
+            Self::Unknown(reason) => Answer::Unknown(reason),
+        }
+    }
+
+    /// Reads what was found further; what cannot be read is unknown.
+    pub fn read<U, E: std::fmt::Display>(self, read: impl FnOnce(T) -> Result<U, E>) -> Answer<U> {
+        match self.map(read) {
+            Answer::Found(Ok(value)) => Answer::Found(value),
+            Answer::Found(Err(error)) => Answer::Unknown(Reason::Failed(error.to_string())),
+            Answer::Absent => Answer::Absent,
+            Answer::Unknown(reason) => Answer::Unknown(reason),
+        }
+    }
+}
+
+/// An API kind, as look-ups and access reviews name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKind<'k> {
+    /// `group/version`, or the version alone in the core group.
+    pub api_version: Cow<'k, str>,
+    /// The kind.
+    pub kind: Cow<'k, str>,
+    /// The resource's plural name, for access reviews; needed only for kinds that are listed.
+    pub resource: &'static str,
+}
+
+impl ApiKind<'static> {
+    const fn new(api_version: &'static str, kind: &'static str, resource: &'static str) -> Self {
+        Self { api_version: Cow::Borrowed(api_version), kind: Cow::Borrowed(kind), resource }
+    }
+}
+
+/// The kinds that rules ask for by name; a workload's kind comes from the reference to it.
+pub mod api {
+    use super::ApiKind;
+
+    /// HorizontalPodAutoscaler, in the version that every supported cluster serves.
+    pub static HORIZONTAL_POD_AUTOSCALER: ApiKind<'static> =
+        ApiKind::new("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
+    /// KEDA's ScaledObject.
+    pub static SCALED_OBJECT: ApiKind<'static> = ApiKind::new("keda.sh/v1alpha1", "ScaledObject", "scaledobjects");
+    /// Deployment: Envoy Gateway's fleets and its own controller.
+    pub static DEPLOYMENT: ApiKind<'static> = ApiKind::new("apps/v1", "Deployment", "deployments");
+    /// Namespace, asked for before any rejection.
+    pub static NAMESPACE: ApiKind<'static> = ApiKind::new("v1", "Namespace", "namespaces");
+    /// Secret: the records of Helm's releases, only with setting `helm.readReleases`.
+    pub static SECRET: ApiKind<'static> = ApiKind::new("v1", "Secret", "secrets");
+    /// Envoy Gateway's EnvoyProxy.
+    pub static ENVOY_PROXY: ApiKind<'static> = ApiKind::new("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy", "envoyproxies");
+    /// Gateway API's Gateway.
+    pub static GATEWAY: ApiKind<'static> = ApiKind::new("gateway.networking.k8s.io/v1", "Gateway", "gateways");
+    /// Gateway API's GatewayClass.
+    pub static GATEWAY_CLASS: ApiKind<'static> = ApiKind::new("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses");
+}
+
+/// Which objects a list should hold.
+#[derive(Clone, Debug)]
+pub struct List<'q> {
+    /// Of which kind.
+    pub kind: &'q ApiKind<'q>,
+    /// In which namespace; `None` for the whole cluster.
+    pub namespace: Option<&'q str>,
+    /// Restricts by labels, in kubectl's notation.
+    pub label_selector: Option<&'q str>,
+    /// The fields to bring beside `metadata`, as dot paths.
+    pub fields: &'q [&'q str],
+}
+
+/// Whether someone may do something: a SubjectAccessReview.
+#[derive(Clone, Debug)]
+pub struct Access<'q> {
+    /// Who.
+    pub user: &'q str,
+    /// The groups that RBAC should count the user to.
+    pub groups: Vec<&'q str>,
+    /// What.
+    pub verb: &'q str,
+    /// To which API group.
+    pub group: &'q str,
+    /// To which resource.
+    pub resource: &'q str,
+    /// Where; `None` for the whole cluster.
+    pub namespace: Option<&'q str>,
+}
+
+/// What a host answers about a cluster's objects. Answers are JSON text, read by whoever asked.
+pub trait Cluster {
+    /// One object by name, pruned to `fields` beside its metadata where the host can.
+    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Answer<String>;
+
+    /// A list of objects, as the API server's List. Ask [`Cluster::can_i`] first: without permission this may never return.
+    fn list(&self, query: &List<'_>) -> Answer<String>;
+
+    /// Whether a user may do something; `Absent` is not an answer here.
+    fn can_i(&self, access: &Access<'_>) -> Answer<bool>;
+}
+
+/// The neighbours of one request: typed, remembered, counted.
+pub struct Neighbours<'a> {
+    cluster: &'a dyn Cluster,
+    texts: &'a Arena<String>,
+    account: &'a str,
+    remembered: RefCell<Vec<(String, Answer<&'a str>)>>,
+    lookups: Cell<usize>,
+}
+
+impl std::fmt::Debug for Neighbours<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Neighbours({} look-ups)", self.lookups.get())
+    }
+}
+
+impl<'a> Neighbours<'a> {
+    /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the look-ups (setting `lookups.serviceAccount`).
+    pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
+        Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0) }
+    }
+
+    /// How many objects and lists were asked for so far.
+    pub fn lookups(&self) -> usize {
+        self.lookups.get()
+    }
+
+    /// One object. `fields` are what the caller reads beside metadata.
+    pub fn get(&self, kind: &ApiKind<'_>, namespace: &str, name: &str, fields: &[&str]) -> Answer<Object<'a>> {
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+        let key = format!("{} {} {} {name} {}", kind.api_version, kind.kind, namespace.unwrap_or_default(), fields.join(","));
+        self.remember(key, || self.cluster.get(kind, namespace, name, fields)).read(Object::from_text)
+    }
+
+    /// The objects of a list; one that cannot be read is left out, so it never counts as a second autoscaler.
+    pub fn list(&self, query: &List<'_>) -> Answer<Vec<Object<'a>>> {
+        for verb in ["list", "watch"] {
+            match self.may(verb, query) {
+                Answer::Found(true) => {}
+                Answer::Found(false) | Answer::Absent => return Answer::Unknown(Reason::Failed(self.not_permitted(verb, query))),
+                Answer::Unknown(reason) => return Answer::Unknown(reason),
+            }
+        }
+        let key = format!("{} {} {} * {}", query.kind.api_version, query.kind.kind, query.namespace.unwrap_or_default(), query.label_selector.unwrap_or_default());
+        self.remember(key, || self.cluster.list(query)).read(items)
+    }
+
+    /// Whether `access` is granted; a cluster that cannot tell grants nothing.
+    pub fn is_granted(&self, access: &Access<'_>) -> bool {
+        self.cluster.can_i(access) == Answer::Found(true)
+    }
+
+    fn may(&self, verb: &str, query: &List<'_>) -> Answer<bool> {
+        let groups = service_account_groups(self.account);
+        let groups = groups.iter().map(String::as_str).collect();
+        let group = group_of(&query.kind.api_version);
+        self.cluster.can_i(&Access { user: self.account, groups, verb, group, resource: query.kind.resource, namespace: query.namespace })
+    }
+
+    fn not_permitted(&self, verb: &str, query: &List<'_>) -> String {
+        format!("{} may not {verb} {} (see policies/rbac.yaml, or set lookups.serviceAccount)", self.account, query.kind.resource)
+    }
+
+    fn remember(&self, key: String, ask: impl FnOnce() -> Answer<String>) -> Answer<&'a str> {
+        if let Some((_, answer)) = self.remembered.borrow().iter().find(|(known, _)| *known == key) {
+            return answer.clone();
+        }
+        self.lookups.set(self.lookups.get() + 1);
+        let answer = ask().map(|text| &**self.texts.alloc(text));
+        self.remembered.borrow_mut().push((key, answer.clone()));
+        answer
+    }
+}
+
+/// The groups that the API server gives a service account.
+fn service_account_groups(account: &str) -> Vec<String> {
+    let mut groups = vec!["system:authenticated".to_owned()];
+    if let Some((namespace, _)) = account.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+        groups.push("system:serviceaccounts".to_owned());
+        groups.push(format!("system:serviceaccounts:{namespace}"));
+    }
+    groups
+}
+
+fn items<'a>(list: &'a str) -> Result<Vec<Object<'a>>, &'static str> {
+    let items = Json::new(list).at(&["items"]).ok_or("the answer is no list of objects")?.items(&[]);
+    Ok(items.into_iter().filter_map(|item| Object::from_text(item.text()).ok()).collect())
+}

@@ -1,0 +1,16 @@
+//! What a rule sees: the change, its neighbours, the settings.
+
+use crate::change::Change;
+use crate::cluster::Neighbours;
+use crate::settings::Settings;
+
+/// Everything a check may read.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The change that is judged.
+    pub change: &'a Change<'a>,
+    /// The objects around it.
+    pub neighbours: Neighbours<'a>,
+    /// How the policy is set.
+    pub settings: &'a Settings,
+}

@@ -1,0 +1,195 @@
+//! Controllers run free: one gate in front of all rules.
+//!
+//! A guard that blocks clean-up is worse than none. What passes here is never refused, whatever the rules say.
+
+use crate::change::{Change, Kind, Operation};
+use crate::kinds::released::Release;
+use crate::settings::Settings;
+
+/// How a change goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It passes without a look.
+    Free,
+    /// KEDA updates an HPA that it has released: this may be made a no-op, but never refused.
+    KedaUpdatesReleased,
+    /// The rules judge it.
+    Judged,
+}
+
+/// The controllers of Kubernetes itself that delete, update or scale what others declared.
+const KUBERNETES_CONTROLLERS: &[&str] = &[
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
+    // All controllers at once, where they have no service accounts of their own.
+    "system:kube-controller-manager",
+];
+
+/// What can be told before the objects are read. KEDA's update of an HPA has to be looked at further.
+pub fn before_reading(change: &Change<'_>, settings: &Settings) -> Passage {
+    if !change.sub_resource.is_empty() || change.operation == Operation::Other || change.kind == Kind::Other {
+        return Passage::Free;
+    }
+    let user = change.user.username.as_ref();
+    let exempt_group = change.user.groups.iter().any(|group| settings.exempt_groups.match_name(group));
+    if KUBERNETES_CONTROLLERS.contains(&user)
+        || settings.envoy_gateway_controllers.match_name(user)
+        || settings.exempt_users.match_name(user)
+        || exempt_group
+    {
+        return Passage::Free;
+    }
+    if settings.keda_controllers.match_name(user) {
+        let updates_hpa = change.kind == Kind::HorizontalPodAutoscaler && change.operation == Operation::Update;
+        return if updates_hpa { Passage::KedaUpdatesReleased } else { Passage::Free };
+    }
+    Passage::Judged
+}
+
+/// What the objects tell: deletion under way, a finalizer removed, an HPA that KEDA never released.
+pub fn after_reading(change: &Change<'_>, passage: Passage) -> Passage {
+    let terminating = change.object().is_some_and(|object| object.metadata.is_terminating());
+    if terminating || only_removes_finalizers(change) {
+        return Passage::Free;
+    }
+    let released = change.old.as_ref().is_some_and(|old| Release::of(old).is_some());
+    if passage == Passage::KedaUpdatesReleased && !released { Passage::Free } else { passage }
+}
+
+/// Whether nothing but finalizers goes. With a changed spec, owner or annotation in the same request it is judged like any other.
+fn only_removes_finalizers(change: &Change<'_>) -> bool {
+    let Some((old, new)) = change.update() else { return false };
+    let (before, after) = (old.metadata.finalizers(), new.metadata.finalizers());
+    after.len() < before.len()
+        && after.iter().all(|finalizer| before.contains(finalizer))
+        && old.spec_text() == new.spec_text()
+        && old.metadata.owner_references() == new.metadata.owner_references()
+        && old.metadata.same_labels_and_annotations(&new.metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn passage(request: &Value, settings: &Value) -> Passage {
+        let settings = Settings::from_value(settings).expect("the settings are valid");
+        let text = request.to_string();
+        let mut change = Change::from_request(&text).expect("the request is well-formed");
+        match before_reading(&change, &settings) {
+            Passage::Free => Passage::Free,
+            passage => {
+                change.read_objects().expect("the objects are well-formed");
+                after_reading(&change, passage)
+            }
+        }
+    }
+
+    fn request(edit: &Value) -> Value {
+        let mut request = json!({
+            "operation": "UPDATE",
+            "kind": {"group": "autoscaling", "version": "v2", "kind": "HorizontalPodAutoscaler"},
+            "userInfo": {"username": "jane", "groups": ["system:authenticated"]},
+            "object": {"metadata": {"name": "web", "finalizers": ["a"]}, "spec": {"maxReplicas": 3}},
+            "oldObject": {"metadata": {"name": "web", "finalizers": ["a"]}, "spec": {"maxReplicas": 2}},
+        });
+        merge(&mut request, edit);
+        request
+    }
+
+    fn merge(target: &mut Value, edit: &Value) {
+        match edit {
+            Value::Object(fields) => {
+                if !target.is_object() {
+                    *target = json!({});
+                }
+                for (key, value) in fields {
+                    merge(&mut target[key], value);
+                }
+            }
+            value => *target = value.clone(),
+        }
+    }
+
+    #[test]
+    fn a_person_is_judged() {
+        assert_eq!(passage(&request(&json!({})), &json!({})), Passage::Judged);
+    }
+
+    #[test]
+    fn controllers_pass() {
+        for user in [
+            "system:serviceaccount:keda:keda-operator",
+            "system:serviceaccount:kube-system:keda-operator",
+            "system:serviceaccount:envoy-gateway-system:envoy-gateway",
+            "system:serviceaccount:kube-system:generic-garbage-collector",
+            "system:serviceaccount:kube-system:namespace-controller",
+            "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
+            "system:kube-controller-manager",
+        ] {
+            for operation in ["CREATE", "UPDATE", "DELETE"] {
+                let edit = json!({"operation": operation, "userInfo": {"username": user}});
+                assert_eq!(passage(&request(&edit), &json!({})), Passage::Free, "{user} {operation}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_account_that_only_sounds_like_a_controller_is_judged() {
+        let edit = json!({"userInfo": {"username": "system:serviceaccount:shop:keda-operator"}});
+        assert_eq!(passage(&request(&edit), &json!({})), Passage::Judged);
+    }
+
+    #[test]
+    fn settings_name_other_controllers_and_exempt_users() {
+        let by = |user: &str| request(&json!({"userInfo": {"username": user, "groups": ["admins"]}}));
+        let keda = json!({"controllers": {"keda": ["system:serviceaccount:scaling:*"]}});
+        assert_eq!(passage(&by("system:serviceaccount:scaling:keda"), &keda), Passage::Free);
+        assert_eq!(passage(&by("root"), &json!({"exempt": {"users": ["root"]}})), Passage::Free);
+        assert_eq!(passage(&by("jane"), &json!({"exempt": {"groups": ["admins"]}})), Passage::Free);
+    }
+
+    #[test]
+    fn only_the_update_of_a_released_hpa_holds_keda_up() {
+        let released = json!({"annotations": {"autoscaler-guard/released-from": "web/uid-1/2"}});
+        let by_keda = json!({"userInfo": {"username": "system:serviceaccount:keda:keda-operator"}, "oldObject": {"metadata": released}});
+        assert_eq!(passage(&request(&by_keda), &json!({})), Passage::KedaUpdatesReleased);
+    }
+
+    #[test]
+    fn sub_resources_and_other_operations_and_kinds_pass() {
+        for edit in [
+            json!({"subResource": "status"}),
+            json!({"subResource": "scale"}),
+            json!({"operation": "CONNECT"}),
+            json!({"kind": {"group": "", "kind": "Pod"}}),
+            json!({"kind": {"group": "example.com", "kind": "HorizontalPodAutoscaler"}}),
+        ] {
+            assert_eq!(passage(&request(&edit), &json!({})), Passage::Free, "{edit}");
+        }
+    }
+
+    #[test]
+    fn objects_being_deleted_pass() {
+        let terminating = json!({"metadata": {"deletionTimestamp": "2026-11-21T17:09:40Z"}});
+        assert_eq!(passage(&request(&json!({"object": terminating})), &json!({})), Passage::Free);
+        assert_eq!(passage(&request(&json!({"operation": "DELETE", "oldObject": terminating})), &json!({})), Passage::Free);
+        // Only the old object is terminating in no real request; a new one without the timestamp is judged.
+        assert_eq!(passage(&request(&json!({"oldObject": terminating})), &json!({})), Passage::Judged);
+    }
+
+    #[test]
+    fn a_finalizer_may_go_but_not_hide_another_change() {
+        let without = json!({"object": {"metadata": {"finalizers": []}, "spec": {"maxReplicas": 2}}});
+        assert_eq!(passage(&request(&without), &json!({})), Passage::Free);
+        for hidden in [
+            json!({"object": {"metadata": {"finalizers": []}, "spec": {"maxReplicas": 3}}}),
+            json!({"object": {"metadata": {"finalizers": ["b"]}, "spec": {"maxReplicas": 2}}}),
+            json!({"object": {"metadata": {"finalizers": [], "ownerReferences": [{"uid": "x"}]}, "spec": {"maxReplicas": 2}}}),
+            json!({"object": {"metadata": {"finalizers": [], "annotations": {"x": "y"}}, "spec": {"maxReplicas": 2}}}),
+        ] {
+            assert_eq!(passage(&request(&hidden), &json!({})), Passage::Judged, "{hidden}");
+        }
+    }
+}

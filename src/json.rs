@@ -1,0 +1,124 @@
+//! JSON that stays text until a field of it is asked for.
+//!
+//! Rules read two or three fields of objects that have hundreds. A typed view per kind would put a parser per type into the module; these
+//! few functions find a path in the text instead. What is not of the expected type counts as absent: the API server refuses such
+//! objects by their schema, before or after this policy.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A value in a JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<'a>(&'a str);
+
+impl<'a> Json<'a> {
+    /// The value that a text is.
+    pub fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The text itself.
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// The value at a path of fields; `null` counts as absent.
+    pub fn at(self, path: &[&str]) -> Option<Json<'a>> {
+        path.iter().try_fold(self, |value, field| value.field(field)).filter(|value| value.0 != "null")
+    }
+
+    fn field(self, name: &str) -> Option<Json<'a>> {
+        // Only an escaped spelling could hide the name from a plain search.
+        if !self.0.contains(name) && !self.0.contains('\\') {
+            return None;
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(self.0);
+        deserializer.deserialize_map(Find(name)).ok().flatten().map(|value| Json(value.get()))
+    }
+
+    /// The string at a path.
+    pub fn string(self, path: &[&str]) -> Option<Cow<'a, str>> {
+        self.at(path).and_then(|value| serde_json::from_str(value.0).ok()).map(|Text(text)| text)
+    }
+
+    /// The string at a path, unless it is empty.
+    pub fn word(self, path: &[&str]) -> Option<Cow<'a, str>> {
+        self.string(path).filter(|text| !text.is_empty())
+    }
+
+    /// The whole number at a path.
+    pub fn integer(self, path: &[&str]) -> Option<i64> {
+        self.at(path).and_then(|value| value.0.parse().ok())
+    }
+
+    /// Whether `true` stands at a path.
+    pub fn is_true(self, path: &[&str]) -> bool {
+        self.at(path).is_some_and(|value| value.0 == "true")
+    }
+
+    /// The items of the list at a path; none where there is no list.
+    pub fn items(self, path: &[&str]) -> Vec<Json<'a>> {
+        let items = self.at(path).and_then(|list| serde_json::from_str::<Vec<&'a RawValue>>(list.0).ok());
+        items.unwrap_or_default().into_iter().map(|item| Json(item.get())).collect()
+    }
+}
+
+/// A string that borrows where it can: `Cow` alone never does.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Find<'k>(&'k str);
+
+impl<'de> Visitor<'de> for Find<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Text(key)) = map.next_key()? {
+            if key == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_paths_and_types() {
+        let json = Json::new(r#"{"a":{"b":"x\ny","n":-3,"t":true,"e":""},"l":[{"k":1},2],"z":null,"\u0065sc":"yes"}"#);
+        assert_eq!(json.string(&["a", "b"]).as_deref(), Some("x\ny"));
+        assert_eq!((json.integer(&["a", "n"]), json.is_true(&["a", "t"]), json.word(&["a", "e"])), (Some(-3), true, None));
+        assert_eq!(json.items(&["l"]).len(), 2);
+        assert_eq!(json.items(&["l"]).first().and_then(|item| item.integer(&["k"])), Some(1));
+        assert_eq!(json.string(&["esc"]).as_deref(), Some("yes"));
+        assert!(json.at(&["z"]).is_none() && json.at(&["a", "missing"]).is_none() && json.at(&["l", "k"]).is_none());
+    }
+
+    #[test]
+    fn the_wrong_type_counts_as_absent() {
+        let json = Json::new(r#"{"a":1,"b":"1","c":{}}"#);
+        assert_eq!((json.string(&["a"]), json.integer(&["b"]), json.is_true(&["b"])), (None, None, false));
+        assert!(json.items(&["c"]).is_empty() && json.string(&["a", "b"]).is_none());
+        assert!(Json::new("not json").at(&["not"]).is_none());
+    }
+
+    #[test]
+    fn of_a_doubled_key_the_last_counts() {
+        assert_eq!(Json::new(r#"{"a":1,"a":2}"#).integer(&["a"]), Some(2));
+    }
+}

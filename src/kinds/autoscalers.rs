@@ -1,0 +1,112 @@
+//! What else scales a workload when one autoscaler goes.
+
+use super::helm;
+use super::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
+use super::scaled_object::{self, Ready, ScaledObject};
+use super::workload::WorkloadRef;
+use super::{Object, ScaleTargetRef};
+use crate::cluster::{Answer, List, Reason, api};
+use crate::context::Context;
+
+/// An autoscaler that is going, and what goes with it.
+#[derive(Debug)]
+pub struct Going<'q, 'a> {
+    /// The object whose deletion is judged; its release tells a rename by Helm.
+    pub object: &'q Object<'a>,
+    /// What it scales.
+    pub target: &'q ScaleTargetRef<'a>,
+    /// The HPA that goes, by name.
+    pub hpa: &'q str,
+    /// The ScaledObject that goes, or that the HPA was released from, by uid: it does not count as another.
+    pub scaled_object: Option<&'q str>,
+}
+
+/// What else scales the workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// This autoscaler does.
+    Scales(String),
+    /// A ScaledObject of the same Helm release will, as far as can be told: a rename, or a change from HPA to KEDA.
+    Takes(String),
+    /// Nothing that can be seen; with what could not be seen.
+    Nothing(Option<Reason>),
+}
+
+impl Other {
+    /// What could not be seen, as the end of a sentence.
+    pub fn caveat(reason: Option<&Reason>) -> String {
+        reason.map_or_else(String::new, |reason| format!(" (whether another autoscaler scales it is not known: {reason})"))
+    }
+}
+
+/// The HPAs and ScaledObjects of a namespace, as far as they can be listed.
+fn list<'a>(context: &Context<'a>, query: &List<'_>, unknown: &mut Option<Reason>) -> Vec<Object<'a>> {
+    match context.neighbours.list(query) {
+        Answer::Found(objects) => objects,
+        // Where KEDA is not installed there is no ScaledObject to see.
+        Answer::Absent | Answer::Unknown(Reason::NotServed(_)) => Vec::new(),
+        Answer::Unknown(reason) => {
+            *unknown = Some(reason);
+            Vec::new()
+        }
+    }
+}
+
+/// Looks for another autoscaler of the workload in its namespace.
+pub fn other_autoscaler(context: &Context<'_>, going: &Going<'_, '_>) -> Other {
+    let namespace = Some(going.object.metadata.namespace.as_ref());
+    let of = |kind, fields| List { kind, namespace, label_selector: None, fields };
+    let mut unknown = None;
+    let hpas = list(context, &of(&api::HORIZONTAL_POD_AUTOSCALER, horizontal_pod_autoscaler::FIELDS), &mut unknown);
+    let hpas: Vec<HorizontalPodAutoscaler<'_>> = hpas.into_iter().map(HorizontalPodAutoscaler::new).collect();
+    if let Some(other) = hpas.iter().find(|hpa| scales_instead(hpa, going)) {
+        return Other::Scales(other.object.title("HPA"));
+    }
+    let scaled_objects = list(context, &of(&api::SCALED_OBJECT, scaled_object::FIELDS), &mut unknown);
+    let mut candidates: Vec<ScaledObject<'_>> = scaled_objects.into_iter().map(ScaledObject::new).collect();
+    candidates.retain(|candidate| may_scale(candidate, going));
+    if let Some(other) = candidates.iter().find(|candidate| has_working_hpa(candidate, going, &hpas)) {
+        return Other::Scales(other.object.title("ScaledObject"));
+    }
+    let of_release = |candidate: &&ScaledObject<'_>| {
+        candidate.ready() != Ready::False && helm::same_release(&candidate.object.metadata, &going.object.metadata)
+    };
+    match candidates.iter().find(of_release) {
+        Some(other) => Other::Takes(other.object.title("ScaledObject")),
+        None => Other::Nothing(unknown),
+    }
+}
+
+fn scales_instead(hpa: &HorizontalPodAutoscaler<'_>, going: &Going<'_, '_>) -> bool {
+    let metadata = &hpa.object.metadata;
+    let goes_too = metadata.name == going.hpa || going.scaled_object.is_some_and(|uid| metadata.owner_with_uid(uid).is_some());
+    !goes_too && !metadata.is_terminating() && hpa.target().same_workload(going.target)
+}
+
+fn may_scale(candidate: &ScaledObject<'_>, going: &Going<'_, '_>) -> bool {
+    let metadata = &candidate.object.metadata;
+    let goes_too = going.scaled_object == Some(metadata.uid.as_ref());
+    !goes_too && !metadata.is_terminating() && !candidate.is_paused() && candidate.target().same_workload(going.target)
+}
+
+/// Ready, and with an HPA: the one that goes, which it makes anew, or one of its own.
+fn has_working_hpa(candidate: &ScaledObject<'_>, going: &Going<'_, '_>, hpas: &[HorizontalPodAutoscaler<'_>]) -> bool {
+    let name = candidate.hpa_name();
+    let has_hpa = name == going.hpa || hpas.iter().any(|hpa| hpa.object.metadata.name == name && candidate.owns(hpa));
+    candidate.ready() == Ready::True && has_hpa
+}
+
+/// Whether a ScaledObject that is Ready scales a workload which no HPA declares: the way from envoyHpa to KEDA.
+pub fn scaled_by_keda(context: &Context<'_>, workload: &WorkloadRef) -> bool {
+    let target = ScaleTargetRef {
+        api_version: workload.api_version.as_str().into(),
+        kind: workload.kind.as_str().into(),
+        name: workload.name.as_str().into(),
+    };
+    let query =
+        List { kind: &api::SCALED_OBJECT, namespace: Some(&workload.namespace), label_selector: None, fields: scaled_object::FIELDS };
+    list(context, &query, &mut None).into_iter().map(ScaledObject::new).any(|candidate| {
+        let alive = !candidate.object.metadata.is_terminating() && !candidate.is_paused();
+        alive && candidate.ready() == Ready::True && candidate.target().same_workload(&target)
+    })
+}

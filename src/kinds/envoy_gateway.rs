@@ -1,0 +1,552 @@
+//! Envoy Gateway: which fleets an EnvoyProxy governs, what their objects are called, and which version runs.
+//!
+//! A *fleet* is the Envoy Deployment of one Gateway, or of all Gateways of a class when its EnvoyProxy says `mergeGateways`. Facts from
+//! envoyproxy/gateway: names from internal/infrastructure/kubernetes/resource (`GetHashedName`), binding from
+//! internal/gatewayapi (`parametersRef`, `mergeType`).
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
+use super::workload::WorkloadRef;
+use super::{Object, title};
+use crate::cluster::{Answer, List, Reason, api};
+use crate::context::Context;
+use crate::json::Json;
+use crate::settings::{EnvoyGateway, Settings, Version};
+
+/// The API group of EnvoyProxy.
+pub const GROUP: &str = "gateway.envoyproxy.io";
+
+/// On an HPA of a fleet: the Gateway's name.
+pub const OWNING_GATEWAY_NAME: &str = "gateway.envoyproxy.io/owning-gateway-name";
+/// On an HPA of a fleet: the Gateway's namespace.
+pub const OWNING_GATEWAY_NAMESPACE: &str = "gateway.envoyproxy.io/owning-gateway-namespace";
+/// On an HPA of a merged fleet: the GatewayClass.
+pub const OWNING_GATEWAY_CLASS: &str = "gateway.envoyproxy.io/owning-gatewayclass";
+
+const PROXY_FIELDS: &[&str] = &[
+    "spec.mergeType",
+    "spec.mergeGateways",
+    "spec.provider.type",
+    "spec.provider.kubernetes.envoyDeployment",
+    "spec.provider.kubernetes.envoyDaemonSet",
+    "spec.provider.kubernetes.envoyHpa",
+];
+
+/// What becomes of the HPA of a fleet that loses envoyHpa.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It stays and keeps scaling, even after the Gateway is gone (1.1.3 to 1.4.x).
+    Orphans,
+    /// It is deleted and the replica count freezes (before 1.1.3, and from 1.5).
+    Loses,
+    /// The version is not known: either may happen.
+    Either,
+}
+
+/// Which Envoy Gateway runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running(pub Option<Version>);
+
+impl Running {
+    /// The setting, else the image tag of Deployment `envoy-gateway` in Envoy Gateway's namespace.
+    pub fn look_up(context: &Context<'_>) -> Self {
+        let settings = &context.settings.envoy_gateway;
+        Self(settings.version.or_else(|| {
+            let fields = &["spec.template.spec.containers.image", "spec.template.spec.containers.name"];
+            match context.neighbours.get(&api::DEPLOYMENT, &settings.namespace, "envoy-gateway", fields) {
+                Answer::Found(deployment) => image_version(&deployment),
+                Answer::Absent | Answer::Unknown(_) => None,
+            }
+        }))
+    }
+
+    /// What the removal of envoyHpa does to the HPA.
+    pub fn removal(self) -> Removal {
+        match self.0 {
+            None => Removal::Either,
+            Some(version) if version >= Version::new(1, 1, 3) && version < Version::new(1, 5, 0) => Removal::Orphans,
+            Some(_) => Removal::Loses,
+        }
+    }
+
+    /// Whether a Gateway whose own EnvoyProxy is missing keeps its frozen fleet (from 1.7) instead of losing all of it.
+    pub fn keeps_fleet_without_proxy(self) -> Option<bool> {
+        self.0.map(|version| version >= Version::new(1, 7, 0))
+    }
+
+    /// `Envoy Gateway 1.9.1`, or the name alone.
+    pub fn name(self) -> String {
+        self.0.map_or_else(|| "Envoy Gateway".to_owned(), |version| format!("Envoy Gateway {version}"))
+    }
+}
+
+fn image_version(deployment: &Object<'_>) -> Option<Version> {
+    // A registry may have a port, an image may end in a digest: the tag stands behind the last slash, before any `@`.
+    let version = |container: &Json<'_>| {
+        let image = container.string(&["image"])?;
+        let (_, tag) = image.rsplit('/').next()?.split('@').next()?.split_once(':')?;
+        Version::parse(tag)
+    };
+    deployment.spec().items(&["template", "spec", "containers"]).iter().find_map(version)
+}
+
+/// An EnvoyProxy's spec, as far as it decides about autoscaling.
+#[derive(Clone, Copy, Debug)]
+pub struct EnvoyProxySpec<'a>(Json<'a>);
+
+impl<'a> EnvoyProxySpec<'a> {
+    /// The spec of an EnvoyProxy.
+    pub fn of(proxy: &Object<'a>) -> Self {
+        Self(proxy.spec())
+    }
+
+    fn kubernetes(self) -> Option<Json<'a>> {
+        let provider = self.0.at(&["provider"])?;
+        provider.at(&["kubernetes"]).filter(|_| provider.string(&["type"]).as_deref() == Some("Kubernetes"))
+    }
+
+    /// Whether it declares envoyHpa itself.
+    pub fn declares_hpa(self) -> bool {
+        self.kubernetes().is_some_and(|kubernetes| kubernetes.at(&["envoyHpa"]).is_some())
+    }
+
+    /// Whether it makes the fleet a DaemonSet.
+    pub fn is_daemon_set(self) -> bool {
+        self.kubernetes().is_some_and(|kubernetes| kubernetes.at(&["envoyDaemonSet"]).is_some())
+    }
+
+    /// Whether it is for something else than Kubernetes, where there are no HPAs.
+    pub fn is_other_provider(self) -> bool {
+        self.0.at(&["provider"]).is_some_and(|provider| provider.string(&["type"]).as_deref() != Some("Kubernetes"))
+    }
+
+    /// Whether it is merged over the class's EnvoyProxy instead of replacing it (`spec.mergeType`, 1.8 and later).
+    pub fn is_merged(self) -> bool {
+        matches!(self.0.string(&["mergeType"]).as_deref(), Some("StrategicMerge" | "JSONMerge"))
+    }
+
+    /// Whether all Gateways of a class share one fleet; read from the class's EnvoyProxy only.
+    pub fn merges_gateways(self) -> bool {
+        self.0.is_true(&["mergeGateways"])
+    }
+
+    /// The count it declares for the fleet.
+    pub fn replicas(self) -> Option<i64> {
+        self.kubernetes()?.integer(&["envoyDeployment", "replicas"])
+    }
+
+    fn deployment_name(self) -> Option<Cow<'a, str>> {
+        self.kubernetes()?.word(&["envoyDeployment", "name"])
+    }
+
+    fn hpa_name(self) -> Option<Cow<'a, str>> {
+        self.kubernetes()?.word(&["envoyHpa", "name"])
+    }
+}
+
+/// The EnvoyProxies that a fleet runs by: its Gateway's own, its class's, or both when they are merged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Effective<'a> {
+    own: Option<EnvoyProxySpec<'a>>,
+    class: Option<EnvoyProxySpec<'a>>,
+}
+
+impl<'a> Effective<'a> {
+    /// A Gateway's own EnvoyProxy replaces the class's unless it says `mergeType`.
+    pub fn new(own: Option<EnvoyProxySpec<'a>>, class: Option<EnvoyProxySpec<'a>>) -> Self {
+        let class = class.filter(|_| own.is_none_or(EnvoyProxySpec::is_merged));
+        Self { own, class }
+    }
+
+    fn first<T>(&self, read: impl Fn(EnvoyProxySpec<'a>) -> Option<T>) -> Option<T> {
+        self.own.and_then(&read).or_else(|| self.class.and_then(&read))
+    }
+
+    /// Whether the fleet is autoscaled by Envoy Gateway.
+    pub fn declares_hpa(&self) -> bool {
+        self.first(|spec| spec.declares_hpa().then_some(())).is_some()
+    }
+
+    /// Whether the fleet is a DaemonSet.
+    pub fn is_daemon_set(&self) -> bool {
+        self.first(|spec| spec.is_daemon_set().then_some(())).is_some()
+    }
+
+    /// The count that is declared for the fleet.
+    pub fn replicas(&self) -> Option<i64> {
+        self.first(EnvoyProxySpec::replicas)
+    }
+}
+
+/// The name in a reference, when it is an EnvoyProxy's.
+fn envoy_proxy_name<'a>(parameters_ref: Json<'a>) -> Option<Cow<'a, str>> {
+    let is = |field, value| parameters_ref.string(&[field]).as_deref() == Some(value);
+    parameters_ref.string(&["name"]).filter(|_| is("group", GROUP) && is("kind", "EnvoyProxy"))
+}
+
+/// A Gateway.
+#[derive(Clone, Debug)]
+struct Gateway<'a> {
+    object: Object<'a>,
+    class: Cow<'a, str>,
+    /// Its own EnvoyProxy, by name; it lives in the Gateway's namespace.
+    own_proxy: Option<Cow<'a, str>>,
+}
+
+impl<'a> Gateway<'a> {
+    fn new(object: Object<'a>) -> Self {
+        let spec = object.spec();
+        let own_proxy = spec.at(&["infrastructure", "parametersRef"]).and_then(envoy_proxy_name);
+        Self { class: spec.string(&["gatewayClassName"]).unwrap_or_default(), own_proxy, object }
+    }
+}
+
+/// A GatewayClass.
+#[derive(Clone, Debug)]
+struct GatewayClass<'a> {
+    object: Object<'a>,
+    controller: Cow<'a, str>,
+    /// The class's EnvoyProxy, by namespace (`default` when not given) and name.
+    proxy: Option<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> GatewayClass<'a> {
+    fn new(object: Object<'a>) -> Self {
+        let spec = object.spec();
+        let proxy = spec.at(&["parametersRef"]).and_then(|reference| {
+            let namespace = reference.word(&["namespace"]).unwrap_or(Cow::Borrowed("default"));
+            envoy_proxy_name(reference).map(|name| (namespace, name))
+        });
+        Self { controller: spec.string(&["controllerName"]).unwrap_or_default(), proxy, object }
+    }
+}
+
+/// Where in the binding the EnvoyProxy stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// A GatewayClass refers to it.
+    Class,
+    /// A Gateway refers to it.
+    Gateway,
+}
+
+/// One fleet that an EnvoyProxy governs.
+#[derive(Clone, Debug)]
+pub struct Fleet<'a> {
+    /// `<namespace>/<name>` of the Gateway, or the class's name when Gateways are merged.
+    owner: String,
+    gateway: Option<(String, String)>,
+    /// Through which reference.
+    pub level: Level,
+    /// Whether all its Gateways are being deleted.
+    pub is_terminating: bool,
+    /// The EnvoyProxies other than the governing one that take part.
+    own: Option<EnvoyProxySpec<'a>>,
+    class: Option<EnvoyProxySpec<'a>>,
+}
+
+impl<'a> Fleet<'a> {
+    /// By which specs it runs when the governing EnvoyProxy has this one; `None` when it is deleted.
+    pub fn effective(&self, governing: Option<EnvoyProxySpec<'a>>) -> Effective<'a> {
+        match self.level {
+            Level::Class => Effective::new(self.own, governing),
+            Level::Gateway => Effective::new(governing, self.class),
+        }
+    }
+
+    /// The fleet's Deployment.
+    pub fn deployment(&self, effective: &Effective<'_>, settings: &Settings) -> WorkloadRef {
+        let name = effective.first(EnvoyProxySpec::deployment_name).map_or_else(|| self.generated_name(settings), Cow::into_owned);
+        WorkloadRef::deployment(&self.namespace(settings), &name)
+    }
+
+    /// The fleet's HPA, by namespace and name.
+    pub fn hpa(&self, effective: &Effective<'_>, settings: &Settings) -> (String, String) {
+        let name = effective.first(EnvoyProxySpec::hpa_name).map_or_else(|| self.generated_name(settings), Cow::into_owned);
+        (self.namespace(settings), name)
+    }
+
+    /// Whose fleet it is, as messages call it.
+    pub fn title(&self) -> String {
+        match &self.gateway {
+            Some((namespace, name)) => title("Gateway", namespace, name),
+            None => title("GatewayClass", "", &self.owner),
+        }
+    }
+
+    fn namespace(&self, settings: &Settings) -> String {
+        match &self.gateway {
+            Some((namespace, _)) if settings.envoy_gateway.gateway_namespace_mode => namespace.clone(),
+            _ => settings.envoy_gateway.namespace.clone(),
+        }
+    }
+
+    fn generated_name(&self, settings: &Settings) -> String {
+        let EnvoyGateway { gateway_namespace_mode, version, .. } = &settings.envoy_gateway;
+        match &self.gateway {
+            // Plain names came with 1.5.
+            Some((_, name)) if *gateway_namespace_mode && version.is_none_or(|version| version >= Version::new(1, 5, 0)) => name.clone(),
+            _ => generated_name(&self.owner),
+        }
+    }
+}
+
+/// What Envoy Gateway calls the objects of a fleet: `envoy-`, the owner with `-` for `/`, cut to 48 characters, and the first 8 hex digits
+/// of the SHA-256 of the whole owner. The owner is `<namespace>/<name>` of a Gateway, or the name of a class with merged Gateways.
+pub fn generated_name(owner: &str) -> String {
+    let readable: String = owner.chars().map(|character| if character == '/' { '-' } else { character }).collect();
+    let readable = match readable.get(..48) {
+        Some(cut) if readable.len() > 48 => cut.strip_suffix('-').unwrap_or(cut),
+        _ => &readable,
+    };
+    let digest = Sha256::digest(owner.as_bytes());
+    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("envoy-{readable}-{hash}")
+}
+
+/// Every fleet that an EnvoyProxy governs, from GatewayClasses and from Gateways.
+#[derive(Clone, Debug, Default)]
+pub struct Governed<'a> {
+    /// The fleets.
+    pub fleets: Vec<Fleet<'a>>,
+    /// The GatewayClasses of the controller that refer to it.
+    pub classes: Vec<String>,
+    /// Whether any Gateway of the controller, of whatever class, is alive.
+    pub any_gateway: bool,
+}
+
+/// Looks up which fleets an EnvoyProxy governs, given its spec before the change.
+pub fn governed<'a>(context: &Context<'a>, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Governed<'a>> {
+    let mut classes: Vec<GatewayClass<'a>> = match list(context, &api::GATEWAY_CLASS, &["spec.controllerName", "spec.parametersRef"]) {
+        Answer::Found(classes) => classes.into_iter().map(GatewayClass::new).collect(),
+        Answer::Absent => Vec::new(),
+        Answer::Unknown(reason) => return Answer::Unknown(reason),
+    };
+    let gateways: Vec<Gateway<'a>> = match list(context, &api::GATEWAY, &["spec.gatewayClassName", "spec.infrastructure"]) {
+        Answer::Found(gateways) => gateways.into_iter().map(Gateway::new).collect(),
+        Answer::Absent => Vec::new(),
+        Answer::Unknown(reason) => return Answer::Unknown(reason),
+    };
+    classes.retain(|class| class.controller == context.settings.envoy_gateway.controller_name);
+    let estate = Estate { context, classes, gateways };
+    estate.governed(proxy, spec)
+}
+
+/// Lists a kind of the Gateway API, in v1beta1 where the cluster is too old for v1.
+fn list<'a>(context: &Context<'a>, kind: &crate::cluster::ApiKind<'static>, fields: &[&str]) -> Answer<Vec<Object<'a>>> {
+    let query = |kind| List { kind, namespace: None, label_selector: None, fields };
+    match context.neighbours.list(&query(kind)) {
+        Answer::Unknown(Reason::NotServed(_)) => {
+            let beta = crate::cluster::ApiKind { api_version: "gateway.networking.k8s.io/v1beta1".into(), ..kind.clone() };
+            let query = List { kind: &beta, namespace: None, label_selector: None, fields };
+            context.neighbours.list(&query)
+        }
+        answer => answer,
+    }
+}
+
+struct Estate<'c, 'a> {
+    context: &'c Context<'a>,
+    classes: Vec<GatewayClass<'a>>,
+    gateways: Vec<Gateway<'a>>,
+}
+
+impl<'a> Estate<'_, 'a> {
+    fn governed(&self, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Governed<'a>> {
+        let (namespace, name) = (proxy.metadata.namespace.as_ref(), proxy.metadata.name.as_ref());
+        let mut governed = Governed { any_gateway: self.gateways.iter().any(|gateway| self.is_live(gateway)), ..Governed::default() };
+        for class in &self.classes {
+            if class.proxy.as_ref().is_some_and(|proxy| proxy.0 == namespace && proxy.1 == name) {
+                governed.classes.push(class.object.metadata.name.clone().into_owned());
+                match self.fleets_of_class(class, spec) {
+                    Answer::Found(fleets) => governed.fleets.extend(fleets),
+                    Answer::Absent => {}
+                    Answer::Unknown(reason) => return Answer::Unknown(reason),
+                }
+            }
+        }
+        for gateway in &self.gateways {
+            if gateway.object.metadata.namespace == namespace && gateway.own_proxy.as_deref() == Some(name) {
+                match self.fleet_of_gateway(gateway) {
+                    Answer::Found(fleet) => governed.fleets.push(fleet),
+                    Answer::Absent => {}
+                    Answer::Unknown(reason) => return Answer::Unknown(reason),
+                }
+            }
+        }
+        Answer::Found(governed)
+    }
+
+    fn class_of(&self, gateway: &Gateway<'a>) -> Option<&GatewayClass<'a>> {
+        self.classes.iter().find(|class| class.object.metadata.name == gateway.class)
+    }
+
+    fn is_live(&self, gateway: &Gateway<'a>) -> bool {
+        !gateway.object.metadata.is_terminating() && self.class_of(gateway).is_some()
+    }
+
+    /// The fleets of a class whose EnvoyProxy is the governing one.
+    fn fleets_of_class(&self, class: &GatewayClass<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Vec<Fleet<'a>>> {
+        let gateways = || self.gateways.iter().filter(|gateway| gateway.class == class.object.metadata.name);
+        if spec.merges_gateways() {
+            let is_terminating = gateways().all(|gateway| gateway.object.metadata.is_terminating());
+            let owner = class.object.metadata.name.clone().into_owned();
+            let merged = Fleet { owner, gateway: None, level: Level::Class, is_terminating, own: None, class: None };
+            return Answer::Found(gateways().next().map(|_| merged).into_iter().collect());
+        }
+        let mut fleets = Vec::new();
+        for gateway in gateways() {
+            let own = match self.proxy(&gateway.object.metadata.namespace, gateway.own_proxy.as_deref()) {
+                Answer::Found(own) => Some(own),
+                // A reference to nothing is no reason to fall back to the class: the Gateway is not programmed at all.
+                Answer::Absent if gateway.own_proxy.as_deref().is_some() => continue,
+                Answer::Absent => None,
+                Answer::Unknown(reason) => return Answer::Unknown(reason),
+            };
+            if own.is_none_or(EnvoyProxySpec::is_merged) {
+                fleets.push(fleet(gateway, Level::Class, own, None));
+            }
+        }
+        Answer::Found(fleets)
+    }
+
+    /// The fleet of a Gateway whose own EnvoyProxy is the governing one.
+    fn fleet_of_gateway(&self, gateway: &Gateway<'a>) -> Answer<Fleet<'a>> {
+        let Some(class) = self.class_of(gateway) else { return Answer::Absent };
+        let (namespace, name) = class.proxy.as_ref().map_or(("", None), |(namespace, name)| (namespace.as_ref(), Some(name.as_ref())));
+        match self.proxy(namespace, name) {
+            // Gateways of a class with merged ones run by the class's EnvoyProxy alone.
+            Answer::Found(spec) if spec.merges_gateways() => Answer::Absent,
+            Answer::Found(spec) => Answer::Found(fleet(gateway, Level::Gateway, None, Some(spec))),
+            Answer::Absent => Answer::Found(fleet(gateway, Level::Gateway, None, None)),
+            Answer::Unknown(reason) => Answer::Unknown(reason),
+        }
+    }
+
+    fn proxy(&self, namespace: &str, name: Option<&str>) -> Answer<EnvoyProxySpec<'a>> {
+        let Some(name) = name else { return Answer::Absent };
+        self.context.neighbours.get(&api::ENVOY_PROXY, namespace, name, PROXY_FIELDS).map(|proxy| EnvoyProxySpec::of(&proxy))
+    }
+}
+
+fn fleet<'a>(gateway: &Gateway<'a>, level: Level, own: Option<EnvoyProxySpec<'a>>, class: Option<EnvoyProxySpec<'a>>) -> Fleet<'a> {
+    let metadata = &gateway.object.metadata;
+    let (namespace, name) = (metadata.namespace.clone().into_owned(), metadata.name.clone().into_owned());
+    Fleet { owner: format!("{namespace}/{name}"), gateway: Some((namespace, name)), level, is_terminating: metadata.is_terminating(), own, class }
+}
+
+/// Whether an HPA carries the labels that Envoy Gateway gives the HPA of a fleet.
+pub fn has_fleet_labels(hpa: &Object<'_>) -> bool {
+    let label = |key| hpa.metadata.label(key).is_some();
+    label(OWNING_GATEWAY_CLASS) || (label(OWNING_GATEWAY_NAME) && label(OWNING_GATEWAY_NAMESPACE))
+}
+
+/// Whether some EnvoyProxy still declares the HPA of that fleet: the one that its labels name.
+pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Answer<bool> {
+    let label = |key| hpa.metadata.label(key).unwrap_or_default();
+    if let Some(class) = hpa.metadata.label(OWNING_GATEWAY_CLASS) {
+        return class_declares(context, &class);
+    }
+    let gateway = context.neighbours.get(&api::GATEWAY, &label(OWNING_GATEWAY_NAMESPACE), &label(OWNING_GATEWAY_NAME), &["spec.gatewayClassName", "spec.infrastructure"]);
+    match gateway.map(Gateway::new) {
+        Answer::Found(gateway) => gateway_declares(context, &gateway),
+        Answer::Absent => Answer::Found(false),
+        Answer::Unknown(reason) => Answer::Unknown(reason),
+    }
+}
+
+fn class_proxy<'a>(context: &Context<'a>, class: &str) -> Answer<EnvoyProxySpec<'a>> {
+    let class = context.neighbours.get(&api::GATEWAY_CLASS, "", class, &["spec.controllerName", "spec.parametersRef"]).map(GatewayClass::new);
+    match class.map(|class| class.proxy) {
+        Answer::Found(Some((namespace, name))) => {
+            context.neighbours.get(&api::ENVOY_PROXY, &namespace, &name, PROXY_FIELDS).map(|proxy| EnvoyProxySpec::of(&proxy))
+        }
+        Answer::Found(None) | Answer::Absent => Answer::Absent,
+        Answer::Unknown(reason) => Answer::Unknown(reason),
+    }
+}
+
+fn class_declares(context: &Context<'_>, class: &str) -> Answer<bool> {
+    match class_proxy(context, class) {
+        Answer::Found(spec) => Answer::Found(spec.declares_hpa()),
+        Answer::Absent => Answer::Found(false),
+        Answer::Unknown(reason) => Answer::Unknown(reason),
+    }
+}
+
+fn gateway_declares(context: &Context<'_>, gateway: &Gateway<'_>) -> Answer<bool> {
+    let Some(own) = gateway.own_proxy.as_deref() else { return class_declares(context, &gateway.class) };
+    let own = context.neighbours.get(&api::ENVOY_PROXY, &gateway.object.metadata.namespace, own, PROXY_FIELDS);
+    match own.map(|proxy| EnvoyProxySpec::of(&proxy)) {
+        Answer::Found(own) if own.declares_hpa() || !own.is_merged() => Answer::Found(own.declares_hpa()),
+        Answer::Found(_) => class_declares(context, &gateway.class),
+        Answer::Absent => Answer::Found(false),
+        Answer::Unknown(reason) => Answer::Unknown(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_generated_as_envoy_gateway_does() {
+        assert_eq!(generated_name("default/eg"), "envoy-default-eg-e41e7b31");
+        // Merged Gateways: the class's name alone.
+        assert!(generated_name("eg").starts_with("envoy-eg-"));
+        let long = generated_name(&format!("{}/{}", "n".repeat(30), "g".repeat(30)));
+        assert_eq!(long.len(), "envoy-".len() + 48 + "-".len() + 8);
+        // The cut falls behind the separator, which goes too.
+        let trimmed = generated_name(&format!("{}/{}", "n".repeat(47), "gateway"));
+        assert!(trimmed.starts_with(&format!("envoy-{}-", "n".repeat(47))) && trimmed.len() == 6 + 47 + 1 + 8, "{trimmed}");
+    }
+
+    #[test]
+    fn versions_decide_what_a_removal_does() {
+        let removal = |text: &str| Running(Version::parse(text)).removal();
+        for (text, expected) in [
+            ("1.1.2", Removal::Loses),
+            ("1.1.3", Removal::Orphans),
+            ("1.3.0", Removal::Orphans),
+            ("1.4.6", Removal::Orphans),
+            ("1.5.0", Removal::Loses),
+            ("1.9.1", Removal::Loses),
+            ("latest", Removal::Either),
+        ] {
+            assert_eq!(removal(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_read_from_the_image() {
+        let version = |image: &str| {
+            let text = format!(r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"image":"{image}"}}]}}}}}}}}"#);
+            image_version(&Object::from_text(&text).expect("well-formed"))
+        };
+        assert_eq!(version("docker.io/envoyproxy/gateway:v1.4.2"), Some(Version::new(1, 4, 2)));
+        assert_eq!(version("mirror.example:5000/envoyproxy/gateway:v1.9.1@sha256:0123"), Some(Version::new(1, 9, 1)));
+        assert_eq!(version("mirror.example:5000/envoyproxy/gateway@sha256:0123"), None);
+        assert_eq!(version("envoyproxy/gateway:latest"), None);
+    }
+
+    fn spec(text: &str) -> EnvoyProxySpec<'_> {
+        EnvoyProxySpec(Json::new(text))
+    }
+
+    const WITH: &str = r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyHpa":{"maxReplicas":5}}}}"#;
+    const WITHOUT: &str = r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyDeployment":{"replicas":3}}}}"#;
+    const MERGED: &str = r#"{"mergeType":"StrategicMerge","provider":{"type":"Kubernetes","kubernetes":{"envoyDeployment":{"replicas":3}}}}"#;
+
+    #[test]
+    fn a_gateways_own_proxy_replaces_the_class_unless_merged() {
+        let declares = |own: Option<&'static str>, class: Option<&'static str>| Effective::new(own.map(spec), class.map(spec)).declares_hpa();
+        assert!(declares(None, Some(WITH)) && declares(Some(WITH), None) && declares(Some(WITH), Some(WITHOUT)));
+        assert!(!declares(Some(WITHOUT), Some(WITH)));
+        assert!(declares(Some(MERGED), Some(WITH)));
+        assert_eq!(Effective::new(Some(spec(MERGED)), Some(spec(WITH))).replicas(), Some(3));
+        assert!(!declares(Some(r#"{"mergeType":"Replace"}"#), Some(WITH)));
+        assert!(!declares(Some(r#"{"provider":{"type":"Host","kubernetes":{"envoyHpa":{}}}}"#), None));
+    }
+}

@@ -1,0 +1,170 @@
+//! The workload that an autoscaler scales, and who owns its replica count.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use super::{Object, ScaleTargetRef, group_of, title};
+use crate::cluster::{Answer, ApiKind, Neighbours};
+use crate::context::Context;
+use crate::json::Json;
+
+/// On a workload, `"off"`: nobody scales it, on purpose.
+pub const AUTOSCALING: &str = "autoscaler-guard/autoscaling";
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A workload by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadRef {
+    /// Its `group/version`.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for WorkloadRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&title(&self.kind, &self.namespace, &self.name))
+    }
+}
+
+impl WorkloadRef {
+    /// What an autoscaler in `namespace` scales. Old versions of the built-in kinds (`apps/v1beta2`, `extensions/v1beta1`) are not
+    /// served any more, and the HPA controller does not care: it maps by group and kind.
+    pub fn new(target: &ScaleTargetRef<'_>, namespace: &str) -> Self {
+        let api_version = if matches!(group_of(&target.api_version), "apps" | "extensions") { "apps/v1" } else { &target.api_version };
+        Self {
+            api_version: api_version.to_owned(),
+            kind: target.kind.clone().into_owned(),
+            namespace: namespace.to_owned(),
+            name: target.name.clone().into_owned(),
+        }
+    }
+
+    /// A Deployment by name.
+    pub fn deployment(namespace: &str, name: &str) -> Self {
+        Self { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Looks the workload up.
+    pub fn get<'a>(&self, neighbours: &Neighbours<'a>) -> Answer<Object<'a>> {
+        let kind = ApiKind { api_version: Cow::Borrowed(&self.api_version), kind: Cow::Borrowed(&self.kind), resource: "" };
+        neighbours.get(&kind, &self.namespace, &self.name, &["spec.replicas"])
+    }
+
+    /// `<kind>/<name>` as kubectl takes it, with the group where the kind alone could be another's.
+    pub fn kubectl_name(&self) -> String {
+        let kind = self.kind.to_ascii_lowercase();
+        match group_of(&self.api_version) {
+            "" | "apps" => format!("{kind}/{}", self.name),
+            group => format!("{kind}.{group}/{}", self.name),
+        }
+    }
+
+    /// Whether something is lost when its autoscaler goes: `None` when it is not there, is going itself, or [owns its
+    /// count](owns_its_count). What cannot be read may need one; the text then says why it is not known, as the end of a sentence.
+    pub fn needs_autoscaler(&self, context: &Context<'_>, hpa: Option<&HorizontalPodAutoscaler<'_>>) -> Option<String> {
+        match self.get(&context.neighbours) {
+            Answer::Absent => None,
+            Answer::Found(workload) => {
+                (!workload.metadata.is_terminating() && !owns_its_count(&workload, hpa)).then(String::new)
+            }
+            Answer::Unknown(reason) => Some(format!(" (whether the {} exists is not known: {reason})", self.kind)),
+        }
+    }
+}
+
+/// The workload's replica count as its spec has it.
+pub fn replicas(workload: &Object<'_>) -> Option<i64> {
+    workload.spec().integer(&["replicas"])
+}
+
+/// Whether the workload says who owns its count, so that it may be left without an autoscaler.
+///
+/// Either annotation [`AUTOSCALING`] is `"off"`, or someone declared `spec.replicas`. A bare `f:replicas` in managedFields proves nothing:
+/// the API server's defaulting gives it to whoever created the workload. It proves something in an Apply entry, or in an Update entry
+/// outside the scale sub-resource when `hpa` had taken the field over meanwhile (it has scaled, or saw another count): then someone set
+/// the count since.
+pub fn owns_its_count(workload: &Object<'_>, hpa: Option<&HorizontalPodAutoscaler<'_>>) -> bool {
+    workload.metadata.annotation(AUTOSCALING).as_deref() == Some("off") || last_applied_replicas(workload) || written_replicas(workload, hpa)
+}
+
+fn last_applied_replicas(workload: &Object<'_>) -> bool {
+    let applied = workload.metadata.annotation(LAST_APPLIED);
+    applied.is_some_and(|text| Json::new(&text).integer(&["spec", "replicas"]).is_some())
+}
+
+fn written_replicas(workload: &Object<'_>, hpa: Option<&HorizontalPodAutoscaler<'_>>) -> bool {
+    let taken_over = hpa.is_some_and(|hpa| {
+        let seen_otherwise = hpa.current_replicas().is_some_and(|seen| replicas(workload).is_some_and(|now| now != seen));
+        hpa.has_scaled() || seen_otherwise
+    });
+    let declares = |entry: &Json<'_>| match entry.string(&["operation"]).as_deref() {
+        Some("Apply") => true,
+        Some("Update") => taken_over && entry.word(&["subresource"]).is_none(),
+        _ => false,
+    };
+    let has_replicas = |entry: &Json<'_>| entry.at(&["fieldsV1", "f:spec", "f:replicas"]).is_some();
+    workload.metadata.managed_fields().iter().any(|entry| declares(entry) && has_replicas(entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const HELM_WROTE: &str = r#"{"manager":"helm","operation":"Update","fieldsV1":{"f:spec":{"f:replicas":{},"f:template":{}}}}"#;
+    const APPLIED: &str = r#"{"manager":"kustomize-controller","operation":"Apply","fieldsV1":{"f:spec":{"f:replicas":{}}}}"#;
+    const SCALED: &str = r#"{"manager":"kube-controller-manager","operation":"Update","subresource":"scale","fieldsV1":{"f:spec":{"f:replicas":{}}}}"#;
+
+    fn owns(metadata: &Value, hpa: Option<&str>) -> bool {
+        let workload = json!({"metadata": metadata, "spec": {"replicas": 3}}).to_string();
+        let workload = Object::from_text(&workload).expect("well-formed");
+        let hpa = hpa.map(|text| HorizontalPodAutoscaler::new(Object::from_text(text).expect("well-formed")));
+        owns_its_count(&workload, hpa.as_ref())
+    }
+
+    fn written(entry: &str) -> Value {
+        json!({"managedFields": [serde_json::from_str::<Value>(entry).expect("an entry is JSON")]})
+    }
+
+    #[test]
+    fn an_annotation_says_so() {
+        assert!(owns(&json!({"annotations": {AUTOSCALING: "off"}}), None));
+        assert!(!owns(&json!({"annotations": {AUTOSCALING: "on"}}), None));
+    }
+
+    #[test]
+    fn a_bare_field_manager_proves_nothing() {
+        let idle = r#"{"status":{"currentReplicas":3}}"#;
+        assert!(!owns(&written(HELM_WROTE), None));
+        assert!(!owns(&written(HELM_WROTE), Some(idle)));
+        assert!(!owns(&written(SCALED), Some(r#"{"status":{"lastScaleTime":"2026-11-21T17:09:40Z"}}"#)));
+    }
+
+    #[test]
+    fn an_apply_or_a_write_after_the_hpa_declares() {
+        assert!(owns(&written(APPLIED), None));
+        assert!(owns(&written(HELM_WROTE), Some(r#"{"status":{"lastScaleTime":"2026-11-21T17:09:40Z"}}"#)));
+        assert!(owns(&written(HELM_WROTE), Some(r#"{"status":{"currentReplicas":5}}"#)));
+    }
+
+    #[test]
+    fn client_side_apply_declares_by_its_annotation() {
+        let applied = |spec: &Value| json!({"annotations": {LAST_APPLIED: json!({"spec": spec}).to_string()}});
+        assert!(owns(&applied(&json!({"replicas": 3})), None));
+        assert!(!owns(&applied(&json!({"template": {}})), None));
+    }
+
+    #[test]
+    fn old_versions_of_built_in_kinds_are_looked_up_as_served() {
+        let target = |api_version: &'static str| ScaleTargetRef { api_version: api_version.into(), kind: "Deployment".into(), name: "web".into() };
+        assert_eq!(WorkloadRef::new(&target("extensions/v1beta1"), "shop").api_version, "apps/v1");
+        assert_eq!(WorkloadRef::new(&target("argoproj.io/v1alpha1"), "shop").api_version, "argoproj.io/v1alpha1");
+    }
+}

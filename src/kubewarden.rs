@@ -1,0 +1,249 @@
+//! The Kubewarden guest: waPC operations on the outside, [`crate::review`] on the inside. No rule lives here.
+//!
+//! Payloads are `{"request": AdmissionRequest, "settings": …}`. The request stays text: the SDK's `ValidationRequest` would turn all of it
+//! into a tree first, which costs more than judging it. Look-ups are the SDK's requests, sent by the SDK's host call; their answers stay
+//! text too, as its typed functions would bring a Kubernetes type per kind into the module.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kubewarden_policy_sdk::host_capabilities::kubernetes::{
+    CanIRequest, GetResourceRequest, ListAllResourcesRequest, ListResourcesByNamespaceRequest, ResourceAttributes, SubjectAccessReview,
+};
+use kubewarden_policy_sdk::settings::SettingsValidationResponse;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
+use crate::json::Json;
+use crate::{Decision, Settings, SettingsError, Verdict};
+
+/// A host's `kubernetes/*` capability: operation and request in, the answer or the host's error text out.
+pub type HostCall<'h> = dyn Fn(&str, &[u8]) -> Result<Vec<u8>, String> + 'h;
+
+/// A cluster behind Kubewarden's host capabilities.
+pub struct HostCluster<'h> {
+    call: &'h HostCall<'h>,
+}
+
+impl std::fmt::Debug for HostCluster<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("HostCluster")
+    }
+}
+
+impl<'h> HostCluster<'h> {
+    /// A cluster that asks through `call`.
+    pub fn new(call: &'h HostCall<'h>) -> Self {
+        Self { call }
+    }
+
+    fn ask(&self, operation: &str, request: &impl Serialize) -> Answer<String> {
+        let request = match serde_json::to_vec(request) {
+            Ok(request) => request,
+            Err(error) => return Answer::Unknown(Reason::Failed(error.to_string())),
+        };
+        match (self.call)(operation, &request) {
+            Ok(answer) => match String::from_utf8(answer) {
+                Ok(text) => Answer::Found(text),
+                Err(error) => Answer::Unknown(Reason::Failed(error.to_string())),
+            },
+            Err(error) => from_error(&error),
+        }
+    }
+}
+
+/// What a host's error text means. Hosts give nothing but text, and append a backtrace when they run with one.
+fn from_error(error: &str) -> Answer<String> {
+    let text = error.lines().next().unwrap_or_default();
+    let text = text.strip_prefix("Host error: ").unwrap_or(text);
+    let not_served = text.contains("Cannot find resource ") || (text.contains("error finding resource") && text.contains("404"));
+    if not_served {
+        Answer::Unknown(Reason::NotServed(text.to_owned()))
+    } else if text.contains("Cannot find ") && text.contains(" named '") {
+        Answer::Absent
+    } else {
+        Answer::Unknown(Reason::Failed(text.to_owned()))
+    }
+}
+
+/// Metadata always comes whole; an empty mask would mean everything.
+fn masks(fields: &[&str]) -> Option<BTreeSet<String>> {
+    let mut masks = BTreeSet::new();
+    for field in fields {
+        masks.insert((*field).to_owned());
+    }
+    Some(masks).filter(|masks| !masks.is_empty())
+}
+
+impl Cluster for HostCluster<'_> {
+    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Answer<String> {
+        self.ask(
+            "get_resource",
+            &GetResourceRequest {
+                api_version: kind.api_version.clone().into_owned(),
+                kind: kind.kind.clone().into_owned(),
+                name: name.to_owned(),
+                namespace: namespace.map(str::to_owned),
+                // A hand-over is judged by what is there now, not by what was there five seconds ago.
+                disable_cache: true,
+                field_masks: masks(fields),
+            },
+        )
+    }
+
+    fn list(&self, query: &List<'_>) -> Answer<String> {
+        let (api_version, kind) = (query.kind.api_version.clone().into_owned(), query.kind.kind.clone().into_owned());
+        let (label_selector, field_selector) = (query.label_selector.map(str::to_owned), None);
+        let field_masks = masks(query.fields);
+        match query.namespace {
+            Some(namespace) => {
+                let namespace = namespace.to_owned();
+                let request = ListResourcesByNamespaceRequest { api_version, kind, namespace, label_selector, field_selector, field_masks };
+                self.ask("list_resources_by_namespace", &request)
+            }
+            None => {
+                self.ask("list_resources_all", &ListAllResourcesRequest { api_version, kind, label_selector, field_selector, field_masks })
+            }
+        }
+    }
+
+    fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
+        let resource_attributes = ResourceAttributes {
+            group: Some(access.group.to_owned()),
+            namespace: access.namespace.map(str::to_owned),
+            resource: access.resource.to_owned(),
+            verb: access.verb.to_owned(),
+            ..ResourceAttributes::default()
+        };
+        let groups = Some(access.groups.iter().map(|group| (*group).to_owned()).collect());
+        let subject_access_review = SubjectAccessReview { groups, resource_attributes, user: access.user.to_owned() };
+        let answer = self.ask("can_i", &CanIRequest { subject_access_review, disable_cache: false });
+        answer.map(|status| Json::new(&status).is_true(&["allowed"]))
+    }
+}
+
+/// Judges a `validate` payload and words the verdict as Kubewarden's `ValidationResponse`.
+pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
+    encode(&Response::from(judge(payload, call)))
+}
+
+fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
+    #[derive(Deserialize)]
+    struct Payload<'a> {
+        #[serde(borrow)]
+        request: &'a RawValue,
+        #[serde(borrow, default)]
+        settings: Option<&'a RawValue>,
+    }
+    let payload: Payload<'_> = match serde_json::from_slice(payload) {
+        Ok(payload) => payload,
+        Err(error) => return Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}")),
+    };
+    match Settings::from_json(payload.settings.map_or("", RawValue::get)) {
+        Ok(settings) => crate::review(payload.request.get(), &HostCluster::new(call), &settings),
+        Err(errors) => Verdict::unusable(unusable_settings(&errors)),
+    }
+}
+
+/// Checks a `validate_settings` payload and words the outcome as Kubewarden's `SettingsValidationResponse`.
+pub fn validate_settings(payload: &[u8]) -> Vec<u8> {
+    let outcome = match std::str::from_utf8(payload) {
+        Ok(text) => Settings::from_json(text).map(|_| ()).map_err(|errors| unusable_settings(&errors)),
+        Err(error) => Err(format!("autoscaler-guard: the settings are not UTF-8: {error}")),
+    };
+    encode(&SettingsValidationResponse { valid: outcome.is_ok(), message: outcome.err() })
+}
+
+fn unusable_settings(errors: &[SettingsError]) -> String {
+    let list: String = errors.iter().map(|error| format!("\n  {error}")).collect();
+    format!("autoscaler-guard: the settings cannot be used:{list}")
+}
+
+fn encode(answer: &impl Serialize) -> Vec<u8> {
+    // Plain structs of strings always encode.
+    serde_json::to_vec(answer).unwrap_or_default()
+}
+
+/// `ValidationResponse` of the SDK, with ordered audit annotations so that equal verdicts are equal bytes.
+#[derive(Debug, Serialize)]
+struct Response {
+    accepted: bool,
+    message: Option<String>,
+    code: Option<u16>,
+    mutated_object: Option<Value>,
+    audit_annotations: Option<BTreeMap<&'static str, String>>,
+    warnings: Option<Vec<String>>,
+}
+
+impl From<Verdict> for Response {
+    fn from(verdict: Verdict) -> Self {
+        let accepted = verdict.is_accepted();
+        let (message, code, mutated_object) = match verdict.decision {
+            Decision::Allow => (None, None, None),
+            Decision::Repair(object) => (None, None, Some(object)),
+            Decision::Reject { message, code } => (Some(message), Some(code), None),
+        };
+        let audit_annotations = Some(verdict.audit).filter(|audit| !audit.is_empty());
+        let warnings = Some(verdict.warnings).filter(|warnings| !warnings.is_empty());
+        Self { accepted, message, code, mutated_object, audit_annotations, warnings }
+    }
+}
+
+/// The waPC entry points; only in the module, where the host provides the other side.
+#[cfg(target_arch = "wasm32")]
+mod guest {
+    use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function};
+
+    #[expect(unsafe_code, reason = "waPC calls it by name")]
+    #[unsafe(no_mangle)]
+    extern "C" fn wapc_init() {
+        register_function("validate", |payload| Ok(super::validate(payload, &call)));
+        register_function("validate_settings", |payload| Ok(super::validate_settings(payload)));
+        register_function("protocol_version", protocol_version);
+    }
+
+    fn call(operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
+        host_call("kubewarden", "kubernetes", operation, request).map_err(|error| error.to_string())
+    }
+
+    fn protocol_version(payload: &[u8]) -> CallResult {
+        kubewarden_policy_sdk::protocol_version_guest(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_errors_tell_absent_from_unknown() {
+        let absent = "Host error: Cannot find keda.sh/v1alpha1/ScaledObject named 'x' inside of namespace 'Some(\"default\")'\n   0: backtrace";
+        assert_eq!(from_error(absent), Answer::Absent);
+        for text in ["Cannot find resource keda.sh/v1alpha1/ScaledObject", "error finding resource: 404 page not found"] {
+            assert!(matches!(from_error(text), Answer::Unknown(Reason::NotServed(_))), "{text}");
+        }
+        for text in ["ApiError: x is forbidden: User y cannot get resource", "Policy has not been granted access to Kubernetes", "", "404"] {
+            assert!(matches!(from_error(text), Answer::Unknown(Reason::Failed(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn malformed_payloads_get_a_clear_refusal() {
+        let nothing = |_: &str, _: &[u8]| Err(String::new());
+        for payload in [&b"\xff"[..], b"", b"{}", b"[]", b"{\"request\":{}}", br#"{"request":{"operation":"UPDATE","kind":{"kind":"Pod"}},"settings":{"x":1}}"#] {
+            let answer: Value = serde_json::from_slice(&validate(payload, &nothing)).expect("the answer is JSON");
+            assert_eq!(answer["accepted"], false);
+            assert_eq!(answer["code"], 400);
+            assert!(answer["message"].as_str().is_some_and(|message| message.starts_with("autoscaler-guard: ")), "{answer}");
+        }
+    }
+
+    #[test]
+    fn settings_errors_all_arrive() {
+        let answer: Value = serde_json::from_slice(&validate_settings(br#"{"repiar":true,"helm":1}"#)).expect("the answer is JSON");
+        let expected = "autoscaler-guard: the settings cannot be used:\n  helm: expected an object, got a number\n  repiar: unknown; did you mean repair?";
+        assert_eq!((answer["valid"].as_bool(), answer["message"].as_str()), (Some(false), Some(expected)));
+        assert_eq!(validate_settings(b"{}"), br#"{"valid":true,"message":null}"#);
+    }
+}

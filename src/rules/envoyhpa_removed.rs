@@ -1,0 +1,208 @@
+//! An EnvoyProxy changes so that a fleet is left without envoyHpa.
+//!
+//! ## What it protects
+//! Envoy's fleets stay autoscaled, and no HPA is left that nothing declares.
+//!
+//! ## Why
+//! Envoy Gateway 1.1.3 to 1.4.x leaves the HPA behind: it keeps scaling, even after the Gateway is gone, and fights whatever comes next
+//! (envoyproxy/gateway issue 5357). From 1.5 on the HPA is deleted and the replica count freezes where it happens to be.
+//!
+//! ## When it fires
+//! An update takes envoyHpa from a fleet that the EnvoyProxy governs, through a GatewayClass or through a Gateway's own reference: envoyHpa,
+//! kubernetes, provider or spec removed, provider type changed, `mergeType` removed so that the class's envoyHpa no longer reaches the
+//! Gateway. Which Envoy Gateway runs comes from setting `envoyGateway.version`, else from the image of its Deployment; when neither tells,
+//! both hazards are named. To a DaemonSet it is refused where the HPA would stay behind, and warned of from 1.5 on.
+//!
+//! ## Ways through
+//! * From 1.5: declare `envoyDeployment.replicas` in the same change, or scale the fleet by a ScaledObject, or let the fleet's Deployment
+//!   own its count (annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` applied server-side).
+//! * Setting `envoyHpaRemoval: pin`: envoyHpa stays, with min = max = the declared or present count.
+//! * `autoscaler-guard/allow: envoyhpa-removed` on the EnvoyProxy, or on every fleet's Deployment; before 1.5 delete the HPA afterwards.
+//!
+//! ## Example
+//! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type json -p '[{"op":"remove","path":"/spec/provider/kubernetes/envoyHpa"}]'`
+
+use serde_json::{Value, json};
+
+use super::{Default, Rule};
+use crate::change::{Kind, Operation};
+use crate::cluster::{Answer, Reason, api};
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::autoscalers::scaled_by_keda;
+use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Fleet, Removal, Running, governed};
+use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
+use crate::kinds::workload::{self, WorkloadRef};
+use crate::kinds::{Object, title};
+use crate::repair::Edit;
+use crate::settings::EnvoyHpaRemoval;
+use crate::verdict::{Action, Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "envoyhpa-removed",
+    title: "An Envoy fleet does not lose its HPA, nor is the HPA left behind",
+    default: Default::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[(Kind::EnvoyProxy, &[Operation::Update])],
+    check,
+};
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let (old, new) = context.change.update()?;
+    let before = EnvoyProxySpec::of(old);
+    let after = EnvoyProxySpec::of(new);
+    let loses_own = before.declares_hpa() && !after.declares_hpa();
+    let loses_merged = before.is_merged() && !after.is_merged() && !after.declares_hpa();
+    if !loses_own && !loses_merged {
+        return None;
+    }
+    let change = format!("removing envoyHpa from {}", new.title("EnvoyProxy"));
+    let subject = Subject::new("envoyproxy", &new.metadata);
+    let fleets = match governed(context, old, before) {
+        Answer::Found(governed) => governed.fleets,
+        Answer::Absent => return None,
+        Answer::Unknown(reason) => return Some(unknown_fleets(&RULE, subject, &change, &reason)),
+    };
+    let lost: Vec<LostFleet<'_>> = fleets.into_iter().filter_map(|fleet| LostFleet::between(fleet, Some(before), Some(after))).collect();
+    let finding = judge(context, &RULE, &subject, &change, &lost)?;
+    Some(pinned(context, finding, after, &lost))
+}
+
+/// Which fleets an EnvoyProxy governs could not be seen: there may be some.
+pub(super) fn unknown_fleets(rule: &'static Rule, subject: Subject, change: &str, reason: &Reason) -> Finding {
+    let what = format!("{change} may leave Envoy fleets without an autoscaler: which fleets it governs is not known ({reason})");
+    Finding::new(rule, Action::Reject, subject, what)
+}
+
+/// A fleet that a change leaves without envoyHpa.
+pub(super) struct LostFleet<'a> {
+    fleet: Fleet<'a>,
+    before: Effective<'a>,
+    after: Effective<'a>,
+}
+
+impl<'a> LostFleet<'a> {
+    /// The fleet, if it had envoyHpa by `before` and has none by `after`. Gateways that are being deleted lose nothing.
+    pub(super) fn between(fleet: Fleet<'a>, before: Option<EnvoyProxySpec<'a>>, after: Option<EnvoyProxySpec<'a>>) -> Option<Self> {
+        let (before, after) = (fleet.effective(before), fleet.effective(after));
+        let loses = !fleet.is_terminating && before.declares_hpa() && !after.declares_hpa();
+        loses.then_some(Self { fleet, before, after })
+    }
+
+    fn deployment(&self, context: &Context<'_>) -> WorkloadRef {
+        self.fleet.deployment(&self.before, context.settings)
+    }
+
+    fn hpa(&self, context: &Context<'_>) -> (String, String) {
+        self.fleet.hpa(&self.before, context.settings)
+    }
+
+    /// Whether someone else owns the count from now on: a declaration in the same change, a ScaledObject, or the Deployment itself.
+    fn is_answered(&self, context: &Context<'_>) -> bool {
+        let deployment = self.deployment(context);
+        self.after.replicas().is_some() || deployment.needs_autoscaler(context, self.live_hpa(context).as_ref()).is_none() || scaled_by_keda(context, &deployment)
+    }
+
+    fn live_hpa<'c>(&self, context: &Context<'c>) -> Option<HorizontalPodAutoscaler<'c>> {
+        let (namespace, name) = self.hpa(context);
+        let hpa = context.neighbours.get(&api::HORIZONTAL_POD_AUTOSCALER, &namespace, &name, horizontal_pod_autoscaler::FIELDS);
+        match hpa.map(HorizontalPodAutoscaler::new) {
+            Answer::Found(hpa) => Some(hpa),
+            Answer::Absent | Answer::Unknown(_) => None,
+        }
+    }
+
+    fn count(&self, context: &Context<'_>) -> Option<i64> {
+        match self.deployment(context).get(&context.neighbours) {
+            Answer::Found(deployment) => workload::replicas(&deployment),
+            Answer::Absent | Answer::Unknown(_) => None,
+        }
+    }
+}
+
+/// The verdict on fleets that lose envoyHpa, whatever change takes it from them.
+pub(super) fn judge(context: &Context<'_>, rule: &'static Rule, subject: &Subject, change: &str, lost: &[LostFleet<'_>]) -> Option<Finding> {
+    let first = lost.first()?;
+    let running = Running::look_up(context);
+    let (namespace, name) = first.hpa(context);
+    let hpa = format!("{}{}", title("HPA", &namespace, &name), and_more(lost.len()));
+    let finding = |action, what| {
+        let mut finding = Finding::new(rule, action, subject.clone(), what);
+        finding.autoscaler = title("HPA", &namespace, &name);
+        finding.workloads = lost.iter().map(|fleet| fleet.deployment(context)).collect();
+        finding
+    };
+    match running.removal() {
+        Removal::Loses => {
+            let at_risk: Vec<&LostFleet<'_>> = lost.iter().filter(|fleet| !fleet.is_answered(context)).collect();
+            let frozen = at_risk.first()?;
+            let deployment = format!("{}{}", frozen.deployment(context), and_more(at_risk.len()));
+            if at_risk.iter().all(|fleet| fleet.after.is_daemon_set()) {
+                let what = format!("{change} makes {deployment} a DaemonSet, which no HPA scales: {} deletes the HPA", running.name());
+                return Some(finding(Action::Warn, what));
+            }
+            let what = format!("{change} would leave {deployment} with no autoscaler: {} deletes its HPA, and the replica count stays where it happens to be", running.name());
+            Some(finding(Action::Reject, what).help("Declare the count in the same change", declare_count(subject, frozen.count(context))))
+        }
+        Removal::Orphans => {
+            let what = format!("{change} would orphan {hpa}: {} leaves it behind, still scaling, even after its Gateway is deleted", running.name());
+            let mut finding = clean_up(finding(Action::Reject, what), context, lost);
+            finding.at_stake = "the orphan";
+            Some(finding)
+        }
+        Removal::Either => {
+            let what = format!(
+                "{change} would orphan {hpa}, or lose it: Envoy Gateway 1.1.3 to 1.4.x leaves it behind, still scaling; from 1.5 it goes and the replica count freezes"
+            );
+            let mut finding = clean_up(finding(Action::Reject, what), context, lost);
+            finding.notes.push("Which Envoy Gateway runs is not known: set envoyGateway.version".to_owned());
+            Some(finding)
+        }
+    }
+}
+
+fn and_more(count: usize) -> String {
+    if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
+}
+
+fn declare_count(subject: &Subject, count: Option<i64>) -> String {
+    let count = count.map_or_else(|| "<count>".to_owned(), |count| count.to_string());
+    let patch = format!(r#"{{"spec":{{"provider":{{"kubernetes":{{"envoyHpa":null,"envoyDeployment":{{"replicas":{count}}}}}}}}}}}"#);
+    subject.kubectl("patch", &format!("--type merge -p '{patch}'"))
+}
+
+/// What to delete by hand after an acknowledged removal, for as many fleets as a message can hold.
+fn clean_up(mut finding: Finding, context: &Context<'_>, lost: &[LostFleet<'_>]) -> Finding {
+    for fleet in lost.iter().take(10) {
+        let (namespace, name) = fleet.hpa(context);
+        finding = finding.help("What stays behind goes with", Subject { resource: "hpa", namespace, name }.kubectl("delete", ""));
+    }
+    finding
+}
+
+/// Setting `envoyHpaRemoval: pin`: envoyHpa stays with min = max, where that is possible.
+fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>, lost: &[LostFleet<'_>]) -> Finding {
+    let pins = context.settings.envoy_hpa_removal == EnvoyHpaRemoval::Pin && finding.action == Action::Reject;
+    let possible = !after.is_daemon_set() && !after.is_other_provider();
+    let count = after.replicas().or_else(|| lost.iter().filter_map(|fleet| fleet.count(context)).max()).filter(|count| *count > 0);
+    if let Some(count) = count.filter(|_| pins && possible) {
+        let mut hpa = old_envoy_hpa(context).unwrap_or_else(|| json!({}));
+        if let Value::Object(fields) = &mut hpa {
+            fields.insert("minReplicas".to_owned(), json!(count));
+            fields.insert("maxReplicas".to_owned(), json!(count));
+        }
+        finding.action = Action::Repair(vec![
+            Edit::Set { path: &["spec", "provider", "type"], value: json!("Kubernetes") },
+            Edit::Set { path: &["spec", "provider", "kubernetes", "envoyHpa"], value: hpa },
+        ]);
+        let this = context.change.object().map(|object: &Object<'_>| object.title("EnvoyProxy")).unwrap_or_default();
+        finding.repaired = format!("envoyHpa of {this} was pinned to minReplicas = maxReplicas = {count} instead of removed");
+    }
+    finding
+}
+
+fn old_envoy_hpa(context: &Context<'_>) -> Option<Value> {
+    context.change.old_value()?.pointer("/spec/provider/kubernetes/envoyHpa").filter(|hpa| hpa.is_object()).cloned()
+}

@@ -1,0 +1,88 @@
+//! A released HPA goes back to its ScaledObject.
+//!
+//! ## What it protects
+//! Whoever takes the mark of a hand-over off an HPA gets what they mean: KEDA owns and writes the HPA again.
+//!
+//! ## Why
+//! KEDA does not watch an HPA that it does not own, does not put the ownerReference back by itself, and does not notice when the HPA is
+//! gone. Without the mark and without the reference the HPA would belong to nobody while its ScaledObject is Ready.
+//!
+//! ## When it fires
+//! Someone other than a declarative writer removes `autoscaler-guard/released-from` while that ScaledObject (by uid) lives. The
+//! ownerReference comes back in the same request, which wakes KEDA, and it adopts and rewrites the HPA. Never refused; without repair, or
+//! when another controller owns the HPA by now, a warning.
+//!
+//! ## Ways through
+//! * `autoscaler-guard/allow: hpa-giveback` on the HPA or its workload: only the mark goes.
+//!
+//! ## Example
+//! `kubectl annotate hpa web -n shop autoscaler-guard/released-from-`
+
+use serde_json::json;
+
+use super::{Default, Rule};
+use crate::change::{Kind, Operation};
+use crate::cluster::Answer;
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use crate::kinds::released::Release;
+use crate::kinds::scaled_object::{self, ScaledObject};
+use crate::kinds::workload::WorkloadRef;
+use crate::kinds::{Object, title};
+use crate::repair::Edit;
+use crate::verdict::{Action, Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "hpa-giveback",
+    title: "An HPA whose mark is removed goes back to its ScaledObject",
+    default: Default::Repair,
+    may_reject: false,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Update])],
+    check,
+};
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let (old, new) = context.change.update()?;
+    let release = Release::of(old).filter(|_| Release::of(new).is_none())?;
+    // A manifest that never knew the mark gives nothing back: see hpa-handover.
+    let declares = context.settings.handover_field_managers.match_name(&context.change.field_manager);
+    if declares || new.metadata.owner_with_uid(&release.uid).is_some() {
+        return None;
+    }
+    let hpa = HorizontalPodAutoscaler::new(new.clone());
+    let (action, what) = match scaled_object::with_uid(context, &new.metadata.namespace, &release.scaled_object, &release.uid) {
+        Answer::Found(owner) if owner.object.metadata.is_terminating() => return None,
+        Answer::Absent => return None,
+        Answer::Found(owner) => give_back(new, &owner),
+        Answer::Unknown(reason) => {
+            let owner = title("ScaledObject", &new.metadata.namespace, &release.scaled_object);
+            (Action::Warn, format!("{} loses its mark, but {owner} could not be read ({reason}): KEDA may not take the HPA back", new.title("HPA")))
+        }
+    };
+    let target = WorkloadRef::new(&hpa.target(), &new.metadata.namespace);
+    let this = new.title("HPA");
+    let mut finding = Finding::new(&RULE, action, Subject::new("hpa", &new.metadata), what).about(target, this.clone());
+    finding.repaired = format!("{this} was given back to ScaledObject {}: KEDA owns and rewrites it now", release.scaled_object);
+    Some(finding)
+}
+
+fn give_back(hpa: &Object<'_>, owner: &ScaledObject<'_>) -> (Action, String) {
+    let (this, from) = (hpa.title("HPA"), owner.object.title("ScaledObject"));
+    // An object has one controller at most; the API server refuses a second.
+    if hpa.metadata.owner_references().iter().any(|other| other.controller == Some(true)) {
+        return (Action::Warn, format!("{this} loses the mark of its release from {from}, but another controller owns it: KEDA does not take it back"));
+    }
+    let reference = json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "name": owner.object.metadata.name,
+        "uid": owner.object.metadata.uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    });
+    let what = format!("{this} loses the mark of its release from {from}, but has no owner: KEDA does not watch it, and would not put it back");
+    (Action::Repair(vec![Edit::AddOwner(reference)]), what)
+}

@@ -1,0 +1,73 @@
+//! A released HPA is deleted while its former ScaledObject lives on.
+//!
+//! ## What it protects
+//! A workload in the middle of a hand-over keeps its autoscaler.
+//!
+//! ## Why
+//! KEDA no longer watches an HPA that was released. It does not notice the deletion, and not even a restart of KEDA puts the HPA back: the
+//! ScaledObject stays Ready, and nothing scales the workload.
+//!
+//! ## When it fires
+//! An HPA marked `autoscaler-guard/released-from` is deleted, by Helm too, while that ScaledObject (by uid) is there and not being deleted,
+//! or cannot be read, and the workload lives.
+//!
+//! ## Ways through
+//! * Give the HPA back first: `kubectl annotate hpa <name> autoscaler-guard/released-from-`, or delete the ScaledObject first.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared.
+//! * `autoscaler-guard/allow: released-hpa-deleted` on the HPA or its workload.
+//!
+//! ## Example
+//! `kubectl delete hpa web -n shop` between Helm's update of the HPA and its delete of the ScaledObject.
+
+use super::{Default, Rule};
+use crate::change::{Kind, Operation};
+use crate::cluster::Answer;
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use crate::kinds::released::{RELEASED_FROM, Release};
+use crate::kinds::scaled_object;
+use crate::kinds::title;
+use crate::kinds::workload::WorkloadRef;
+use crate::verdict::{Action, Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "released-hpa-deleted",
+    title: "An HPA that was handed over is not deleted while its ScaledObject lives on",
+    default: Default::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Delete])],
+    check,
+};
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let old = context.change.deleted()?;
+    let release = Release::of(old)?;
+    // Given back and not yet rewritten: it is KEDA's again.
+    if old.metadata.owner_with_uid(&release.uid).is_some() {
+        return None;
+    }
+    let namespace = &old.metadata.namespace;
+    let caveat = match scaled_object::with_uid(context, namespace, &release.scaled_object, &release.uid) {
+        Answer::Found(owner) if owner.object.metadata.is_terminating() => return None,
+        Answer::Absent => return None,
+        Answer::Found(_) => String::new(),
+        Answer::Unknown(reason) => format!(" (whether it lives on could not be read: {reason})"),
+    };
+    let hpa = HorizontalPodAutoscaler::new(old.clone());
+    let target = WorkloadRef::new(&hpa.target(), namespace);
+    let unseen = target.needs_autoscaler(context, Some(&hpa))?;
+    let this = old.title("HPA");
+    let from = title("ScaledObject", namespace, &release.scaled_object);
+    let what = format!("deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{unseen}");
+    let subject = Subject::new("hpa", &old.metadata);
+    let give_back = subject.kubectl("annotate", &format!("{RELEASED_FROM}-"));
+    let delete_first = Subject { resource: "scaledobject", namespace: namespace.to_string(), name: release.scaled_object };
+    let finding = Finding::new(&RULE, Action::Reject, subject, what)
+        .about(target, this)
+        .help("Give the HPA back to KEDA first", give_back)
+        .help("Or delete the ScaledObject first", delete_first.kubectl("delete", ""));
+    Some(finding)
+}

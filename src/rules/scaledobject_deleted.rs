@@ -1,0 +1,133 @@
+//! A ScaledObject is deleted, and the garbage collector takes its HPA.
+//!
+//! ## What it protects
+//! A workload that KEDA scales is not left without an autoscaler by the deletion of its ScaledObject.
+//!
+//! ## Why
+//! The HPA carries the ScaledObject's ownerReference, so it goes with it, even when a chart just declared that HPA: Helm 3 writes nothing at
+//! all when the chart's HPA is contained in KEDA's, so this delete is the only request in which the loss can be stopped (kedacore/keda
+//! issue 6250). KEDA has no way to keep the HPA.
+//!
+//! ## When it fires
+//! The ScaledObject's HPA exists, refers to it as an owner (controller or not), the workload lives, does not own its count, and nothing else
+//! scales it. It is judged for Helm too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try again.
+//! Not when the ScaledObject is paused. Another ScaledObject of the same release and target, unless its Ready is False, makes it a warning: a rename.
+//!
+//! ## Ways through
+//! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA. It warns: nothing declares that HPA then, and external metrics
+//!   end with KEDA's.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared.
+//! * `autoscaler-guard/allow: scaledobject-deleted` on the ScaledObject or its workload.
+//!
+//! ## Example
+//! `kubectl delete scaledobject web -n shop`
+
+use super::{Default, Rule};
+use crate::change::{Kind, Operation};
+use crate::cluster::{Answer, ApiKind, Reason, api};
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::autoscalers::{Going, Other, other_autoscaler};
+use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
+use crate::kinds::scaled_object::ScaledObject;
+use crate::kinds::workload::WorkloadRef;
+use crate::kinds::{helm, title};
+use crate::verdict::{Action, Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "scaledobject-deleted",
+    title: "A workload does not lose its HPA with its ScaledObject",
+    default: Default::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[(Kind::ScaledObject, &[Operation::Delete])],
+    check,
+};
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let scaled_object = ScaledObject::new(context.change.deleted()?.clone());
+    if scaled_object.is_paused() {
+        return None;
+    }
+    let metadata = &scaled_object.object.metadata;
+    let name = scaled_object.hpa_name();
+    let look_up = context.neighbours.get(&api::HORIZONTAL_POD_AUTOSCALER, &metadata.namespace, &name, horizontal_pod_autoscaler::FIELDS);
+    let loss = match look_up.map(HorizontalPodAutoscaler::new) {
+        Answer::Absent => return None,
+        Answer::Found(hpa) if !scaled_object.owns(&hpa) || has_another_owner(context, &hpa, &metadata.uid) => return None,
+        Answer::Found(hpa) => Loss { scaled_object: &scaled_object, hpa: Some(hpa), unread: None },
+        Answer::Unknown(reason) => Loss { scaled_object: &scaled_object, hpa: None, unread: Some(reason) },
+    };
+    if context.change.propagation_policy == "Orphan" { loss.orphaned() } else { loss.collected(context) }
+}
+
+/// The garbage collector only drops its reference to this owner when another one lives.
+fn has_another_owner(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, uid: &str) -> bool {
+    let metadata = &hpa.object.metadata;
+    metadata.owner_references().iter().filter(|owner| owner.uid != uid).any(|owner| {
+        let kind = ApiKind { api_version: owner.api_version.clone(), kind: owner.kind.clone(), resource: "" };
+        let found = context.neighbours.get(&kind, &metadata.namespace, &owner.name, &["apiVersion"]);
+        matches!(found, Answer::Found(found) if found.metadata.uid == owner.uid)
+    })
+}
+
+struct Loss<'l, 'a> {
+    scaled_object: &'l ScaledObject<'a>,
+    hpa: Option<HorizontalPodAutoscaler<'a>>,
+    unread: Option<Reason>,
+}
+
+impl Loss<'_, '_> {
+    fn finding(&self, action: Action, what: String) -> Finding {
+        let metadata = &self.scaled_object.object.metadata;
+        let target = WorkloadRef::new(&self.scaled_object.target(), &metadata.namespace);
+        let hpa = title("HPA", &metadata.namespace, &self.scaled_object.hpa_name());
+        Finding::new(&RULE, action, Subject::new("scaledobject", metadata), what).about(target, hpa)
+    }
+
+    fn orphaned(&self) -> Option<Finding> {
+        let hpa = title("HPA", &self.scaled_object.object.metadata.namespace, &self.scaled_object.hpa_name());
+        let metrics = match &self.hpa {
+            Some(hpa) if !hpa.has_external_metrics() => "",
+            _ => "; its external metrics end with KEDA's",
+        };
+        let what = format!("deleting {} keeps {hpa}, but nothing declares it any more{metrics}: apply a manifest for it", self.scaled_object.object.title("ScaledObject"));
+        Some(self.finding(Action::Warn, what))
+    }
+
+    fn collected(&self, context: &Context<'_>) -> Option<Finding> {
+        let metadata = &self.scaled_object.object.metadata;
+        let target = self.scaled_object.target();
+        let workload = WorkloadRef::new(&target, &metadata.namespace);
+        let unseen = workload.needs_autoscaler(context, self.hpa.as_ref())?;
+        let name = self.scaled_object.hpa_name();
+        let going = Going { object: &self.scaled_object.object, target: &target, hpa: &name, scaled_object: Some(&metadata.uid) };
+        match other_autoscaler(context, &going) {
+            Other::Scales(_) => None,
+            Other::Takes(other) => {
+                let this = self.scaled_object.object.title("ScaledObject");
+                let what = format!("deleting {this} takes its HPA \"{name}\"; {other} of the same Helm release is expected to scale {workload}: check that it becomes Ready");
+                Some(self.finding(Action::Warn, what))
+            }
+            Other::Nothing(reason) => Some(self.refused(&workload, &format!("{unseen}{}", Other::caveat(reason.as_ref())))),
+        }
+    }
+
+    fn refused(&self, workload: &WorkloadRef, caveat: &str) -> Finding {
+        let metadata = &self.scaled_object.object.metadata;
+        let (this, name) = (self.scaled_object.object.title("ScaledObject"), self.scaled_object.hpa_name());
+        let by_helm = helm::release(metadata).is_some();
+        let finish = Subject::new("scaledobject", metadata).kubectl("delete", "--cascade=orphan");
+        let because = match &self.unread {
+            Some(reason) => format!("its HPA \"{name}\" could not be read ({reason}) and may be garbage-collected"),
+            None => format!("HPA \"{name}\" is owned by it and would be garbage-collected"),
+        };
+        let what = format!("deleting {this} would leave {workload} with no autoscaler: {because}{caveat}");
+        let mut finding = self.finding(Action::Reject, what);
+        if by_helm {
+            finding.notes.push(format!("Helm will not try again to delete {this}; once the HPA is declared, finish with: {finish}"));
+        }
+        finding.help("Keep the HPA", finish)
+    }
+}

@@ -1,0 +1,338 @@
+//! The settings of the policy: strict, so that a misspelt guard is not a silent hole.
+//!
+//! An unknown key, rule id, version or pattern is refused with all the errors at once, each with its path and, for a near miss, the
+//! likely word.
+
+mod reader;
+mod version;
+
+use serde_json::Value;
+
+pub use reader::SettingsError;
+pub(crate) use reader::suggestion;
+pub use version::Version;
+
+use crate::pattern::Patterns;
+use crate::rules;
+use reader::Reader;
+
+/// How the policy is told to behave. `Settings::default()` is what an empty settings object means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `repair`: whether requests may be changed. Without, what would be repaired is rejected or warned of.
+    pub repair: bool,
+    /// `rules`: what single rules do instead of their default.
+    pub rules: Vec<(&'static str, RuleAction)>,
+    /// `handover.fieldManagers`: who declares HPAs, so that their write of a ScaledObject's HPA is a hand-over.
+    pub handover_field_managers: Patterns,
+    /// `helm.hpaDeletes: reject`: a Helm-managed HPA's delete is judged like any other.
+    pub helm_hpa_deletes: HelmHpaDeletes,
+    /// `helm.readReleases`: ask the release's Secret whether it is being uninstalled.
+    pub helm_read_releases: bool,
+    /// `envoyHpaRemoval: pin`: envoyHpa stays with min = max instead of a rejection.
+    pub envoy_hpa_removal: EnvoyHpaRemoval,
+    /// `envoyGateway`: which Envoy Gateway runs, and how.
+    pub envoy_gateway: EnvoyGateway,
+    /// `exempt.users`: who is never judged.
+    pub exempt_users: Patterns,
+    /// `exempt.groups`: whose members are never judged.
+    pub exempt_groups: Patterns,
+    /// `controllers.keda`: the accounts of KEDA's operator.
+    pub keda_controllers: Patterns,
+    /// `controllers.envoyGateway`: the accounts of Envoy Gateway.
+    pub envoy_gateway_controllers: Patterns,
+    /// `lookups.serviceAccount`: as whom the host makes look-ups; asked for before any list.
+    pub service_account: String,
+}
+
+/// What a rule does in place of its default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleAction {
+    /// Where the rule would repair or warn by default, it rejects.
+    Reject,
+    /// Where the rule would reject or repair, it warns.
+    Warn,
+    /// The rule is not asked.
+    Off,
+}
+
+/// What a refused deletion of a Helm-managed HPA becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelmHpaDeletes {
+    /// A warning: a refused one would leave `helm uninstall` stuck.
+    Warn,
+    /// A rejection, like anybody's.
+    Reject,
+}
+
+/// What the removal of envoyHpa from a governed fleet becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnvoyHpaRemoval {
+    /// A rejection.
+    Reject,
+    /// A repair: envoyHpa stays, with min = max = the count.
+    Pin,
+}
+
+/// Which Envoy Gateway runs in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvoyGateway {
+    /// `envoyGateway.version`; unset: read from the image of Deployment `envoy-gateway`.
+    pub version: Option<Version>,
+    /// `envoyGateway.namespace`: where the controller, and outside gateway namespace mode every fleet, lives.
+    pub namespace: String,
+    /// `envoyGateway.gatewayNamespaceMode`: fleets live in their Gateway's namespace.
+    pub gateway_namespace_mode: bool,
+    /// `envoyGateway.controllerName`: which GatewayClasses are Envoy Gateway's.
+    pub controller_name: String,
+}
+
+/// Declarative writers: their write of an HPA says what the HPA shall be from now on.
+const FIELD_MANAGERS: &[&str] = &[
+    "helm",
+    "helm-controller",
+    "argocd-controller",
+    "argocd-application-controller",
+    "kustomize-controller",
+    "fleetagent",
+    "kapp",
+    "Terraform",
+    "pulumi-kubernetes*",
+];
+
+/// KEDA's own chart, the operator of OpenShift, the add-on of AKS.
+const KEDA_ACCOUNTS: &[&str] = &[
+    "system:serviceaccount:keda:keda-operator",
+    "system:serviceaccount:keda-system:keda-operator",
+    "system:serviceaccount:openshift-keda:keda-operator",
+    "system:serviceaccount:kube-system:keda-operator",
+];
+
+const ENVOY_GATEWAY_ACCOUNTS: &[&str] =
+    &["system:serviceaccount:envoy-gateway-system:envoy-gateway", "system:serviceaccount:envoy-gateway:envoy-gateway"];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            repair: true,
+            rules: Vec::new(),
+            handover_field_managers: Patterns::Default(FIELD_MANAGERS),
+            helm_hpa_deletes: HelmHpaDeletes::Warn,
+            helm_read_releases: false,
+            envoy_hpa_removal: EnvoyHpaRemoval::Reject,
+            envoy_gateway: EnvoyGateway::default(),
+            exempt_users: Patterns::Default(&[]),
+            exempt_groups: Patterns::Default(&[]),
+            keda_controllers: Patterns::Default(KEDA_ACCOUNTS),
+            envoy_gateway_controllers: Patterns::Default(ENVOY_GATEWAY_ACCOUNTS),
+            service_account: "system:serviceaccount:kubewarden:policy-server".to_owned(),
+        }
+    }
+}
+
+impl Default for EnvoyGateway {
+    fn default() -> Self {
+        Self {
+            version: None,
+            namespace: "envoy-gateway-system".to_owned(),
+            gateway_namespace_mode: false,
+            controller_name: "gateway.envoyproxy.io/gatewayclass-controller".to_owned(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads settings from JSON. `null` and the empty text mean the defaults, as hosts pass both for a policy without settings.
+    pub fn from_json(text: &str) -> Result<Self, Vec<SettingsError>> {
+        if matches!(text.trim_ascii(), "" | "{}" | "null") {
+            return Ok(Self::default());
+        }
+        match serde_json::from_str(text) {
+            Ok(value) => Self::from_value(&value),
+            Err(error) => Err(vec![SettingsError::new("settings", format!("not JSON: {error}"))]),
+        }
+    }
+
+    /// Reads settings from a JSON value; on failure every error there is.
+    pub fn from_value(value: &Value) -> Result<Self, Vec<SettingsError>> {
+        let mut errors = Vec::new();
+        let settings = Self::read(Reader::new(value, &mut errors));
+        errors.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    fn read(mut reader: Reader<'_>) -> Self {
+        let mut settings = Self::default();
+        reader.fields(|key, mut value| {
+            match key {
+                "repair" => settings.repair = value.bool(settings.repair),
+                "rules" => settings.rules = read_rules(value),
+                "handover" => value.fields(|key, value| read_patterns(key, value, &mut [("fieldManagers", &mut settings.handover_field_managers)])),
+                "helm" => value.fields(|key, value| settings.read_helm(key, value)),
+                "envoyHpaRemoval" => {
+                    settings.envoy_hpa_removal = value.word(&[("reject", EnvoyHpaRemoval::Reject), ("pin", EnvoyHpaRemoval::Pin)], EnvoyHpaRemoval::Reject);
+                }
+                "envoyGateway" => value.fields(|key, value| settings.envoy_gateway.read(key, value)),
+                "exempt" => value.fields(|key, value| {
+                    read_patterns(key, value, &mut [("users", &mut settings.exempt_users), ("groups", &mut settings.exempt_groups)])
+                }),
+                "controllers" => value.fields(|key, value| {
+                    let known = &mut [("keda", &mut settings.keda_controllers), ("envoyGateway", &mut settings.envoy_gateway_controllers)];
+                    read_patterns(key, value, known)
+                }),
+                "lookups" => value.fields(|key, mut value| match key {
+                    "serviceAccount" => {
+                        settings.service_account = value.text(&settings.service_account);
+                        Ok(())
+                    }
+                    _ => Err(&["serviceAccount"]),
+                }),
+                _ => return Err(FIELDS),
+            }
+            Ok(())
+        });
+        settings
+    }
+
+    fn read_helm(&mut self, key: &str, mut value: Reader<'_>) -> Result<(), &'static [&'static str]> {
+        match key {
+            "hpaDeletes" => {
+                self.helm_hpa_deletes = value.word(&[("warn", HelmHpaDeletes::Warn), ("reject", HelmHpaDeletes::Reject)], HelmHpaDeletes::Warn);
+            }
+            "readReleases" => self.helm_read_releases = value.bool(false),
+            _ => return Err(&["hpaDeletes", "readReleases"]),
+        }
+        Ok(())
+    }
+
+    /// What the settings say about a rule, if anything.
+    pub fn rule_action(&self, id: &str) -> Option<RuleAction> {
+        self.rules.iter().find(|(rule, _)| *rule == id).map(|(_, action)| *action)
+    }
+}
+
+const FIELDS: &[&str] =
+    &["repair", "rules", "handover", "helm", "envoyHpaRemoval", "envoyGateway", "exempt", "controllers", "lookups"];
+
+impl EnvoyGateway {
+    fn read(&mut self, key: &str, mut value: Reader<'_>) -> Result<(), &'static [&'static str]> {
+        match key {
+            "version" => self.version = value.version(),
+            "namespace" => self.namespace = value.text(&self.namespace),
+            "gatewayNamespaceMode" => self.gateway_namespace_mode = value.bool(false),
+            "controllerName" => self.controller_name = value.text(&self.controller_name),
+            _ => return Err(&["version", "namespace", "gatewayNamespaceMode", "controllerName"]),
+        }
+        Ok(())
+    }
+}
+
+type Known<'s> = [(&'static str, &'s mut Patterns)];
+
+fn read_patterns(key: &str, mut value: Reader<'_>, known: &mut Known<'_>) -> Result<(), &'static [&'static str]> {
+    for (name, patterns) in known.iter_mut() {
+        if *name == key {
+            **patterns = Patterns::Given(value.patterns());
+            return Ok(());
+        }
+    }
+    // The near miss is looked for among the names that this group of patterns has.
+    Err(match known.first() {
+        Some(("fieldManagers", _)) => &["fieldManagers"],
+        Some(("users", _)) => &["users", "groups"],
+        _ => &["keda", "envoyGateway"],
+    })
+}
+
+fn read_rules(mut reader: Reader<'_>) -> Vec<(&'static str, RuleAction)> {
+    let mut actions = Vec::new();
+    reader.fields(|key, mut value| {
+        let Some(rule) = rules::find(key) else { return Err(rules::IDS) };
+        let words = [("reject", RuleAction::Reject), ("warn", RuleAction::Warn), ("off", RuleAction::Off)];
+        let action = value.word(&words, RuleAction::Warn);
+        if action == RuleAction::Reject && !rule.may_reject {
+            value.error(format!("{key} never rejects: it answers a controller or gives something back; use warn or off"));
+        }
+        actions.push((rule.id, action));
+        Ok(())
+    });
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn errors(value: &Value) -> Vec<String> {
+        Settings::from_value(value).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn nothing_given_means_the_defaults() {
+        for text in ["", "{}", "null", " { } "] {
+            assert_eq!(Settings::from_json(text), Ok(Settings::default()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let settings = Settings::from_value(&json!({
+            "repair": false,
+            "rules": {"hpa-deleted": "warn", "owned-hpa-changed": "reject"},
+            "handover": {"fieldManagers": ["helm", "my-*"]},
+            "helm": {"hpaDeletes": "reject", "readReleases": true},
+            "envoyHpaRemoval": "pin",
+            "envoyGateway": {"version": "v1.4.2", "namespace": "edge", "gatewayNamespaceMode": true, "controllerName": "example.com/eg"},
+            "exempt": {"users": ["root"], "groups": ["system:masters"]},
+            "controllers": {"keda": ["system:serviceaccount:scaling:keda"], "envoyGateway": ["system:serviceaccount:edge:envoy-gateway"]},
+            "lookups": {"serviceAccount": "system:serviceaccount:policies:server"},
+        }))
+        .expect("all of it is valid");
+        assert!(!settings.repair && settings.helm_read_releases && settings.envoy_gateway.gateway_namespace_mode);
+        assert_eq!(settings.rule_action("hpa-deleted"), Some(RuleAction::Warn));
+        assert_eq!(settings.rule_action("owned-hpa-changed"), Some(RuleAction::Reject));
+        assert!(settings.handover_field_managers.match_name("my-tool") && !settings.handover_field_managers.match_name("kapp"));
+        assert_eq!(settings.envoy_gateway.version, Version::parse("1.4.2"));
+        assert_eq!(settings.envoy_hpa_removal, EnvoyHpaRemoval::Pin);
+        assert_eq!(settings.service_account, "system:serviceaccount:policies:server");
+    }
+
+    #[test]
+    fn all_errors_come_at_once_with_path_and_near_miss() {
+        let found = errors(&json!({
+            "repiar": true,
+            "repair": "yes",
+            "rules": {"hpa-deletd": "reject", "hpa-readoption": "reject", "hpa-deleted": "rejct"},
+            "handover": {"fieldManager": ["helm"], "fieldManagers": ["", "a b", 3]},
+            "helm": 1,
+            "envoyGateway": {"version": "latest", "namespace": ""},
+            "exempt": {"users": "root"},
+        }));
+        assert_eq!(
+            found,
+            [
+                "envoyGateway.namespace: must not be empty",
+                "envoyGateway.version: \"latest\" is not a version; give major.minor or major.minor.patch, such as 1.4.6",
+                "exempt.users: expected a list of patterns, got a string",
+                "handover.fieldManager: unknown; did you mean fieldManagers?",
+                "handover.fieldManagers[0]: a pattern must not be empty",
+                "handover.fieldManagers[1]: \"a b\" is not a pattern: no name has spaces; give one name an entry, * for any run of characters",
+                "handover.fieldManagers[2]: expected a string, got a number",
+                "helm: expected an object, got a number",
+                "repair: expected true or false, got a string",
+                "repiar: unknown; did you mean repair?",
+                "rules.hpa-deletd: unknown; did you mean hpa-deleted?",
+                "rules.hpa-deleted: \"rejct\" is not one of reject, warn, off; did you mean reject?",
+                "rules.hpa-readoption: hpa-readoption never rejects: it answers a controller or gives something back; use warn or off",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_json_or_not_an_object_is_told() {
+        let message = |text: &str| Settings::from_json(text).err().unwrap_or_default().first().map(ToString::to_string);
+        assert_eq!(message("[]").as_deref(), Some("settings: expected an object, got a list"));
+        assert!(message("{").is_some_and(|text| text.starts_with("settings: not JSON: ")));
+    }
+}

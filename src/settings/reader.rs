@@ -1,0 +1,159 @@
+//! Walks a settings value and collects every error instead of stopping at the first.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::Version;
+
+/// One thing that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    /// Where: `handover.fieldManagers[1]`.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl SettingsError {
+    pub(super) fn new(path: &str, problem: String) -> Self {
+        Self { path: path.to_owned(), problem }
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.path, self.problem)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// A value at a path. Reading the wrong type records an error and gives the default.
+pub(super) struct Reader<'r> {
+    value: &'r Value,
+    path: String,
+    errors: &'r mut Vec<SettingsError>,
+}
+
+impl<'r> Reader<'r> {
+    pub(super) fn new(value: &'r Value, errors: &'r mut Vec<SettingsError>) -> Self {
+        Self { value, path: String::new(), errors }
+    }
+
+    /// Hands every field to `read`, which says `Err(known names)` for one it does not know.
+    pub(super) fn fields(&mut self, mut read: impl FnMut(&str, Reader<'_>) -> Result<(), &'static [&'static str]>) {
+        let Value::Object(map) = self.value else { return self.expected("an object") };
+        for (key, value) in map {
+            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            let field = Reader { value, path: path.clone(), errors: self.errors };
+            if let Err(known) = read(key, field) {
+                self.errors.push(SettingsError::new(&path, format!("unknown{}", suggestion(key, known))));
+            }
+        }
+    }
+
+    pub(super) fn bool(&mut self, default: bool) -> bool {
+        self.value.as_bool().unwrap_or_else(|| {
+            self.expected("true or false");
+            default
+        })
+    }
+
+    pub(super) fn text(&mut self, default: &str) -> String {
+        match self.value.as_str() {
+            Some("") => self.error("must not be empty".to_owned()),
+            Some(text) => return text.to_owned(),
+            None => self.expected("a string"),
+        }
+        default.to_owned()
+    }
+
+    pub(super) fn word<T: Copy>(&mut self, words: &[(&str, T)], default: T) -> T {
+        let Some(text) = self.value.as_str() else {
+            self.expected("a string");
+            return default;
+        };
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+            return *meaning;
+        }
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        self.error(format!("\"{text}\" is not one of {}{}", known.join(", "), suggestion(text, &known)));
+        default
+    }
+
+    pub(super) fn version(&mut self) -> Option<Version> {
+        let Some(text) = self.value.as_str() else {
+            self.expected("a string");
+            return None;
+        };
+        let version = Version::parse(text);
+        if version.is_none() {
+            self.error(format!("\"{text}\" is not a version; give major.minor or major.minor.patch, such as 1.4.6"));
+        }
+        version
+    }
+
+    pub(super) fn patterns(&mut self) -> Vec<String> {
+        let Value::Array(entries) = self.value else {
+            self.expected("a list of patterns");
+            return Vec::new();
+        };
+        let mut patterns = Vec::new();
+        for (index, value) in entries.iter().enumerate() {
+            let mut entry = Reader { value, path: format!("{}[{index}]", self.path), errors: self.errors };
+            patterns.extend(entry.pattern());
+        }
+        patterns
+    }
+
+    fn pattern(&mut self) -> Option<String> {
+        match self.value.as_str() {
+            None => self.expected("a string"),
+            Some("") => self.error("a pattern must not be empty".to_owned()),
+            Some(text) if text.contains(char::is_whitespace) => {
+                self.error(format!("\"{text}\" is not a pattern: no name has spaces; give one name an entry, * for any run of characters"));
+            }
+            Some(text) => return Some(text.to_owned()),
+        }
+        None
+    }
+
+    pub(super) fn error(&mut self, problem: String) {
+        let path = if self.path.is_empty() { "settings" } else { &self.path };
+        self.errors.push(SettingsError::new(path, problem));
+    }
+
+    fn expected(&mut self, what: &str) {
+        let got = match self.value {
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        self.error(format!("expected {what}, got {got}"));
+    }
+}
+
+/// `; did you mean …?` when a known word is near, else the list of known words when it is short.
+pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
+    let near = known.iter().map(|candidate| (strsim::osa_distance(word, candidate), candidate)).min();
+    match near {
+        Some((steps, candidate)) if steps <= 1 + candidate.len() / 5 => format!("; did you mean {candidate}?"),
+        _ if known.len() <= 12 => format!("; known: {}", known.join(", ")),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_only_what_is_near() {
+        assert_eq!(suggestion("hpaDelete", &["hpaDeletes", "readReleases"]), "; did you mean hpaDeletes?");
+        assert_eq!(suggestion("zzz", &["users", "groups"]), "; known: users, groups");
+    }
+}
