@@ -224,14 +224,14 @@ impl<'a> Change<'a> {
         self.old.as_ref().filter(|_| self.operation == Operation::Delete)
     }
 
-    /// The whole new object, for a repair: every field survives, known or not.
-    pub(crate) fn new_value(&self) -> Option<serde_json::Value> {
-        self.new_text.and_then(|text| serde_json::from_str(text.get()).ok())
+    /// The whole new object, for a repair.
+    pub fn new_text(&self) -> &'a str {
+        self.new_text.map_or("{}", RawValue::get)
     }
 
     /// The whole old object, for a repair that puts something back.
-    pub(crate) fn old_value(&self) -> Option<serde_json::Value> {
-        self.old_text.and_then(|text| serde_json::from_str(text.get()).ok())
+    pub fn old_text(&self) -> &'a str {
+        self.old_text.map_or("{}", RawValue::get)
     }
 }
 

@@ -74,7 +74,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn passage(request: &Value, settings: &Value) -> Passage {
-        let settings = Settings::from_value(settings).expect("the settings are valid");
+        let settings = Settings::from_json(&settings.to_string()).expect("the settings are valid");
         let text = request.to_string();
         let mut change = Change::from_request(&text).expect("the request is well-formed");
         match before_reading(&change, &settings) {

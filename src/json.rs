@@ -60,6 +60,11 @@ impl<'a> Json<'a> {
         self.at(path).is_some_and(|value| value.0 == "true")
     }
 
+    /// The fields of an object, in their order; `None` where there is no object.
+    pub fn fields(self) -> Option<Vec<(Cow<'a, str>, Json<'a>)>> {
+        serde_json::Deserializer::from_str(self.0).deserialize_map(All).ok()
+    }
+
     /// The items of the list at a path; none where there is no list.
     pub fn items(self, path: &[&str]) -> Vec<Json<'a>> {
         let items = self.at(path).and_then(|list| serde_json::from_str::<Vec<&'a RawValue>>(list.0).ok());
@@ -92,6 +97,30 @@ impl<'de> Visitor<'de> for Find<'_> {
         }
         Ok(found)
     }
+}
+
+struct All;
+
+impl<'de> Visitor<'de> for All {
+    type Value = Vec<(Cow<'de, str>, Json<'de>)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(Text(key)) = map.next_key()? {
+            fields.push((key, Json(map.next_value::<&'de RawValue>()?.get())));
+        }
+        Ok(fields)
+    }
+}
+
+/// A string as JSON text.
+pub fn quoted(text: &str) -> String {
+    // A string always encodes.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,15 +4,14 @@
 //! into a tree first, which costs more than judging it. Look-ups are the SDK's requests, sent by the SDK's host call; their answers stay
 //! text too, as its typed functions would bring a Kubernetes type per kind into the module.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod requests;
 
-use kubewarden_policy_sdk::host_capabilities::kubernetes::{
-    CanIRequest, GetResourceRequest, ListAllResourcesRequest, ListResourcesByNamespaceRequest, ResourceAttributes, SubjectAccessReview,
-};
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use requests::{AccessReview, CanI, GetResource, ListAll, ListNamespace, ResourceAttributes};
 
 use crate::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
 use crate::json::Json;
@@ -67,60 +66,39 @@ fn from_error(error: &str) -> Answer<String> {
     }
 }
 
-/// Metadata always comes whole; an empty mask would mean everything.
-fn masks(fields: &[&str]) -> Option<BTreeSet<String>> {
-    let mut masks = BTreeSet::new();
-    for field in fields {
-        masks.insert((*field).to_owned());
-    }
-    Some(masks).filter(|masks| !masks.is_empty())
-}
-
 impl Cluster for HostCluster<'_> {
     fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Answer<String> {
-        self.ask(
-            "get_resource",
-            &GetResourceRequest {
-                api_version: kind.api_version.clone().into_owned(),
-                kind: kind.kind.clone().into_owned(),
-                name: name.to_owned(),
-                namespace: namespace.map(str::to_owned),
-                // A hand-over is judged by what is there now, not by what was there five seconds ago.
-                disable_cache: true,
-                field_masks: masks(fields),
-            },
-        )
+        // A hand-over is judged by what is there now, not by what was there five seconds ago.
+        let disable_cache = true;
+        let (api_version, kind) = (kind.api_version.as_ref(), kind.kind.as_ref());
+        self.ask("get_resource", &GetResource { api_version, kind, name, namespace, disable_cache, field_masks: masks(fields) })
     }
 
     fn list(&self, query: &List<'_>) -> Answer<String> {
-        let (api_version, kind) = (query.kind.api_version.clone().into_owned(), query.kind.kind.clone().into_owned());
-        let (label_selector, field_selector) = (query.label_selector.map(str::to_owned), None);
-        let field_masks = masks(query.fields);
+        let (api_version, kind) = (query.kind.api_version.as_ref(), query.kind.kind.as_ref());
+        let (label_selector, field_selector, field_masks) = (query.label_selector, None, masks(query.fields));
         match query.namespace {
             Some(namespace) => {
-                let namespace = namespace.to_owned();
-                let request = ListResourcesByNamespaceRequest { api_version, kind, namespace, label_selector, field_selector, field_masks };
+                let request = ListNamespace { api_version, kind, namespace, label_selector, field_selector, field_masks };
                 self.ask("list_resources_by_namespace", &request)
             }
-            None => {
-                self.ask("list_resources_all", &ListAllResourcesRequest { api_version, kind, label_selector, field_selector, field_masks })
-            }
+            None => self.ask("list_resources_all", &ListAll { api_version, kind, label_selector, field_selector, field_masks }),
         }
     }
 
     fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
-        let resource_attributes = ResourceAttributes {
-            group: Some(access.group.to_owned()),
-            namespace: access.namespace.map(str::to_owned),
-            resource: access.resource.to_owned(),
-            verb: access.verb.to_owned(),
-            ..ResourceAttributes::default()
-        };
-        let groups = Some(access.groups.iter().map(|group| (*group).to_owned()).collect());
-        let subject_access_review = SubjectAccessReview { groups, resource_attributes, user: access.user.to_owned() };
-        let answer = self.ask("can_i", &CanIRequest { subject_access_review, disable_cache: false });
+        let Access { user, groups, verb, group, resource, namespace } = access;
+        let resource_attributes =
+            ResourceAttributes { group: Some(group), name: None, namespace: *namespace, resource, subresource: None, verb, version: None };
+        let subject_access_review = AccessReview { groups: Some(groups), resource_attributes, user };
+        let answer = self.ask("can_i", &CanI { subject_access_review, disable_cache: false });
         answer.map(|status| Json::new(&status).is_true(&["allowed"]))
     }
+}
+
+/// Metadata always comes whole; an empty mask would mean everything.
+fn masks<'q>(fields: &'q [&'q str]) -> Option<&'q [&'q str]> {
+    Some(fields).filter(|fields| !fields.is_empty())
 }
 
 /// Judges a `validate` payload and words the verdict as Kubewarden's `ValidationResponse`.
@@ -136,9 +114,14 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
         #[serde(borrow, default)]
         settings: Option<&'a RawValue>,
     }
-    let payload: Payload<'_> = match serde_json::from_slice(payload) {
+    let unusable = |error: &dyn std::fmt::Display| Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}"));
+    let text = match std::str::from_utf8(payload) {
+        Ok(text) => text,
+        Err(error) => return unusable(&error),
+    };
+    let payload: Payload<'_> = match serde_json::from_str(text) {
         Ok(payload) => payload,
-        Err(error) => return Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}")),
+        Err(error) => return unusable(&error),
     };
     match Settings::from_json(payload.settings.map_or("", RawValue::get)) {
         Ok(settings) => crate::review(payload.request.get(), &HostCluster::new(call), &settings),
@@ -165,15 +148,28 @@ fn encode(answer: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(answer).unwrap_or_default()
 }
 
-/// `ValidationResponse` of the SDK, with ordered audit annotations so that equal verdicts are equal bytes.
+/// `ValidationResponse` of the SDK; the repaired object stays text, and audit annotations keep their order so that equal verdicts are
+/// equal bytes.
 #[derive(Debug, Serialize)]
 struct Response {
     accepted: bool,
     message: Option<String>,
     code: Option<u16>,
-    mutated_object: Option<Value>,
-    audit_annotations: Option<BTreeMap<&'static str, String>>,
+    mutated_object: Option<Box<RawValue>>,
+    #[serde(serialize_with = "as_map")]
+    audit_annotations: Vec<(&'static str, String)>,
     warnings: Option<Vec<String>>,
+}
+
+fn as_map<S: Serializer>(annotations: &[(&'static str, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    if annotations.is_empty() {
+        return serializer.serialize_none();
+    }
+    let mut map = serializer.serialize_map(Some(annotations.len()))?;
+    for (key, value) in annotations {
+        map.serialize_entry(key, value)?;
+    }
+    map.end()
 }
 
 impl From<Verdict> for Response {
@@ -181,12 +177,12 @@ impl From<Verdict> for Response {
         let accepted = verdict.is_accepted();
         let (message, code, mutated_object) = match verdict.decision {
             Decision::Allow => (None, None, None),
-            Decision::Repair(object) => (None, None, Some(object)),
+            // The text was put together out of JSON texts.
+            Decision::Repair(object) => (None, None, RawValue::from_string(object).ok()),
             Decision::Reject { message, code } => (Some(message), Some(code), None),
         };
-        let audit_annotations = Some(verdict.audit).filter(|audit| !audit.is_empty());
         let warnings = Some(verdict.warnings).filter(|warnings| !warnings.is_empty());
-        Self { accepted, message, code, mutated_object, audit_annotations, warnings }
+        Self { accepted, message, code, mutated_object, audit_annotations: verdict.audit, warnings }
     }
 }
 
@@ -215,6 +211,7 @@ mod guest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn host_errors_tell_absent_from_unknown() {
@@ -242,7 +239,7 @@ mod tests {
     #[test]
     fn settings_errors_all_arrive() {
         let answer: Value = serde_json::from_slice(&validate_settings(br#"{"repiar":true,"helm":1}"#)).expect("the answer is JSON");
-        let expected = "autoscaler-guard: the settings cannot be used:\n  helm: expected an object, got a number\n  repiar: unknown; did you mean repair?";
+        let expected = "autoscaler-guard: the settings cannot be used:\n  repiar: unknown; did you mean repair?\n  helm: expected an object, got a number";
         assert_eq!((answer["valid"].as_bool(), answer["message"].as_str()), (Some(false), Some(expected)));
         assert_eq!(validate_settings(b"{}"), br#"{"valid":true,"message":null}"#);
     }

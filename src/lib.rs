@@ -107,8 +107,8 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
 }
 
 fn acknowledge(verdict: &mut Verdict, by: &Acknowledged, finding: &Finding) {
-    verdict.audit.insert("allowed", finding.rule.id.to_owned());
-    verdict.audit.insert("allowed-by", by.0.to_owned());
+    verdict.audit.push(("allowed", finding.rule.id.to_owned()));
+    verdict.audit.push(("allowed-by", by.0.to_owned()));
 }
 
 /// Turns the standing findings, strongest first, into decision, warnings and audit annotations.
@@ -116,12 +116,12 @@ fn tell(context: &Context<'_>, standing: &[Finding], verdict: &mut Verdict) {
     let Some(strongest) = standing.first() else { return };
     verdict.rules = standing.iter().map(|finding| finding.rule.id).collect();
     verdict.warnings = standing.iter().flat_map(Finding::warnings).collect();
-    verdict.audit.insert("rule", verdict.rules.join(","));
-    verdict.audit.insert("action", strongest.action.name().to_owned());
-    verdict.audit.insert("autoscaler", strongest.autoscaler.clone());
     let workloads: Vec<String> = strongest.workloads.iter().map(ToString::to_string).collect();
-    verdict.audit.insert("workload", workloads.join(","));
-    verdict.audit.retain(|_, value| !value.is_empty());
+    verdict.audit.push(("action", strongest.action.name().to_owned()));
+    verdict.audit.push(("autoscaler", strongest.autoscaler.clone()));
+    verdict.audit.push(("rule", verdict.rules.join(",")));
+    verdict.audit.push(("workload", workloads.join(",")));
+    verdict.audit.retain(|(_, value)| !value.is_empty());
     verdict.decision = match strongest.action {
         Action::Reject => Decision::Reject { message: message(context, standing), code: 403 },
         Action::Repair(_) => repaired(context, standing),
@@ -137,12 +137,10 @@ fn message(context: &Context<'_>, standing: &[Finding]) -> String {
 }
 
 fn repaired(context: &Context<'_>, standing: &[Finding]) -> Decision {
-    let Some(mut object) = context.change.new_value() else { return Decision::Allow };
-    let old = context.change.old_value();
-    for finding in standing {
-        if let Action::Repair(edits) = &finding.action {
-            repair::apply(edits, old.as_ref(), &mut object);
-        }
-    }
-    Decision::Repair(object)
+    let edits = standing.iter().filter_map(|finding| match &finding.action {
+        Action::Repair(edits) => Some(edits.as_slice()),
+        _ => None,
+    });
+    let new = context.change.new_text().to_owned();
+    Decision::Repair(edits.fold(new, |object, edits| repair::apply(edits, context.change.old_text(), &object)))
 }

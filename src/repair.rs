@@ -1,9 +1,11 @@
-//! Repairs: small edits of the raw object, so that every field survives that this policy does not know.
+//! Repairs: small edits of the object's own text, so that every field survives to the letter that this policy does not know.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use crate::json::{Json, quoted};
 
 /// One change to the object of a request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Drop the references to this owner.
     RemoveOwner {
@@ -11,7 +13,12 @@ pub enum Edit {
         uid: String,
     },
     /// Add a reference to this owner, unless there is one.
-    AddOwner(Value),
+    AddOwner {
+        /// The owner's uid.
+        uid: String,
+        /// The reference, as JSON text.
+        reference: String,
+    },
     /// Set an annotation.
     Annotate {
         /// Its key.
@@ -25,123 +32,113 @@ pub enum Edit {
     Set {
         /// The field's path.
         path: &'static [&'static str],
-        /// Its new value.
-        value: Value,
+        /// Its new value, as JSON text.
+        value: String,
     },
 }
 
-/// Applies edits to `new`; `old` is the object before the change. Applying them twice changes nothing more.
-pub fn apply(edits: &[Edit], old: Option<&Value>, new: &mut Value) {
-    for edit in edits {
-        match edit {
-            Edit::RemoveOwner { uid } => remove_owner(new, uid),
-            Edit::AddOwner(owner) => add_owner(new, owner),
-            Edit::Annotate { key, value } => set(new, &["metadata", "annotations", key], json!(value)),
-            Edit::KeepOld(paths) => paths.iter().for_each(|path| keep_old(path, old, new)),
-            Edit::Set { path, value } => set(new, path, value.clone()),
-        }
-    }
+const OWNERS: &[&str] = &["metadata", "ownerReferences"];
+
+/// The text of `new` after the edits; `old` is the object before the change. Applying them twice changes nothing more.
+pub fn apply(edits: &[Edit], old: &str, new: &str) -> String {
+    edits.iter().fold(new.to_owned(), |object, edit| edited(&object, old, edit))
 }
 
-fn remove_owner(object: &mut Value, uid: &str) {
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    let Some(owners) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) else { return };
-    owners.retain(|owner| owner.get("uid").and_then(Value::as_str) != Some(uid));
-    if owners.is_empty() {
-        metadata.remove("ownerReferences");
-    }
-}
-
-fn add_owner(object: &mut Value, owner: &Value) {
-    let owners = entry(object, &["metadata", "ownerReferences"], || json!([]));
-    if let Some(owners) = owners.and_then(Value::as_array_mut)
-        && !owners.iter().any(|known| known.get("uid") == owner.get("uid"))
-    {
-        owners.push(owner.clone());
-    }
-}
-
-fn keep_old(path: &[&str], old: Option<&Value>, new: &mut Value) {
-    let before = path.iter().try_fold(old.unwrap_or(&Value::Null), |value, field| value.get(field));
-    match (before, path) {
-        (Some(before), _) => set(new, path, before.clone()),
-        (None, [parents @ .., field]) => {
-            let parent = parents.iter().try_fold(new, |value, field| value.get_mut(*field));
-            if let Some(parent) = parent.and_then(Value::as_object_mut) {
-                parent.remove(*field);
+fn edited(object: &str, old: &str, edit: &Edit) -> String {
+    match edit {
+        Edit::RemoveOwner { uid } => owners_edited(object, |owners| owners.retain(|owner| !is_owner(owner, uid))),
+        Edit::AddOwner { uid, reference } => owners_edited(object, |owners| {
+            if !owners.iter().any(|owner| is_owner(owner, uid)) {
+                owners.push(reference);
             }
-        }
-        (None, []) => {}
+        }),
+        Edit::Annotate { key, value } => put(object, &["metadata", "annotations", key], Some(&quoted(value))),
+        Edit::KeepOld(paths) => paths.iter().fold(object.to_owned(), |object, path| put(&object, path, Json::new(old).at(path).map(Json::text))),
+        Edit::Set { path, value } => put(object, path, Some(value)),
     }
 }
 
-fn set(object: &mut Value, path: &[&str], value: Value) {
-    if let Some(field) = entry(object, path, || Value::Null) {
-        *field = value;
-    }
+fn is_owner(owner: &str, uid: &str) -> bool {
+    Json::new(owner).string(&["uid"]).as_deref() == Some(uid)
 }
 
-/// The field at a path, made when it is not there; nothing where a parent is something else than an object.
-fn entry<'v>(object: &'v mut Value, path: &[&str], default: impl FnOnce() -> Value) -> Option<&'v mut Value> {
-    let [parents @ .., field] = path else { return Some(object) };
-    let mut parent = object;
-    for name in parents {
-        parent = fields(parent)?.entry(*name).or_insert(Value::Null);
-    }
-    Some(fields(parent)?.entry(*field).or_insert_with(default))
+fn owners_edited<'o>(object: &'o str, edit: impl FnOnce(&mut Vec<&'o str>)) -> String {
+    let mut owners = Json::new(object).items(OWNERS).into_iter().map(Json::text).collect();
+    edit(&mut owners);
+    let list = format!("[{}]", owners.join(","));
+    put(object, OWNERS, Some(&list).filter(|_| !owners.is_empty()).map(String::as_str))
 }
 
-fn fields(value: &mut Value) -> Option<&mut Map<String, Value>> {
-    if value.is_null() {
-        *value = Value::Object(Map::new());
+/// The object's text with another value at a path, or without it. What is no object on the way becomes one only when it is null or absent.
+pub(crate) fn put(object: &str, path: &[&str], value: Option<&str>) -> String {
+    let [name, rest @ ..] = path else { return value.unwrap_or("null").to_owned() };
+    let Some(mut fields) = Json::new(if object == "null" { "{}" } else { object }).fields() else { return object.to_owned() };
+    let before = fields.iter().find(|(key, _)| key == name).map_or("null", |(_, before)| before.text());
+    if value.is_none() && before == "null" {
+        fields.retain(|(key, _)| key != name);
+        return object_text(&fields);
     }
-    value.as_object_mut()
+    let after = (value.is_some() || !rest.is_empty()).then(|| put(before, rest, value));
+    match (after.as_deref(), fields.iter_mut().find(|(key, _)| key == name)) {
+        (Some(after), Some((_, field))) => *field = Json::new(after),
+        (Some(after), None) => fields.push((Cow::Borrowed(name), Json::new(after))),
+        (None, _) => fields.retain(|(key, _)| key != name),
+    }
+    object_text(&fields)
+}
+
+fn object_text(fields: &[(Cow<'_, str>, Json<'_>)]) -> String {
+    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{}:{}", quoted(key), value.text())).collect();
+    format!("{{{}}}", fields.join(","))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn applied(edits: &[Edit], old: &Value, new: &Value) -> Value {
-        let mut once = new.clone();
-        apply(edits, Some(old), &mut once);
-        let mut twice = once.clone();
-        apply(edits, Some(old), &mut twice);
-        assert_eq!(once, twice, "a repair must be stable");
+    fn applied(edits: &[Edit], old: &str, new: &str) -> String {
+        let once = apply(edits, old, new);
+        assert_eq!(once, apply(edits, old, &once), "a repair must be stable");
         once
     }
 
     #[test]
     fn drops_one_owner_and_leaves_the_others() {
-        let new = json!({"metadata": {"ownerReferences": [{"uid": "a"}, {"uid": "b", "unknown": 1}]}});
         let edits = [Edit::RemoveOwner { uid: "a".to_owned() }];
-        assert_eq!(applied(&edits, &Value::Null, &new), json!({"metadata": {"ownerReferences": [{"uid": "b", "unknown": 1}]}}));
-        let last = json!({"metadata": {"name": "web", "ownerReferences": [{"uid": "a"}]}});
-        assert_eq!(applied(&edits, &Value::Null, &last), json!({"metadata": {"name": "web"}}));
+        let two = r#"{"metadata":{"ownerReferences":[{"uid":"a"},{"uid":"b","unknown":1.50}]}}"#;
+        assert_eq!(applied(&edits, "{}", two), r#"{"metadata":{"ownerReferences":[{"uid":"b","unknown":1.50}]}}"#);
+        let last = r#"{"metadata":{"name":"web","ownerReferences":[{"uid":"a"}]}}"#;
+        assert_eq!(applied(&edits, "{}", last), r#"{"metadata":{"name":"web"}}"#);
+        assert_eq!(applied(&edits, "{}", r#"{"metadata":{"name":"web"}}"#), r#"{"metadata":{"name":"web"}}"#);
     }
 
     #[test]
     fn adds_an_owner_once() {
-        let owner = json!({"uid": "a"});
-        let edits = [Edit::AddOwner(owner.clone())];
-        assert_eq!(applied(&edits, &Value::Null, &json!({"metadata": {}})), json!({"metadata": {"ownerReferences": [owner]}}));
+        let edits = [Edit::AddOwner { uid: "a".to_owned(), reference: r#"{"uid":"a"}"#.to_owned() }];
+        assert_eq!(applied(&edits, "{}", r#"{"metadata":{}}"#), r#"{"metadata":{"ownerReferences":[{"uid":"a"}]}}"#);
     }
 
     #[test]
     fn keeps_old_parts_and_their_absence() {
-        let old = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"x": 1}});
-        let new = json!({"metadata": {"labels": {"c": "d"}, "annotations": {"e": "f"}, "resourceVersion": "2"}, "spec": {"x": 2}});
-        let edits = [Edit::KeepOld(&[&["spec"], &["metadata", "labels"], &["metadata", "annotations"]])];
-        assert_eq!(applied(&edits, &old, &new), json!({"metadata": {"labels": {"a": "b"}, "resourceVersion": "2"}, "spec": {"x": 1}}));
+        let old = r#"{"metadata":{"labels":{"a":"b"}},"spec":{"x":1}}"#;
+        let new = r#"{"metadata":{"labels":{"c":"d"},"annotations":{"e":"f"},"resourceVersion":"2"},"spec":{"x":2}}"#;
+        let edits = [Edit::KeepOld(&[&["spec"], &["metadata", "labels"], &["metadata", "annotations"], &["metadata", "finalizers"]])];
+        assert_eq!(applied(&edits, old, new), r#"{"metadata":{"labels":{"a":"b"},"resourceVersion":"2"},"spec":{"x":1}}"#);
     }
 
     #[test]
     fn sets_a_field_through_missing_and_null_parents() {
-        let edits = [Edit::Set { path: &["spec", "provider", "kubernetes"], value: json!(1) }];
-        for new in [json!({}), json!({"spec": null}), json!({"spec": {"provider": {}}})] {
-            assert_eq!(applied(&edits, &Value::Null, &new), json!({"spec": {"provider": {"kubernetes": 1}}}));
+        let edits = [Edit::Set { path: &["spec", "provider", "kubernetes"], value: "1".to_owned() }];
+        for new in ["{}", r#"{"spec":null}"#, r#"{"spec":{"provider":{}}}"#] {
+            assert_eq!(applied(&edits, "{}", new), r#"{"spec":{"provider":{"kubernetes":1}}}"#);
         }
-        let odd = json!({"spec": "text"});
-        assert_eq!(applied(&edits, &Value::Null, &odd), odd);
+        assert_eq!(applied(&edits, "{}", r#"{"spec":"text"}"#), r#"{"spec":"text"}"#);
+    }
+
+    #[test]
+    fn annotations_are_quoted_and_odd_keys_survive() {
+        let edits = [Edit::Annotate { key: "a", value: "\"\n".to_owned() }];
+        let new = r#"{"met\u0061data":{"annotations":{"k\"ey":"v","a":"old"}},"z":1e400}"#;
+        assert_eq!(applied(&edits, "{}", new), r#"{"metadata":{"annotations":{"k\"ey":"v","a":"\"\n"}},"z":1e400}"#);
     }
 }

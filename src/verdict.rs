@@ -1,9 +1,5 @@
 //! What rules find, what becomes of it, and how it is told.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
 use crate::kinds::Metadata;
 use crate::kinds::workload::WorkloadRef;
 use crate::repair::Edit;
@@ -13,7 +9,7 @@ use crate::rules::Rule;
 pub const LONGEST_WARNING: usize = 256;
 
 /// What a rule wants done about a change. A rejection beats a repair beats a warning.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Say so, and let it pass.
     Warn,
@@ -163,8 +159,8 @@ pub enum Decision {
     /// It passes as it is.
     #[default]
     Allow,
-    /// It passes, changed to this object.
-    Repair(Value),
+    /// It passes, changed to this object, as JSON text.
+    Repair(String),
     /// It is refused.
     Reject {
         /// All that is wrong, each with its ways on.
@@ -182,7 +178,7 @@ pub struct Verdict {
     /// One sentence each, at most [`LONGEST_WARNING`] characters.
     pub warnings: Vec<String>,
     /// For the audit log: `rule`, `action`, `workload`, `autoscaler`, and who let something pass.
-    pub audit: BTreeMap<&'static str, String>,
+    pub audit: Vec<(&'static str, String)>,
     /// The ids of the rules that spoke, strongest action first.
     pub rules: Vec<&'static str>,
     /// How many objects and lists were looked up.

@@ -22,19 +22,18 @@
 //! ## Example
 //! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type json -p '[{"op":"remove","path":"/spec/provider/kubernetes/envoyHpa"}]'`
 
-use serde_json::{Value, json};
-
 use super::{Default, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
+use crate::json::{Json, quoted};
 use crate::kinds::autoscalers::scaled_by_keda;
 use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Fleet, Removal, Running, governed};
 use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
 use crate::kinds::workload::{self, WorkloadRef};
 use crate::kinds::{Object, title};
-use crate::repair::Edit;
+use crate::repair::{self, Edit};
 use crate::settings::EnvoyHpaRemoval;
 use crate::verdict::{Action, Finding, Subject};
 
@@ -48,6 +47,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::EnvoyProxy, &[Operation::Update])],
     check,
 };
+
+const ENVOY_HPA: &[&str] = &["spec", "provider", "kubernetes", "envoyHpa"];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
@@ -188,21 +189,16 @@ fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>
     let possible = !after.is_daemon_set() && !after.is_other_provider();
     let count = after.replicas().or_else(|| lost.iter().filter_map(|fleet| fleet.count(context)).max()).filter(|count| *count > 0);
     if let Some(count) = count.filter(|_| pins && possible) {
-        let mut hpa = old_envoy_hpa(context).unwrap_or_else(|| json!({}));
-        if let Value::Object(fields) = &mut hpa {
-            fields.insert("minReplicas".to_owned(), json!(count));
-            fields.insert("maxReplicas".to_owned(), json!(count));
-        }
+        let count_text = count.to_string();
+        let keep = Json::new(context.change.old_text()).at(ENVOY_HPA).map_or("{}", Json::text);
+        let fields = [("minReplicas", &count_text), ("maxReplicas", &count_text)];
+        let hpa = fields.iter().fold(keep.to_owned(), |hpa, (field, value)| repair::put(&hpa, &[field], Some(value)));
         finding.action = Action::Repair(vec![
-            Edit::Set { path: &["spec", "provider", "type"], value: json!("Kubernetes") },
-            Edit::Set { path: &["spec", "provider", "kubernetes", "envoyHpa"], value: hpa },
+            Edit::Set { path: &["spec", "provider", "type"], value: quoted("Kubernetes") },
+            Edit::Set { path: ENVOY_HPA, value: hpa },
         ]);
         let this = context.change.object().map(|object: &Object<'_>| object.title("EnvoyProxy")).unwrap_or_default();
         finding.repaired = format!("envoyHpa of {this} was pinned to minReplicas = maxReplicas = {count} instead of removed");
     }
     finding
-}
-
-fn old_envoy_hpa(context: &Context<'_>) -> Option<Value> {
-    context.change.old_value()?.pointer("/spec/provider/kubernetes/envoyHpa").filter(|hpa| hpa.is_object()).cloned()
 }

@@ -18,8 +18,6 @@
 //! ## Example
 //! `kubectl annotate hpa web -n shop autoscaler-guard/released-from-`
 
-use serde_json::json;
-
 use super::{Default, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::Answer;
@@ -29,6 +27,7 @@ use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::released::Release;
 use crate::kinds::scaled_object::{self, ScaledObject};
 use crate::kinds::workload::WorkloadRef;
+use crate::json::quoted;
 use crate::kinds::{Object, title};
 use crate::repair::Edit;
 use crate::verdict::{Action, Finding, Subject};
@@ -75,14 +74,12 @@ fn give_back(hpa: &Object<'_>, owner: &ScaledObject<'_>) -> (Action, String) {
     if hpa.metadata.owner_references().iter().any(|other| other.controller == Some(true)) {
         return (Action::Warn, format!("{this} loses the mark of its release from {from}, but another controller owns it: KEDA does not take it back"));
     }
-    let reference = json!({
-        "apiVersion": "keda.sh/v1alpha1",
-        "kind": "ScaledObject",
-        "name": owner.object.metadata.name,
-        "uid": owner.object.metadata.uid,
-        "controller": true,
-        "blockOwnerDeletion": true,
-    });
+    let (name, uid) = (&owner.object.metadata.name, owner.object.metadata.uid.clone().into_owned());
+    let reference = format!(
+        r#"{{"apiVersion":"keda.sh/v1alpha1","kind":"ScaledObject","name":{},"uid":{},"controller":true,"blockOwnerDeletion":true}}"#,
+        quoted(name),
+        quoted(&uid)
+    );
     let what = format!("{this} loses the mark of its release from {from}, but has no owner: KEDA does not watch it, and would not put it back");
-    (Action::Repair(vec![Edit::AddOwner(reference)]), what)
+    (Action::Repair(vec![Edit::AddOwner { uid, reference }]), what)
 }

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
 use super::Version;
+use crate::json::Json;
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,63 +30,67 @@ impl std::error::Error for SettingsError {}
 
 /// A value at a path. Reading the wrong type records an error and gives the default.
 pub(super) struct Reader<'r> {
-    value: &'r Value,
+    value: Json<'r>,
     path: String,
     errors: &'r mut Vec<SettingsError>,
 }
 
 impl<'r> Reader<'r> {
-    pub(super) fn new(value: &'r Value, errors: &'r mut Vec<SettingsError>) -> Self {
+    pub(super) fn new(value: Json<'r>, errors: &'r mut Vec<SettingsError>) -> Self {
         Self { value, path: String::new(), errors }
     }
 
     /// Hands every field to `read`, which says `Err(known names)` for one it does not know.
     pub(super) fn fields(&mut self, mut read: impl FnMut(&str, Reader<'_>) -> Result<(), &'static [&'static str]>) {
-        let Value::Object(map) = self.value else { return self.expected("an object") };
-        for (key, value) in map {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+        let Some(fields) = self.value.fields() else { return self.expected("an object") };
+        for (key, value) in fields {
+            let path = if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) };
             let field = Reader { value, path: path.clone(), errors: self.errors };
-            if let Err(known) = read(key, field) {
-                self.errors.push(SettingsError::new(&path, format!("unknown{}", suggestion(key, known))));
+            if let Err(known) = read(&key, field) {
+                self.errors.push(SettingsError::new(&path, format!("unknown{}", suggestion(&key, known))));
             }
         }
     }
 
     pub(super) fn bool(&mut self, default: bool) -> bool {
-        self.value.as_bool().unwrap_or_else(|| {
-            self.expected("true or false");
-            default
-        })
+        match self.value.text() {
+            "true" => true,
+            "false" => false,
+            _ => {
+                self.expected("true or false");
+                default
+            }
+        }
     }
 
     pub(super) fn text(&mut self, default: &str) -> String {
-        match self.value.as_str() {
-            Some("") => self.error("must not be empty".to_owned()),
-            Some(text) => return text.to_owned(),
+        match self.value.string(&[]) {
+            Some(text) if text.is_empty() => self.error("must not be empty".to_owned()),
+            Some(text) => return text.into_owned(),
             None => self.expected("a string"),
         }
         default.to_owned()
     }
 
     pub(super) fn word<T: Copy>(&mut self, words: &[(&str, T)], default: T) -> T {
-        let Some(text) = self.value.as_str() else {
+        let Some(text) = self.value.string(&[]) else {
             self.expected("a string");
             return default;
         };
-        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| **word == text) {
             return *meaning;
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        self.error(format!("\"{text}\" is not one of {}{}", known.join(", "), suggestion(text, &known)));
+        self.error(format!("\"{text}\" is not one of {}{}", known.join(", "), suggestion(&text, &known)));
         default
     }
 
     pub(super) fn version(&mut self) -> Option<Version> {
-        let Some(text) = self.value.as_str() else {
+        let Some(text) = self.value.string(&[]) else {
             self.expected("a string");
             return None;
         };
-        let version = Version::parse(text);
+        let version = Version::parse(&text);
         if version.is_none() {
             self.error(format!("\"{text}\" is not a version; give major.minor or major.minor.patch, such as 1.4.6"));
         }
@@ -95,12 +98,11 @@ impl<'r> Reader<'r> {
     }
 
     pub(super) fn patterns(&mut self) -> Vec<String> {
-        let Value::Array(entries) = self.value else {
+        if !self.value.text().starts_with('[') {
             self.expected("a list of patterns");
-            return Vec::new();
-        };
+        }
         let mut patterns = Vec::new();
-        for (index, value) in entries.iter().enumerate() {
+        for (index, value) in self.value.items(&[]).into_iter().enumerate() {
             let mut entry = Reader { value, path: format!("{}[{index}]", self.path), errors: self.errors };
             patterns.extend(entry.pattern());
         }
@@ -108,13 +110,13 @@ impl<'r> Reader<'r> {
     }
 
     fn pattern(&mut self) -> Option<String> {
-        match self.value.as_str() {
+        match self.value.string(&[]) {
             None => self.expected("a string"),
-            Some("") => self.error("a pattern must not be empty".to_owned()),
+            Some(text) if text.is_empty() => self.error("a pattern must not be empty".to_owned()),
             Some(text) if text.contains(char::is_whitespace) => {
                 self.error(format!("\"{text}\" is not a pattern: no name has spaces; give one name an entry, * for any run of characters"));
             }
-            Some(text) => return Some(text.to_owned()),
+            Some(text) => return Some(text.into_owned()),
         }
         None
     }
@@ -125,13 +127,13 @@ impl<'r> Reader<'r> {
     }
 
     fn expected(&mut self, what: &str) {
-        let got = match self.value {
-            Value::Null => "null",
-            Value::Bool(_) => "true or false",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "an object",
+        let got = match self.value.text().bytes().next() {
+            Some(b'n') => "null",
+            Some(b't' | b'f') => "true or false",
+            Some(b'"') => "a string",
+            Some(b'[') => "a list",
+            Some(b'{') => "an object",
+            _ => "a number",
         };
         self.error(format!("expected {what}, got {got}"));
     }
