@@ -1,0 +1,213 @@
+//! The test pages `tests/rules/<id>.yaml`, loaded for whichever host runs them: the core natively, the module in the waPC host, and
+//! whatever host comes next. All must give the same answers.
+//!
+//! A page lists cases. A case is a captured request (edited by a JSON merge patch), the neighbours in the cluster (full objects, edited
+//! likewise), settings, and the verdict that is expected of it:
+//!
+//! ```yaml
+//! rule: scaledobject-deleted
+//! cases:
+//!   - name: a person deletes it
+//!     request: keda-hpa-helm3/008-delete-scaledobject-lab-admin   # in tests/fixtures/requests
+//!     edit: {options: {propagationPolicy: Orphan}}                # of the AdmissionRequest
+//!     cluster: [hpa-web-owned, deployment-web, namespace-shop]    # in tests/fixtures/objects
+//!     change: {deployment-web: {metadata: {labels: {a: b}}}}      # of those objects
+//!     objects: []                                                 # further documents, whole
+//!     settings: {repair: false}
+//!     expect: reject                                              # silent, allow, warn, repair or reject
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use autoscaler_guard::kubewarden;
+use autoscaler_guard_host::{Call, Capabilities, Policy, Recorded, Response, Snapshot};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A rule's page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// The rule's id.
+    pub rule: String,
+    /// Its cases.
+    pub cases: Vec<Case>,
+}
+
+/// What a case expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    /// The page's rule has nothing to say: no warning, no audit annotation.
+    Silent,
+    /// It passes because someone acknowledged it: nothing but the audit annotation.
+    Allow,
+    /// It passes with a warning.
+    Warn,
+    /// It passes, changed.
+    Repair,
+    /// It is refused.
+    Reject,
+}
+
+/// One case of a page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows, in a few words; unique in its page.
+    pub name: String,
+    request: String,
+    #[serde(default)]
+    edit: Value,
+    #[serde(default)]
+    cluster: Vec<String>,
+    #[serde(default)]
+    change: BTreeMap<String, Value>,
+    #[serde(default)]
+    objects: Vec<Value>,
+    #[serde(default)]
+    settings: Value,
+    /// What is expected.
+    pub expect: Expect,
+}
+
+/// A case with all its files read: what a host is given.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The `AdmissionRequest`.
+    pub request: Value,
+    /// The settings, as a JSON object or null.
+    pub settings: Value,
+    /// The neighbours.
+    pub cluster: Snapshot,
+}
+
+/// What a host answered, and what it looked up on the way.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The policy's answer.
+    pub response: Response,
+    /// The look-ups, in order.
+    pub lookups: Vec<Call>,
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All pages, by name.
+///
+/// # Panics
+/// When a page cannot be read: there is nothing to test then.
+pub fn pages() -> Vec<Page> {
+    let folder = tests().join("rules");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "yaml")).collect();
+    files.sort();
+    files.iter().map(|file| page(file)).collect()
+}
+
+fn page(file: &Path) -> Page {
+    let page: Page = serde_saphyr::from_str(&read(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    assert_eq!(page.rule, stem, "a page is named after its rule");
+    page
+}
+
+/// A captured `AdmissionRequest`, by its path under `tests/fixtures/requests` without `.json`.
+///
+/// # Panics
+/// When there is no such fixture.
+pub fn request(name: &str) -> Value {
+    let file = tests().join("fixtures/requests").join(format!("{name}.json"));
+    let review: Value = serde_json::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    review["request"].clone()
+}
+
+/// An object, by its name under `tests/fixtures/objects` without `.yaml`.
+///
+/// # Panics
+/// When there is no such fixture.
+pub fn object(name: &str) -> Value {
+    let file = tests().join("fixtures/objects").join(format!("{name}.yaml"));
+    serde_saphyr::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+impl Case {
+    /// Reads the files that the case names.
+    ///
+    /// # Panics
+    /// When the case names what is not there.
+    pub fn world(&self) -> World {
+        let mut request = request(&self.request);
+        if !self.edit.is_null() {
+            json_patch::merge(&mut request, &self.edit);
+        }
+        for name in self.change.keys() {
+            assert!(self.cluster.contains(name), "{}: changes {name}, which is not in its cluster", self.name);
+        }
+        let mut objects: Vec<Value> = self.cluster.iter().map(|name| self.neighbour(name)).collect();
+        objects.extend(self.objects.iter().cloned());
+        let cluster = Snapshot::from_objects(objects).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        World { request, settings: self.settings.clone(), cluster }
+    }
+
+    fn neighbour(&self, name: &str) -> Value {
+        let mut object = object(name);
+        if let Some(edit) = self.change.get(name) {
+            json_patch::merge(&mut object, edit);
+        }
+        object
+    }
+}
+
+impl World {
+    /// The core, run natively behind the same payload as the module.
+    ///
+    /// # Panics
+    /// When the core's answer is no answer.
+    pub fn natively(&self) -> Outcome {
+        let lookups = Recorded::new(self.cluster.clone());
+        let payload = format!(r#"{{"request":{},"settings":{}}}"#, self.request, self.settings);
+        let answer = kubewarden::validate(payload.as_bytes(), &|operation, request| lookups.call(operation, request));
+        let response = serde_json::from_slice(&answer).unwrap_or_else(|error| panic!("{error}"));
+        Outcome { response, lookups: lookups.take() }
+    }
+
+    /// The module, in the waPC host.
+    ///
+    /// # Panics
+    /// When the module gives no verdict.
+    pub fn in_host(&self, policy: &Policy) -> Outcome {
+        let lookups = Arc::new(Recorded::new(self.cluster.clone()));
+        let capabilities: Arc<dyn Capabilities> = lookups.clone();
+        let answer = policy.validate(&self.request.to_string(), &self.settings.to_string(), &capabilities);
+        let response = answer.unwrap_or_else(|error| panic!("{error}"));
+        Outcome { response, lookups: lookups.take() }
+    }
+}
+
+impl Outcome {
+    /// What became of the request.
+    pub fn verdict(&self) -> Expect {
+        let Response { accepted, mutated_object, warnings, audit_annotations, .. } = &self.response;
+        match (accepted, mutated_object.is_some(), warnings.is_some(), audit_annotations.is_some()) {
+            (false, ..) => Expect::Reject,
+            (true, true, ..) => Expect::Repair,
+            (true, false, true, _) => Expect::Warn,
+            (true, false, false, true) => Expect::Allow,
+            (true, false, false, false) => Expect::Silent,
+        }
+    }
+
+    /// The look-ups of objects and lists, without the questions about permissions.
+    pub fn objects_looked_up(&self) -> usize {
+        self.lookups.iter().filter(|call| call.operation != "can_i").count()
+    }
+}

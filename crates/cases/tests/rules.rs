@@ -1,0 +1,260 @@
+//! Every case of every page, in the core and in the module: the expected verdict, the whole answer as a snapshot, and the laws that hold
+//! for all answers.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use autoscaler_guard::rules::RULES;
+use autoscaler_guard_cases::{Case, Expect, Outcome, Page, World, pages};
+use autoscaler_guard_host::admission::{self, Review};
+use autoscaler_guard_host::{Limits, Policy};
+use serde_json::{Value, json};
+
+fn policy() -> Policy {
+    let path = std::env::var("AUTOSCALER_GUARD_MODULE").expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    Policy::load(&bytes, Limits::default()).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every case, read once: rule, case, world.
+static CASES: LazyLock<Vec<(String, Case, World)>> = LazyLock::new(|| {
+    let read = |page: Page| page.cases.into_iter().map(move |case| (page.rule.clone(), case.world(), case));
+    pages().into_iter().flat_map(read).map(|(rule, world, case)| (rule, case, world)).collect()
+});
+
+fn for_each_case(mut check: impl FnMut(&str, &Case, &World)) {
+    for (rule, case, world) in CASES.iter() {
+        check(rule, case, world);
+    }
+}
+
+#[test]
+fn every_rule_has_a_page_that_fires_and_stays_silent() {
+    let pages = pages();
+    for rule in RULES {
+        let page = pages.iter().find(|page| page.rule == rule.id);
+        let page = page.unwrap_or_else(|| panic!("tests/rules/{}.yaml is missing", rule.id));
+        let fires = |case: &&Case| !matches!(case.expect, Expect::Silent | Expect::Allow);
+        assert!(page.cases.iter().any(|case| fires(&case)), "{}: no case fires", rule.id);
+        assert!(page.cases.iter().any(|case| case.expect == Expect::Silent), "{}: no case is silent", rule.id);
+        assert!(page.cases.iter().any(|case| case.expect == Expect::Allow), "{}: no case is acknowledged", rule.id);
+    }
+    for page in &pages {
+        assert!(RULES.iter().any(|rule| rule.id == page.rule), "tests/rules/{}.yaml: no such rule", page.rule);
+    }
+}
+
+#[test]
+fn cases_get_the_expected_verdict_and_answer() {
+    let mut surprises = Vec::new();
+    for_each_case(|rule, case, world| {
+        let outcome = world.natively();
+        let text = describe(world, &outcome);
+        if outcome.verdict() != case.expect {
+            surprises.push(format!("{rule}: {}: expected {:?}\n{text}", case.name, case.expect));
+            return;
+        }
+        if !matches!(case.expect, Expect::Silent | Expect::Allow) {
+            let rules = &outcome.response.audit_annotations.as_ref().expect("a finding is audited")["rule"];
+            assert!(rules.split(',').any(|id| id == rule), "{rule}: {}: {rules} spoke instead", case.name);
+        }
+        insta::with_settings!({snapshot_path => format!("../../../tests/rules/snapshots/{rule}"), prepend_module_to_snapshot => false, description => case.name.clone(), omit_expression => true}, {
+            insta::assert_snapshot!(slug(&case.name), text);
+        });
+    });
+    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+}
+
+#[test]
+fn the_module_answers_as_the_core_does() {
+    let policy = policy();
+    for_each_case(|rule, case, world| {
+        let (core, module) = (world.natively(), world.in_host(&policy));
+        assert_eq!(core.response, module.response, "{rule}: {}", case.name);
+        assert_eq!(core.lookups, module.lookups, "{rule}: {}", case.name);
+    });
+}
+
+#[test]
+fn rejections_are_told_shortly_and_show_a_way_through() {
+    for_each_case(|rule, case, world| {
+        let outcome = world.natively();
+        for warning in outcome.response.warnings.iter().flatten() {
+            assert!(warning.chars().count() <= 256 && !warning.contains('\n'), "{rule}: {}: {warning}", case.name);
+        }
+        if case.expect == Expect::Reject {
+            assert!(outcome.response.warnings.is_some(), "{rule}: {}: a rejection without a warning", case.name);
+            let code = outcome.response.code.unwrap_or_default();
+            assert!((400..500).contains(&code) && code != 409, "{rule}: {}: code {code}", case.name);
+            follow_the_way_through(rule, case, world, &outcome);
+        }
+    });
+}
+
+/// Does what the message says, to the letter, and expects the request to pass.
+fn follow_the_way_through(rule: &str, case: &Case, world: &World, outcome: &Outcome) {
+    let message = outcome.response.message.as_deref().expect("a rejection has a message");
+    let commands: Vec<&str> = message.lines().filter_map(|line| line.split_once(": kubectl annotate ")).map(|(_, rest)| rest).collect();
+    let annotated = commands.iter().filter_map(|command| command.split_once("autoscaler-guard/allow="));
+    let rules: Vec<&str> = annotated.map(|(_, id)| id.trim()).collect();
+    assert!(!rules.is_empty(), "{rule}: {}: no way through in\n{message}", case.name);
+    let mut world = world.clone();
+    for object in ["object", "oldObject"] {
+        if world.request[object].is_object() {
+            let metadata = &world.request[object]["metadata"];
+            let (name, namespace) = (metadata["name"].as_str().unwrap_or_default(), metadata["namespace"].as_str().unwrap_or_default());
+            assert!(message.contains(&format!(" {name} -n {namespace} autoscaler-guard/allow=")), "{rule}: {}: annotates something else\n{message}", case.name);
+            world.request[object]["metadata"]["annotations"]["autoscaler-guard/allow"] = json!(rules.join(","));
+        }
+    }
+    let after = world.natively();
+    assert!(after.response.accepted, "{rule}: {}: the way through is closed\n{:?}", case.name, after.response.message);
+    let audit = after.response.audit_annotations.expect("an acknowledgement is audited");
+    assert!(audit.contains_key("allowed-by"), "{rule}: {}", case.name);
+}
+
+#[test]
+fn repairs_are_stable_and_their_patch_applies() {
+    for_each_case(|rule, case, world| {
+        let Some(mutated) = world.natively().response.mutated_object else { return };
+        assert_ne!(world.request["operation"], "DELETE", "{rule}: {}: a DELETE cannot be repaired", case.name);
+        let object = &world.request["object"];
+        let mut patched = object.clone();
+        json_patch::patch(&mut patched, &json_patch::diff(object, &mutated)).expect("the patch applies");
+        assert_eq!(patched, mutated, "{rule}: {}", case.name);
+        let mut again = world.clone();
+        again.request["object"] = mutated.clone();
+        let second = again.natively().response;
+        assert!(second.accepted, "{rule}: {}: the repaired request is refused", case.name);
+        assert_eq!(second.mutated_object.unwrap_or_else(|| mutated.clone()), mutated, "{rule}: {}: not stable", case.name);
+    });
+}
+
+#[test]
+fn without_repair_nothing_is_changed() {
+    for_each_case(|rule, case, world| {
+        let mut world = world.clone();
+        if !world.settings.is_object() {
+            world.settings = json!({});
+        }
+        world.settings["repair"] = json!(false);
+        let outcome = world.natively();
+        assert!(outcome.response.mutated_object.is_none(), "{rule}: {}", case.name);
+        if case.expect == Expect::Repair {
+            assert!(matches!(outcome.verdict(), Expect::Warn | Expect::Reject), "{rule}: {}: what would be repaired passes unsaid", case.name);
+        }
+    });
+}
+
+#[test]
+fn a_dry_run_gets_the_same_answer() {
+    for_each_case(|rule, case, world| {
+        let mut dry = world.clone();
+        dry.request["dryRun"] = json!(true);
+        assert_eq!(world.natively().response, dry.natively().response, "{rule}: {}", case.name);
+    });
+}
+
+#[test]
+fn controllers_pass_every_case_without_a_look_up() {
+    let controllers = [
+        "system:serviceaccount:kube-system:generic-garbage-collector",
+        "system:serviceaccount:kube-system:namespace-controller",
+        "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
+        "system:serviceaccount:envoy-gateway-system:envoy-gateway",
+    ];
+    for_each_case(|rule, case, world| {
+        for user in controllers {
+            let mut world = world.clone();
+            world.request["userInfo"] = json!({"username": user});
+            if world.settings.is_object() {
+                world.settings["controllers"] = Value::Null;
+                world.settings.as_object_mut().expect("it is an object").remove("controllers");
+            }
+            let outcome = world.natively();
+            assert_eq!((outcome.verdict(), outcome.lookups.len()), (Expect::Silent, 0), "{rule}: {}: {user}", case.name);
+        }
+        // KEDA is never refused either, whatever it does.
+        let mut world = world.clone();
+        world.request["userInfo"] = json!({"username": "system:serviceaccount:keda:keda-operator"});
+        assert!(world.natively().response.accepted, "{rule}: {}: KEDA is refused", case.name);
+    });
+}
+
+#[test]
+fn sub_resources_and_terminating_objects_pass_every_case() {
+    for_each_case(|rule, case, world| {
+        for edit in [json!({"subResource": "status"}), json!({"subResource": "scale"})] {
+            let mut world = world.clone();
+            json_patch::merge(&mut world.request, &edit);
+            let outcome = world.natively();
+            assert_eq!((outcome.verdict(), outcome.lookups.len()), (Expect::Silent, 0), "{rule}: {}: {edit}", case.name);
+        }
+        let mut world = world.clone();
+        for object in ["object", "oldObject"] {
+            if world.request[object].is_object() {
+                world.request[object]["metadata"]["deletionTimestamp"] = json!("2026-11-21T17:10:00Z");
+            }
+        }
+        assert_eq!(world.natively().verdict(), Expect::Silent, "{rule}: {}: a terminating object", case.name);
+    });
+}
+
+#[test]
+fn nothing_is_refused_in_a_namespace_that_goes_away() {
+    for_each_case(|rule, case, world| {
+        let namespace = world.request["namespace"].as_str().unwrap_or_default().to_owned();
+        if namespace.is_empty() || world.request["operation"] != "DELETE" {
+            return;
+        }
+        let mut world = world.clone();
+        let terminating = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "deletionTimestamp": "2026-11-21T17:10:00Z"}});
+        world.cluster.insert(terminating).expect("a namespace is an object");
+        assert!(world.natively().response.accepted, "{rule}: {}", case.name);
+    });
+}
+
+#[test]
+fn a_case_needs_few_look_ups() {
+    for_each_case(|rule, case, world| {
+        let outcome = world.natively();
+        let bound = if rule.starts_with("envoy") { 12 } else { 7 };
+        assert!(outcome.objects_looked_up() <= bound, "{rule}: {}: {} look-ups", case.name, outcome.objects_looked_up());
+    });
+}
+
+/// File names of snapshots.
+fn slug(name: &str) -> String {
+    let words = name.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+/// The whole answer, as a person would want to read it.
+fn describe(world: &World, outcome: &Outcome) -> String {
+    let response = &outcome.response;
+    let mut text = format!("verdict: {:?}\n", outcome.verdict());
+    let mut section = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            let _ = writeln!(text, "{title}:");
+            for line in lines {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+    };
+    section("message", response.message.iter().flat_map(|message| message.lines()).map(str::to_owned).collect());
+    section("warnings", response.warnings.clone().unwrap_or_default());
+    section("audit", response.audit_annotations.iter().flatten().map(|(key, value)| format!("{key}: {value}")).collect());
+    let review = Review { uid: "", policy: "", object: Some(&world.request["object"]), mutating: true };
+    let patch = admission::operations(&admission::respond(review, response.clone()));
+    section("patch", patch.iter().map(|operation| serde_json::to_string(operation).unwrap_or_default()).collect());
+    section("looked up", outcome.lookups.iter().filter(|call| call.operation != "can_i").map(|call| asked(&call.to_string())).collect());
+    text
+}
+
+/// A look-up without the size of its answer.
+fn asked(call: &str) -> String {
+    match call.rsplit_once(": ") {
+        Some((asked, answer)) if answer.ends_with(" bytes") => asked.to_owned(),
+        _ => call.to_owned(),
+    }
+}
