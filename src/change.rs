@@ -168,7 +168,8 @@ impl<'a> Change<'a> {
     /// The objects stay unread until [`Change::read_objects`]: many requests are let through by who asks.
     pub fn from_request(request: &'a str) -> Result<Self, Unreadable> {
         let request: Request<'a> = serde_json::from_str(request).map_err(|error| Unreadable::at("request", &error))?;
-        let missing = |field: &str| Unreadable { path: format!("request.{field}"), reason: "it is missing or empty".to_owned() };
+        let missing =
+            |field: &str| Unreadable { path: format!("request.{field}"), reason: "it is missing or empty".to_owned() };
         if request.operation.is_empty() {
             return Err(missing("operation"));
         }
@@ -198,7 +199,10 @@ impl<'a> Change<'a> {
         if self.operation != Operation::Delete {
             self.new = read_object("request.object", self.new_text)?;
         }
-        let missing = |path: &str| Unreadable { path: path.to_owned(), reason: "the operation needs it, and it is missing".to_owned() };
+        let missing = |path: &str| Unreadable {
+            path: path.to_owned(),
+            reason: "the operation needs it, and it is missing".to_owned(),
+        };
         match self.operation {
             Operation::Create | Operation::Update if self.new.is_none() => Err(missing("request.object")),
             Operation::Update | Operation::Delete if self.old.is_none() => Err(missing("request.oldObject")),
@@ -244,7 +248,8 @@ fn read_object<'a>(path: &str, text: Option<&'a RawValue>) -> Result<Option<Obje
 mod tests {
     use super::*;
 
-    const CAPTURED: &str = include_str!("../tests/fixtures/requests/keda-hpa-helm3/007-update-horizontalpodautoscaler-lab-admin.json");
+    const CAPTURED: &str =
+        include_str!("../tests/fixtures/requests/keda-hpa-helm3/007-update-horizontalpodautoscaler-lab-admin.json");
 
     fn request_of(review: &'static str) -> String {
         let review: serde_json::Value = serde_json::from_str(review).expect("a captured review is JSON");
@@ -274,7 +279,8 @@ mod tests {
         for (text, path) in cases {
             assert_eq!(Change::from_request(text).map(|_| ()).map_err(|error| error.path), Err(path.to_owned()));
         }
-        let request = r#"{"operation":"UPDATE","kind":{"group":"keda.sh","kind":"ScaledObject"},"object":{"metadata":[1]}}"#;
+        let request =
+            r#"{"operation":"UPDATE","kind":{"group":"keda.sh","kind":"ScaledObject"},"object":{"metadata":[1]}}"#;
         let mut change = Change::from_request(request).expect("the envelope is well-formed");
         assert_eq!(change.read_objects().map_err(|error| error.path), Err("request.object".to_owned()));
     }

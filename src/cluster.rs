@@ -95,11 +95,13 @@ pub mod api {
     /// Secret: the records of Helm's releases, only with setting `helm.readReleases`.
     pub static SECRET: ApiKind<'static> = ApiKind::new("v1", "Secret", "secrets");
     /// Envoy Gateway's EnvoyProxy.
-    pub static ENVOY_PROXY: ApiKind<'static> = ApiKind::new("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy", "envoyproxies");
+    pub static ENVOY_PROXY: ApiKind<'static> =
+        ApiKind::new("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy", "envoyproxies");
     /// Gateway API's Gateway.
     pub static GATEWAY: ApiKind<'static> = ApiKind::new("gateway.networking.k8s.io/v1", "Gateway", "gateways");
     /// Gateway API's GatewayClass.
-    pub static GATEWAY_CLASS: ApiKind<'static> = ApiKind::new("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses");
+    pub static GATEWAY_CLASS: ApiKind<'static> =
+        ApiKind::new("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses");
 }
 
 /// Which objects a list should hold.
@@ -173,7 +175,8 @@ impl<'a> Neighbours<'a> {
     /// One object. `fields` are what the caller reads beside metadata.
     pub fn get(&self, kind: &ApiKind<'_>, namespace: &str, name: &str, fields: &[&str]) -> Answer<Object<'a>> {
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
-        let key = format!("{} {} {} {name} {}", kind.api_version, kind.kind, namespace.unwrap_or_default(), fields.join(","));
+        let key =
+            format!("{} {} {} {name} {}", kind.api_version, kind.kind, namespace.unwrap_or_default(), fields.join(","));
         self.remember(key, || self.cluster.get(kind, namespace, name, fields)).read(Object::from_text)
     }
 
@@ -182,11 +185,19 @@ impl<'a> Neighbours<'a> {
         for verb in ["list", "watch"] {
             match self.may(verb, query) {
                 Answer::Found(true) => {}
-                Answer::Found(false) | Answer::Absent => return Answer::Unknown(Reason::Failed(self.not_permitted(verb, query))),
+                Answer::Found(false) | Answer::Absent => {
+                    return Answer::Unknown(Reason::Failed(self.not_permitted(verb, query)));
+                }
                 Answer::Unknown(reason) => return Answer::Unknown(reason),
             }
         }
-        let key = format!("{} {} {} * {}", query.kind.api_version, query.kind.kind, query.namespace.unwrap_or_default(), query.label_selector.unwrap_or_default());
+        let key = format!(
+            "{} {} {} * {}",
+            query.kind.api_version,
+            query.kind.kind,
+            query.namespace.unwrap_or_default(),
+            query.label_selector.unwrap_or_default()
+        );
         self.remember(key, || self.cluster.list(query)).read(items)
     }
 
@@ -199,11 +210,21 @@ impl<'a> Neighbours<'a> {
         let groups = service_account_groups(self.account);
         let groups = groups.iter().map(String::as_str).collect();
         let group = group_of(&query.kind.api_version);
-        self.cluster.can_i(&Access { user: self.account, groups, verb, group, resource: query.kind.resource, namespace: query.namespace })
+        self.cluster.can_i(&Access {
+            user: self.account,
+            groups,
+            verb,
+            group,
+            resource: query.kind.resource,
+            namespace: query.namespace,
+        })
     }
 
     fn not_permitted(&self, verb: &str, query: &List<'_>) -> String {
-        format!("{} may not {verb} {} (see policies/rbac.yaml, or set lookups.serviceAccount)", self.account, query.kind.resource)
+        format!(
+            "{} may not {verb} {} (see policies/rbac.yaml, or set lookups.serviceAccount)",
+            self.account, query.kind.resource
+        )
     }
 
     fn remember(&self, key: String, ask: impl FnOnce() -> Answer<String>) -> Answer<&'a str> {
@@ -227,7 +248,7 @@ fn service_account_groups(account: &str) -> Vec<String> {
     groups
 }
 
-fn items<'a>(list: &'a str) -> Result<Vec<Object<'a>>, &'static str> {
+fn items(list: &str) -> Result<Vec<Object<'_>>, &'static str> {
     let items = Json::new(list).at(&["items"]).ok_or("the answer is no list of objects")?.items(&[]);
     Ok(items.into_iter().filter_map(|item| Object::from_text(item.text()).ok()).collect())
 }

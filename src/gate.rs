@@ -174,7 +174,10 @@ mod tests {
     fn objects_being_deleted_pass() {
         let terminating = json!({"metadata": {"deletionTimestamp": "2026-11-21T17:09:40Z"}});
         assert_eq!(passage(&request(&json!({"object": terminating})), &json!({})), Passage::Free);
-        assert_eq!(passage(&request(&json!({"operation": "DELETE", "oldObject": terminating})), &json!({})), Passage::Free);
+        assert_eq!(
+            passage(&request(&json!({"operation": "DELETE", "oldObject": terminating})), &json!({})),
+            Passage::Free
+        );
         // Only the old object is terminating in no real request; a new one without the timestamp is judged.
         assert_eq!(passage(&request(&json!({"oldObject": terminating})), &json!({})), Passage::Judged);
     }

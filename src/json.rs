@@ -131,7 +131,10 @@ mod tests {
     fn finds_paths_and_types() {
         let json = Json::new(r#"{"a":{"b":"x\ny","n":-3,"t":true,"e":""},"l":[{"k":1},2],"z":null,"\u0065sc":"yes"}"#);
         assert_eq!(json.string(&["a", "b"]).as_deref(), Some("x\ny"));
-        assert_eq!((json.integer(&["a", "n"]), json.is_true(&["a", "t"]), json.word(&["a", "e"])), (Some(-3), true, None));
+        assert_eq!(
+            (json.integer(&["a", "n"]), json.is_true(&["a", "t"]), json.word(&["a", "e"])),
+            (Some(-3), true, None)
+        );
         assert_eq!(json.items(&["l"]).len(), 2);
         assert_eq!(json.items(&["l"]).first().and_then(|item| item.integer(&["k"])), Some(1));
         assert_eq!(json.string(&["esc"]).as_deref(), Some("yes"));

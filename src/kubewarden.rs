@@ -52,11 +52,19 @@ impl<'h> HostCluster<'h> {
     }
 }
 
-/// What a host's error text means. Hosts give nothing but text, and append a backtrace when they run with one.
+/// What a host's error text means. Hosts give nothing but text, append a backtrace when they run with one, and print the API server's
+/// status twice: once as a sentence, once as a Rust value.
 fn from_error(error: &str) -> Answer<String> {
-    let text = error.lines().next().unwrap_or_default();
-    let text = text.strip_prefix("Host error: ").unwrap_or(text);
-    let not_served = text.contains("Cannot find resource ") || (text.contains("error finding resource") && text.contains("404"));
+    let mut text = error.lines().next().unwrap_or_default();
+    for prefix in ["Host error: ", "Callback evaluation failure: ", "ApiError: "] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    for status in [" (Status {", " (ErrorResponse {"] {
+        text = text.split_once(status).map_or(text, |(sentence, _)| sentence);
+    }
+    let text = text.strip_suffix(": Forbidden").unwrap_or(text).trim_end_matches('.');
+    let not_served =
+        text.contains("Cannot find resource ") || (text.contains("error finding resource") && text.contains("404"));
     if not_served {
         Answer::Unknown(Reason::NotServed(text.to_owned()))
     } else if text.contains("Cannot find ") && text.contains(" named '") {
@@ -71,7 +79,10 @@ impl Cluster for HostCluster<'_> {
         // A hand-over is judged by what is there now, not by what was there five seconds ago.
         let disable_cache = true;
         let (api_version, kind) = (kind.api_version.as_ref(), kind.kind.as_ref());
-        self.ask("get_resource", &GetResource { api_version, kind, name, namespace, disable_cache, field_masks: masks(fields) })
+        self.ask(
+            "get_resource",
+            &GetResource { api_version, kind, name, namespace, disable_cache, field_masks: masks(fields) },
+        )
     }
 
     fn list(&self, query: &List<'_>) -> Answer<String> {
@@ -79,17 +90,26 @@ impl Cluster for HostCluster<'_> {
         let (label_selector, field_selector, field_masks) = (query.label_selector, None, masks(query.fields));
         match query.namespace {
             Some(namespace) => {
-                let request = ListNamespace { api_version, kind, namespace, label_selector, field_selector, field_masks };
+                let request =
+                    ListNamespace { api_version, kind, namespace, label_selector, field_selector, field_masks };
                 self.ask("list_resources_by_namespace", &request)
             }
-            None => self.ask("list_resources_all", &ListAll { api_version, kind, label_selector, field_selector, field_masks }),
+            None => self
+                .ask("list_resources_all", &ListAll { api_version, kind, label_selector, field_selector, field_masks }),
         }
     }
 
     fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
         let Access { user, groups, verb, group, resource, namespace } = access;
-        let resource_attributes =
-            ResourceAttributes { group: Some(group), name: None, namespace: *namespace, resource, subresource: None, verb, version: None };
+        let resource_attributes = ResourceAttributes {
+            group: Some(group),
+            name: None,
+            namespace: *namespace,
+            resource,
+            subresource: None,
+            verb,
+            version: None,
+        };
         let subject_access_review = AccessReview { groups: Some(groups), resource_attributes, user };
         let answer = self.ask("can_i", &CanI { subject_access_review, disable_cache: false });
         answer.map(|status| Json::new(&status).is_true(&["allowed"]))
@@ -114,7 +134,9 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
         #[serde(borrow, default)]
         settings: Option<&'a RawValue>,
     }
-    let unusable = |error: &dyn std::fmt::Display| Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}"));
+    let unusable = |error: &dyn std::fmt::Display| {
+        Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}"))
+    };
     let text = match std::str::from_utf8(payload) {
         Ok(text) => text,
         Err(error) => return unusable(&error),
@@ -139,8 +161,8 @@ pub fn validate_settings(payload: &[u8]) -> Vec<u8> {
 }
 
 fn unusable_settings(errors: &[SettingsError]) -> String {
-    let list: String = errors.iter().map(|error| format!("\n  {error}")).collect();
-    format!("autoscaler-guard: the settings cannot be used:{list}")
+    let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    format!("autoscaler-guard: the settings cannot be used:\n  {}", list.join("\n  "))
 }
 
 fn encode(answer: &impl Serialize) -> Vec<u8> {
@@ -217,10 +239,21 @@ mod tests {
     fn host_errors_tell_absent_from_unknown() {
         let absent = "Host error: Cannot find keda.sh/v1alpha1/ScaledObject named 'x' inside of namespace 'Some(\"default\")'\n   0: backtrace";
         assert_eq!(from_error(absent), Answer::Absent);
-        for text in ["Cannot find resource keda.sh/v1alpha1/ScaledObject", "error finding resource: 404 page not found"] {
+        for text in ["Cannot find resource keda.sh/v1alpha1/ScaledObject", "error finding resource: 404 page not found"]
+        {
             assert!(matches!(from_error(text), Answer::Unknown(Reason::NotServed(_))), "{text}");
         }
-        for text in ["ApiError: x is forbidden: User y cannot get resource", "Policy has not been granted access to Kubernetes", "", "404"] {
+        let forbidden = "Callback evaluation failure: ApiError: x is forbidden: User y cannot get z: Forbidden (Status { status: None })";
+        assert_eq!(
+            from_error(forbidden),
+            Answer::Unknown(Reason::Failed("x is forbidden: User y cannot get z".to_owned()))
+        );
+        for text in [
+            "ApiError: x is forbidden: User y cannot get resource",
+            "Policy has not been granted access to Kubernetes",
+            "",
+            "404",
+        ] {
             assert!(matches!(from_error(text), Answer::Unknown(Reason::Failed(_))), "{text}");
         }
     }
@@ -228,17 +261,28 @@ mod tests {
     #[test]
     fn malformed_payloads_get_a_clear_refusal() {
         let nothing = |_: &str, _: &[u8]| Err(String::new());
-        for payload in [&b"\xff"[..], b"", b"{}", b"[]", b"{\"request\":{}}", br#"{"request":{"operation":"UPDATE","kind":{"kind":"Pod"}},"settings":{"x":1}}"#] {
+        for payload in [
+            &b"\xff"[..],
+            b"",
+            b"{}",
+            b"[]",
+            b"{\"request\":{}}",
+            br#"{"request":{"operation":"UPDATE","kind":{"kind":"Pod"}},"settings":{"x":1}}"#,
+        ] {
             let answer: Value = serde_json::from_slice(&validate(payload, &nothing)).expect("the answer is JSON");
             assert_eq!(answer["accepted"], false);
             assert_eq!(answer["code"], 400);
-            assert!(answer["message"].as_str().is_some_and(|message| message.starts_with("autoscaler-guard: ")), "{answer}");
+            assert!(
+                answer["message"].as_str().is_some_and(|message| message.starts_with("autoscaler-guard: ")),
+                "{answer}"
+            );
         }
     }
 
     #[test]
     fn settings_errors_all_arrive() {
-        let answer: Value = serde_json::from_slice(&validate_settings(br#"{"repiar":true,"helm":1}"#)).expect("the answer is JSON");
+        let answer: Value =
+            serde_json::from_slice(&validate_settings(br#"{"repiar":true,"helm":1}"#)).expect("the answer is JSON");
         let expected = "autoscaler-guard: the settings cannot be used:\n  repiar: unknown; did you mean repair?\n  helm: expected an object, got a number";
         assert_eq!((answer["valid"].as_bool(), answer["message"].as_str()), (Some(false), Some(expected)));
         assert_eq!(validate_settings(b"{}"), br#"{"valid":true,"message":null}"#);

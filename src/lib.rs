@@ -12,6 +12,19 @@
 //! Where to read on: [`rules`] is the list, each rule's file opens with its page; [`gate`] says who is never judged; [`kinds`] holds the
 //! facts about other projects' objects, each in one place; [`ways_through`] what lets a finding pass.
 
+// Whatever a request holds, the module answers: a trap would be an outage under `failurePolicy: Fail`.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 pub mod change;
 pub mod cluster;
 pub mod context;
@@ -69,7 +82,11 @@ pub fn evaluate(mut change: Change<'_>, cluster: &dyn Cluster, settings: &Settin
 
 fn unreadable(error: &Unreadable, passage: Passage) -> Verdict {
     // Whatever it is that KEDA writes, it is not this policy's to refuse.
-    if passage == Passage::Judged { Verdict::unusable(format!("autoscaler-guard: {error}")) } else { Verdict::default() }
+    if passage == Passage::Judged {
+        Verdict::unusable(format!("autoscaler-guard: {error}"))
+    } else {
+        Verdict::default()
+    }
 }
 
 /// Asks every rule that watches the change.
@@ -99,7 +116,8 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
     }
     // Strongest first; a stable sort would cost the module several kilobytes.
     let (rejections, rest): (Vec<Finding>, Vec<Finding>) = standing.into_iter().partition(rejects);
-    let (repairs, warnings): (Vec<Finding>, Vec<Finding>) = rest.into_iter().partition(|finding| finding.action != Action::Warn);
+    let (repairs, warnings): (Vec<Finding>, Vec<Finding>) =
+        rest.into_iter().partition(|finding| finding.action != Action::Warn);
     let standing: Vec<Finding> = rejections.into_iter().chain(repairs).chain(warnings).collect();
     tell(context, &standing, &mut verdict);
     verdict.lookups = context.neighbours.lookups();

@@ -53,7 +53,9 @@ fn edited(object: &str, old: &str, edit: &Edit) -> String {
             }
         }),
         Edit::Annotate { key, value } => put(object, &["metadata", "annotations", key], Some(&quoted(value))),
-        Edit::KeepOld(paths) => paths.iter().fold(object.to_owned(), |object, path| put(&object, path, Json::new(old).at(path).map(Json::text))),
+        Edit::KeepOld(paths) => paths
+            .iter()
+            .fold(object.to_owned(), |object, path| put(&object, path, Json::new(old).at(path).map(Json::text))),
         Edit::Set { path, value } => put(object, path, Some(value)),
     }
 }
@@ -72,7 +74,9 @@ fn owners_edited<'o>(object: &'o str, edit: impl FnOnce(&mut Vec<&'o str>)) -> S
 /// The object's text with another value at a path, or without it. What is no object on the way becomes one only when it is null or absent.
 pub(crate) fn put(object: &str, path: &[&str], value: Option<&str>) -> String {
     let [name, rest @ ..] = path else { return value.unwrap_or("null").to_owned() };
-    let Some(mut fields) = Json::new(if object == "null" { "{}" } else { object }).fields() else { return object.to_owned() };
+    let Some(mut fields) = Json::new(if object == "null" { "{}" } else { object }).fields() else {
+        return object.to_owned();
+    };
     let before = fields.iter().find(|(key, _)| key == name).map_or("null", |(_, before)| before.text());
     if value.is_none() && before == "null" {
         fields.retain(|(key, _)| key != name);
@@ -122,8 +126,16 @@ mod tests {
     fn keeps_old_parts_and_their_absence() {
         let old = r#"{"metadata":{"labels":{"a":"b"}},"spec":{"x":1}}"#;
         let new = r#"{"metadata":{"labels":{"c":"d"},"annotations":{"e":"f"},"resourceVersion":"2"},"spec":{"x":2}}"#;
-        let edits = [Edit::KeepOld(&[&["spec"], &["metadata", "labels"], &["metadata", "annotations"], &["metadata", "finalizers"]])];
-        assert_eq!(applied(&edits, old, new), r#"{"metadata":{"labels":{"a":"b"},"resourceVersion":"2"},"spec":{"x":1}}"#);
+        let edits = [Edit::KeepOld(&[
+            &["spec"],
+            &["metadata", "labels"],
+            &["metadata", "annotations"],
+            &["metadata", "finalizers"],
+        ])];
+        assert_eq!(
+            applied(&edits, old, new),
+            r#"{"metadata":{"labels":{"a":"b"},"resourceVersion":"2"},"spec":{"x":1}}"#
+        );
     }
 
     #[test]

@@ -166,17 +166,29 @@ impl Settings {
             match key {
                 "repair" => settings.repair = value.bool(settings.repair),
                 "rules" => settings.rules = read_rules(value),
-                "handover" => value.fields(|key, value| read_patterns(key, value, &mut [("fieldManagers", &mut settings.handover_field_managers)])),
+                "handover" => value.fields(|key, value| {
+                    read_patterns(key, value, &mut [("fieldManagers", &mut settings.handover_field_managers)])
+                }),
                 "helm" => value.fields(|key, value| settings.read_helm(key, value)),
                 "envoyHpaRemoval" => {
-                    settings.envoy_hpa_removal = value.word(&[("reject", EnvoyHpaRemoval::Reject), ("pin", EnvoyHpaRemoval::Pin)], EnvoyHpaRemoval::Reject);
+                    settings.envoy_hpa_removal = value.word(
+                        &[("reject", EnvoyHpaRemoval::Reject), ("pin", EnvoyHpaRemoval::Pin)],
+                        EnvoyHpaRemoval::Reject,
+                    );
                 }
                 "envoyGateway" => value.fields(|key, value| settings.envoy_gateway.read(key, value)),
                 "exempt" => value.fields(|key, value| {
-                    read_patterns(key, value, &mut [("users", &mut settings.exempt_users), ("groups", &mut settings.exempt_groups)])
+                    read_patterns(
+                        key,
+                        value,
+                        &mut [("users", &mut settings.exempt_users), ("groups", &mut settings.exempt_groups)],
+                    )
                 }),
                 "controllers" => value.fields(|key, value| {
-                    let known = &mut [("keda", &mut settings.keda_controllers), ("envoyGateway", &mut settings.envoy_gateway_controllers)];
+                    let known = &mut [
+                        ("keda", &mut settings.keda_controllers),
+                        ("envoyGateway", &mut settings.envoy_gateway_controllers),
+                    ];
                     read_patterns(key, value, known)
                 }),
                 "lookups" => value.fields(|key, mut value| match key {
@@ -196,7 +208,8 @@ impl Settings {
     fn read_helm(&mut self, key: &str, mut value: Reader<'_>) -> Result<(), &'static [&'static str]> {
         match key {
             "hpaDeletes" => {
-                self.helm_hpa_deletes = value.word(&[("warn", HelmHpaDeletes::Warn), ("reject", HelmHpaDeletes::Reject)], HelmHpaDeletes::Warn);
+                self.helm_hpa_deletes = value
+                    .word(&[("warn", HelmHpaDeletes::Warn), ("reject", HelmHpaDeletes::Reject)], HelmHpaDeletes::Warn);
             }
             "readReleases" => self.helm_read_releases = value.bool(false),
             _ => return Err(&["hpaDeletes", "readReleases"]),
@@ -250,7 +263,9 @@ fn read_rules(mut reader: Reader<'_>) -> Vec<(&'static str, RuleAction)> {
         let words = [("reject", RuleAction::Reject), ("warn", RuleAction::Warn), ("off", RuleAction::Off)];
         let action = value.word(&words, RuleAction::Warn);
         if action == RuleAction::Reject && !rule.may_reject {
-            value.error(format!("{key} never rejects: it answers a controller or gives something back; use warn or off"));
+            value.error(format!(
+                "{key} never rejects: it answers a controller or gives something back; use warn or off"
+            ));
         }
         actions.push((rule.id, action));
         Ok(())
@@ -291,7 +306,10 @@ mod tests {
         assert!(!settings.repair && settings.helm_read_releases && settings.envoy_gateway.gateway_namespace_mode);
         assert_eq!(settings.rule_action("hpa-deleted"), Some(RuleAction::Warn));
         assert_eq!(settings.rule_action("owned-hpa-changed"), Some(RuleAction::Reject));
-        assert!(settings.handover_field_managers.match_name("my-tool") && !settings.handover_field_managers.match_name("kapp"));
+        assert!(
+            settings.handover_field_managers.match_name("my-tool")
+                && !settings.handover_field_managers.match_name("kapp")
+        );
         assert_eq!(settings.envoy_gateway.version, Version::parse("1.4.2"));
         assert_eq!(settings.envoy_hpa_removal, EnvoyHpaRemoval::Pin);
         assert_eq!(settings.service_account, "system:serviceaccount:policies:server");

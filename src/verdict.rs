@@ -123,7 +123,11 @@ impl Finding {
 
     /// The first line: rule id and what would happen, or what was done about it.
     pub fn headline(&self) -> String {
-        let text = if matches!(self.action, Action::Repair(_)) && !self.repaired.is_empty() { &self.repaired } else { &self.what };
+        let text = if matches!(self.action, Action::Repair(_)) && !self.repaired.is_empty() {
+            &self.repaired
+        } else {
+            &self.what
+        };
         format!("autoscaler-guard[{}]: {text}", self.rule.id)
     }
 

@@ -7,8 +7,8 @@ use crate::cluster::{Access, Answer, api};
 use crate::context::Context;
 use crate::kinds::helm;
 use crate::kinds::{Metadata, Object};
-use crate::settings::{RuleAction, suggestion};
 use crate::rules;
+use crate::settings::{RuleAction, suggestion};
 use crate::verdict::{Action, Finding};
 
 /// Lists the rules that someone acknowledges, on the object or on its workload.
@@ -98,15 +98,27 @@ fn acknowledges(metadata: &Metadata<'_>, rule: &str) -> bool {
 
 fn workloads_acknowledge(context: &Context<'_>, finding: &Finding) -> bool {
     let acknowledged = |workload: Answer<Object<'_>>| matches!(workload, Answer::Found(found) if acknowledges(&found.metadata, finding.rule.id));
-    !finding.workloads.is_empty() && finding.workloads.iter().all(|workload| acknowledged(workload.get(&context.neighbours)))
+    !finding.workloads.is_empty()
+        && finding.workloads.iter().all(|workload| acknowledged(workload.get(&context.neighbours)))
 }
 
 fn may_bypass(context: &Context<'_>, rule: &str) -> bool {
     let user = &context.change.user;
-    let namespace = context.change.object().map(|object| object.metadata.namespace.as_ref()).filter(|namespace| !namespace.is_empty());
+    let namespace = context
+        .change
+        .object()
+        .map(|object| object.metadata.namespace.as_ref())
+        .filter(|namespace| !namespace.is_empty());
     let may = |resource| {
         let groups = user.groups.iter().map(AsRef::as_ref).collect();
-        context.neighbours.is_granted(&Access { user: &user.username, groups, verb: "bypass", group: "autoscaler-guard", resource, namespace })
+        context.neighbours.is_granted(&Access {
+            user: &user.username,
+            groups,
+            verb: "bypass",
+            group: "autoscaler-guard",
+            resource,
+            namespace,
+        })
     };
     !user.username.is_empty() && may(rule) && !may(NO_RULE)
 }

@@ -35,7 +35,9 @@ pub enum Other {
 impl Other {
     /// What could not be seen, as the end of a sentence.
     pub fn caveat(reason: Option<&Reason>) -> String {
-        reason.map_or_else(String::new, |reason| format!(" (whether another autoscaler scales it is not known: {reason})"))
+        reason.map_or_else(String::new, |reason| {
+            format!(" (whether another autoscaler scales it is not known: {reason})")
+        })
     }
 }
 
@@ -79,7 +81,8 @@ pub fn other_autoscaler(context: &Context<'_>, going: &Going<'_, '_>) -> Other {
 
 fn scales_instead(hpa: &HorizontalPodAutoscaler<'_>, going: &Going<'_, '_>) -> bool {
     let metadata = &hpa.object.metadata;
-    let goes_too = metadata.name == going.hpa || going.scaled_object.is_some_and(|uid| metadata.owner_with_uid(uid).is_some());
+    let goes_too =
+        metadata.name == going.hpa || going.scaled_object.is_some_and(|uid| metadata.owner_with_uid(uid).is_some());
     !goes_too && !metadata.is_terminating() && hpa.target().same_workload(going.target)
 }
 
@@ -103,8 +106,12 @@ pub fn scaled_by_keda(context: &Context<'_>, workload: &WorkloadRef) -> bool {
         kind: workload.kind.as_str().into(),
         name: workload.name.as_str().into(),
     };
-    let query =
-        List { kind: &api::SCALED_OBJECT, namespace: Some(&workload.namespace), label_selector: None, fields: scaled_object::FIELDS };
+    let query = List {
+        kind: &api::SCALED_OBJECT,
+        namespace: Some(&workload.namespace),
+        label_selector: None,
+        fields: scaled_object::FIELDS,
+    };
     list(context, &query, &mut None).into_iter().map(ScaledObject::new).any(|candidate| {
         let alive = !candidate.object.metadata.is_terminating() && !candidate.is_paused();
         alive && candidate.ready() == Ready::True && candidate.target().same_workload(&target)

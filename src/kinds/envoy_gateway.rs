@@ -181,7 +181,7 @@ impl<'a> Effective<'a> {
 }
 
 /// The name in a reference, when it is an EnvoyProxy's.
-fn envoy_proxy_name<'a>(parameters_ref: Json<'a>) -> Option<Cow<'a, str>> {
+fn envoy_proxy_name(parameters_ref: Json<'_>) -> Option<Cow<'_, str>> {
     let is = |field, value| parameters_ref.string(&[field]).as_deref() == Some(value);
     parameters_ref.string(&["name"]).filter(|_| is("group", GROUP) && is("kind", "EnvoyProxy"))
 }
@@ -258,13 +258,16 @@ impl<'a> Fleet<'a> {
 
     /// The fleet's Deployment.
     pub fn deployment(&self, effective: &Effective<'_>, settings: &Settings) -> WorkloadRef {
-        let name = effective.first(EnvoyProxySpec::deployment_name).map_or_else(|| self.generated_name(settings), Cow::into_owned);
+        let name = effective
+            .first(EnvoyProxySpec::deployment_name)
+            .map_or_else(|| self.generated_name(settings), Cow::into_owned);
         WorkloadRef::deployment(&self.namespace(settings), &name)
     }
 
     /// The fleet's HPA, by namespace and name.
     pub fn hpa(&self, effective: &Effective<'_>, settings: &Settings) -> (String, String) {
-        let name = effective.first(EnvoyProxySpec::hpa_name).map_or_else(|| self.generated_name(settings), Cow::into_owned);
+        let name =
+            effective.first(EnvoyProxySpec::hpa_name).map_or_else(|| self.generated_name(settings), Cow::into_owned);
         (self.namespace(settings), name)
     }
 
@@ -287,7 +290,11 @@ impl<'a> Fleet<'a> {
         let EnvoyGateway { gateway_namespace_mode, version, .. } = &settings.envoy_gateway;
         match &self.gateway {
             // Plain names came with 1.5.
-            Some((_, name)) if *gateway_namespace_mode && version.is_none_or(|version| version >= Version::new(1, 5, 0)) => name.clone(),
+            Some((_, name))
+                if *gateway_namespace_mode && version.is_none_or(|version| version >= Version::new(1, 5, 0)) =>
+            {
+                name.clone()
+            }
             _ => generated_name(&self.owner),
         }
     }
@@ -302,8 +309,8 @@ pub fn generated_name(owner: &str) -> String {
         _ => &readable,
     };
     let digest = Sha256::digest(owner.as_bytes());
-    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("envoy-{readable}-{hash}")
+    let hash = digest.iter().take(4).fold(0_u32, |hash, byte| (hash << 8) | u32::from(*byte));
+    format!("envoy-{readable}-{hash:08x}")
 }
 
 /// Every fleet that an EnvoyProxy governs, from GatewayClasses and from Gateways.
@@ -319,27 +326,34 @@ pub struct Governed<'a> {
 
 /// Looks up which fleets an EnvoyProxy governs, given its spec before the change.
 pub fn governed<'a>(context: &Context<'a>, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Governed<'a>> {
-    let mut classes: Vec<GatewayClass<'a>> = match list(context, &api::GATEWAY_CLASS, &["spec.controllerName", "spec.parametersRef"]) {
-        Answer::Found(classes) => classes.into_iter().map(GatewayClass::new).collect(),
-        Answer::Absent => Vec::new(),
-        Answer::Unknown(reason) => return Answer::Unknown(reason),
-    };
-    let gateways: Vec<Gateway<'a>> = match list(context, &api::GATEWAY, &["spec.gatewayClassName", "spec.infrastructure"]) {
-        Answer::Found(gateways) => gateways.into_iter().map(Gateway::new).collect(),
-        Answer::Absent => Vec::new(),
-        Answer::Unknown(reason) => return Answer::Unknown(reason),
-    };
+    let mut classes: Vec<GatewayClass<'a>> =
+        match list(context, &api::GATEWAY_CLASS, &["spec.controllerName", "spec.parametersRef"]) {
+            Answer::Found(classes) => classes.into_iter().map(GatewayClass::new).collect(),
+            Answer::Absent => Vec::new(),
+            Answer::Unknown(reason) => return Answer::Unknown(reason),
+        };
+    let gateways: Vec<Gateway<'a>> =
+        match list(context, &api::GATEWAY, &["spec.gatewayClassName", "spec.infrastructure"]) {
+            Answer::Found(gateways) => gateways.into_iter().map(Gateway::new).collect(),
+            Answer::Absent => Vec::new(),
+            Answer::Unknown(reason) => return Answer::Unknown(reason),
+        };
     classes.retain(|class| class.controller == context.settings.envoy_gateway.controller_name);
     let estate = Estate { context, classes, gateways };
     estate.governed(proxy, spec)
 }
 
 /// Lists a kind of the Gateway API, in v1beta1 where the cluster is too old for v1.
-fn list<'a>(context: &Context<'a>, kind: &crate::cluster::ApiKind<'static>, fields: &[&str]) -> Answer<Vec<Object<'a>>> {
+fn list<'a>(
+    context: &Context<'a>,
+    kind: &crate::cluster::ApiKind<'static>,
+    fields: &[&str],
+) -> Answer<Vec<Object<'a>>> {
     let query = |kind| List { kind, namespace: None, label_selector: None, fields };
     match context.neighbours.list(&query(kind)) {
         Answer::Unknown(Reason::NotServed(_)) => {
-            let beta = crate::cluster::ApiKind { api_version: "gateway.networking.k8s.io/v1beta1".into(), ..kind.clone() };
+            let beta =
+                crate::cluster::ApiKind { api_version: "gateway.networking.k8s.io/v1beta1".into(), ..kind.clone() };
             let query = List { kind: &beta, namespace: None, label_selector: None, fields };
             context.neighbours.list(&query)
         }
@@ -356,7 +370,8 @@ struct Estate<'c, 'a> {
 impl<'a> Estate<'_, 'a> {
     fn governed(&self, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Governed<'a>> {
         let (namespace, name) = (proxy.metadata.namespace.as_ref(), proxy.metadata.name.as_ref());
-        let mut governed = Governed { any_gateway: self.gateways.iter().any(|gateway| self.is_live(gateway)), ..Governed::default() };
+        let mut governed =
+            Governed { any_gateway: self.gateways.iter().any(|gateway| self.is_live(gateway)), ..Governed::default() };
         for class in &self.classes {
             if class.proxy.as_ref().is_some_and(|proxy| proxy.0 == namespace && proxy.1 == name) {
                 governed.classes.push(class.object.metadata.name.clone().into_owned());
@@ -415,7 +430,8 @@ impl<'a> Estate<'_, 'a> {
     /// The fleet of a Gateway whose own EnvoyProxy is the governing one.
     fn fleet_of_gateway(&self, gateway: &Gateway<'a>) -> Answer<Fleet<'a>> {
         let Some(class) = self.class_of(gateway) else { return Answer::Absent };
-        let (namespace, name) = class.proxy.as_ref().map_or(("", None), |(namespace, name)| (namespace.as_ref(), Some(name.as_ref())));
+        let (namespace, name) =
+            class.proxy.as_ref().map_or(("", None), |(namespace, name)| (namespace.as_ref(), Some(name.as_ref())));
         match self.proxy(namespace, name) {
             // Gateways of a class with merged ones run by the class's EnvoyProxy alone.
             Answer::Found(spec) if spec.merges_gateways() => Answer::Absent,
@@ -427,14 +443,29 @@ impl<'a> Estate<'_, 'a> {
 
     fn proxy(&self, namespace: &str, name: Option<&str>) -> Answer<EnvoyProxySpec<'a>> {
         let Some(name) = name else { return Answer::Absent };
-        self.context.neighbours.get(&api::ENVOY_PROXY, namespace, name, PROXY_FIELDS).map(|proxy| EnvoyProxySpec::of(&proxy))
+        self.context
+            .neighbours
+            .get(&api::ENVOY_PROXY, namespace, name, PROXY_FIELDS)
+            .map(|proxy| EnvoyProxySpec::of(&proxy))
     }
 }
 
-fn fleet<'a>(gateway: &Gateway<'a>, level: Level, own: Option<EnvoyProxySpec<'a>>, class: Option<EnvoyProxySpec<'a>>) -> Fleet<'a> {
+fn fleet<'a>(
+    gateway: &Gateway<'a>,
+    level: Level,
+    own: Option<EnvoyProxySpec<'a>>,
+    class: Option<EnvoyProxySpec<'a>>,
+) -> Fleet<'a> {
     let metadata = &gateway.object.metadata;
     let (namespace, name) = (metadata.namespace.clone().into_owned(), metadata.name.clone().into_owned());
-    Fleet { owner: format!("{namespace}/{name}"), gateway: Some((namespace, name)), level, is_terminating: metadata.is_terminating(), own, class }
+    Fleet {
+        owner: format!("{namespace}/{name}"),
+        gateway: Some((namespace, name)),
+        level,
+        is_terminating: metadata.is_terminating(),
+        own,
+        class,
+    }
 }
 
 /// Whether an HPA carries the labels that Envoy Gateway gives the HPA of a fleet.
@@ -449,7 +480,12 @@ pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Answer<boo
     if let Some(class) = hpa.metadata.label(OWNING_GATEWAY_CLASS) {
         return class_declares(context, &class);
     }
-    let gateway = context.neighbours.get(&api::GATEWAY, &label(OWNING_GATEWAY_NAMESPACE), &label(OWNING_GATEWAY_NAME), &["spec.gatewayClassName", "spec.infrastructure"]);
+    let gateway = context.neighbours.get(
+        &api::GATEWAY,
+        &label(OWNING_GATEWAY_NAMESPACE),
+        &label(OWNING_GATEWAY_NAME),
+        &["spec.gatewayClassName", "spec.infrastructure"],
+    );
     match gateway.map(Gateway::new) {
         Answer::Found(gateway) => gateway_declares(context, &gateway),
         Answer::Absent => Answer::Found(false),
@@ -458,11 +494,15 @@ pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Answer<boo
 }
 
 fn class_proxy<'a>(context: &Context<'a>, class: &str) -> Answer<EnvoyProxySpec<'a>> {
-    let class = context.neighbours.get(&api::GATEWAY_CLASS, "", class, &["spec.controllerName", "spec.parametersRef"]).map(GatewayClass::new);
+    let class = context
+        .neighbours
+        .get(&api::GATEWAY_CLASS, "", class, &["spec.controllerName", "spec.parametersRef"])
+        .map(GatewayClass::new);
     match class.map(|class| class.proxy) {
-        Answer::Found(Some((namespace, name))) => {
-            context.neighbours.get(&api::ENVOY_PROXY, &namespace, &name, PROXY_FIELDS).map(|proxy| EnvoyProxySpec::of(&proxy))
-        }
+        Answer::Found(Some((namespace, name))) => context
+            .neighbours
+            .get(&api::ENVOY_PROXY, &namespace, &name, PROXY_FIELDS)
+            .map(|proxy| EnvoyProxySpec::of(&proxy)),
         Answer::Found(None) | Answer::Absent => Answer::Absent,
         Answer::Unknown(reason) => Answer::Unknown(reason),
     }
@@ -500,7 +540,10 @@ mod tests {
         assert_eq!(long.len(), "envoy-".len() + 48 + "-".len() + 8);
         // The cut falls behind the separator, which goes too.
         let trimmed = generated_name(&format!("{}/{}", "n".repeat(47), "gateway"));
-        assert!(trimmed.starts_with(&format!("envoy-{}-", "n".repeat(47))) && trimmed.len() == 6 + 47 + 1 + 8, "{trimmed}");
+        assert!(
+            trimmed.starts_with(&format!("envoy-{}-", "n".repeat(47))) && trimmed.len() == 6 + 47 + 1 + 8,
+            "{trimmed}"
+        );
     }
 
     #[test]
@@ -541,7 +584,9 @@ mod tests {
 
     #[test]
     fn a_gateways_own_proxy_replaces_the_class_unless_merged() {
-        let declares = |own: Option<&'static str>, class: Option<&'static str>| Effective::new(own.map(spec), class.map(spec)).declares_hpa();
+        let declares = |own: Option<&'static str>, class: Option<&'static str>| {
+            Effective::new(own.map(spec), class.map(spec)).declares_hpa()
+        };
         assert!(declares(None, Some(WITH)) && declares(Some(WITH), None) && declares(Some(WITH), Some(WITHOUT)));
         assert!(!declares(Some(WITHOUT), Some(WITH)));
         assert!(declares(Some(MERGED), Some(WITH)));

@@ -46,7 +46,12 @@ pub fn is_uninstalling(context: &Context<'_>, object: &Object<'_>) -> bool {
 /// Helm keeps each revision in a Secret whose label `status` says what is being done to it.
 fn uninstalling(context: &Context<'_>, release: &Release) -> Answer<bool> {
     let selector = format!("owner=helm,name={},status=uninstalling", release.name);
-    let query = List { kind: &api::SECRET, namespace: Some(&release.namespace), label_selector: Some(&selector), fields: &["type"] };
+    let query = List {
+        kind: &api::SECRET,
+        namespace: Some(&release.namespace),
+        label_selector: Some(&selector),
+        fields: &["type"],
+    };
     context.neighbours.list(&query).map(|secrets| !secrets.is_empty())
 }
 

@@ -4,7 +4,8 @@ use super::scaled_object::is_scaled_object;
 use super::{Object, OwnerReference, ScaleTargetRef};
 
 /// The fields that a look-up of an HPA has to bring.
-pub const FIELDS: &[&str] = &["spec.scaleTargetRef", "spec.metrics.type", "status.lastScaleTime", "status.currentReplicas"];
+pub const FIELDS: &[&str] =
+    &["spec.scaleTargetRef", "spec.metrics.type", "status.lastScaleTime", "status.currentReplicas"];
 
 /// An HPA.
 #[derive(Clone, Debug)]
@@ -26,7 +27,11 @@ impl<'a> HorizontalPodAutoscaler<'a> {
 
     /// Whether it scales by external metrics, which KEDA's metrics server answers for KEDA's HPAs.
     pub fn has_external_metrics(&self) -> bool {
-        self.object.spec().items(&["metrics"]).iter().any(|metric| metric.string(&["type"]).as_deref() == Some("External"))
+        self.object
+            .spec()
+            .items(&["metrics"])
+            .iter()
+            .any(|metric| metric.string(&["type"]).as_deref() == Some("External"))
     }
 
     /// Whether it has ever changed the count.
@@ -47,7 +52,9 @@ pub fn scaled_object_owners<'o, 'a>(hpa: &'o Object<'a>) -> impl Iterator<Item =
 
 /// An owner that manages the HPA and is no ScaledObject: another operator's HPA, whose life is that operator's business.
 pub fn other_controller<'o, 'a>(hpa: &'o Object<'a>) -> Option<&'o OwnerReference<'a>> {
-    let other = |owner: &&OwnerReference<'_>| owner.controller == Some(true) && !is_scaled_object(&owner.api_version, &owner.kind);
+    let other = |owner: &&OwnerReference<'_>| {
+        owner.controller == Some(true) && !is_scaled_object(&owner.api_version, &owner.kind)
+    };
     hpa.metadata.owner_references().iter().find(other)
 }
 
@@ -63,7 +70,10 @@ mod tests {
     fn reads_v1_and_v2_alike() {
         let v1 = r#"{"apiVersion":"autoscaling/v1","spec":{"scaleTargetRef":{"kind":"Deployment","name":"web"},"targetCPUUtilizationPercentage":80},"status":{"currentReplicas":3,"lastScaleTime":"2026-11-21T17:09:40Z"}}"#;
         let read = hpa(v1);
-        assert_eq!((read.target().name.as_ref(), read.current_replicas(), read.has_scaled(), read.has_external_metrics()), ("web", Some(3), true, false));
+        assert_eq!(
+            (read.target().name.as_ref(), read.current_replicas(), read.has_scaled(), read.has_external_metrics()),
+            ("web", Some(3), true, false)
+        );
         let v2 = r#"{"spec":{"scaleTargetRef":{"kind":"Deployment","name":"web"},"metrics":[{"type":"Resource"},{"type":"External"}]}}"#;
         let read = hpa(v2);
         assert_eq!((read.current_replicas(), read.has_scaled(), read.has_external_metrics()), (None, false, true));

@@ -191,7 +191,9 @@ impl<'a> ScaleTargetRef<'a> {
 
     /// Whether both aim at the same workload, whichever version they name it in.
     pub fn same_workload(&self, other: &ScaleTargetRef<'_>) -> bool {
-        group_of(&self.api_version) == group_of(&other.api_version) && self.kind == other.kind && self.name == other.name
+        group_of(&self.api_version) == group_of(&other.api_version)
+            && self.kind == other.kind
+            && self.name == other.name
     }
 }
 
@@ -210,13 +212,18 @@ mod tests {
 
     #[test]
     fn what_is_not_a_string_counts_as_absent() {
-        let object = Object::from_text(r#"{"metadata":{"labels":{"a":1},"annotations":[]}}"#).expect("it is well-formed");
+        let object =
+            Object::from_text(r#"{"metadata":{"labels":{"a":1},"annotations":[]}}"#).expect("it is well-formed");
         assert_eq!((object.metadata.label("a"), object.metadata.annotation("a")), (None, None));
     }
 
     #[test]
     fn versions_of_a_group_are_one_target() {
-        let target = |api_version: &'static str| ScaleTargetRef { api_version: api_version.into(), kind: "Deployment".into(), name: "web".into() };
+        let target = |api_version: &'static str| ScaleTargetRef {
+            api_version: api_version.into(),
+            kind: "Deployment".into(),
+            name: "web".into(),
+        };
         assert!(target("apps/v1").same_workload(&target("apps/v1beta2")));
         assert!(!target("apps/v1").same_workload(&target("example.com/v1")));
         assert_eq!(group_of("v1"), "");

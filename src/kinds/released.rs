@@ -3,8 +3,6 @@
 //! `autoscaler-guard/released-from: <scaledobject>/<uid>/<generation>`. KEDA writes an HPA's annotations anew whenever it adopts it, so a
 //! mark is there exactly as long as the hand-over holds.
 
-use std::borrow::Cow;
-
 use super::Object;
 use super::scaled_object::ScaledObject;
 
@@ -25,10 +23,10 @@ pub struct Release {
 impl Release {
     /// The mark on an HPA; a text that is no mark counts as none.
     pub fn of(hpa: &Object<'_>) -> Option<Self> {
-        hpa.metadata.annotation(RELEASED_FROM).and_then(Self::parse)
+        hpa.metadata.annotation(RELEASED_FROM).and_then(|mark| Self::parse(&mark))
     }
 
-    fn parse(mark: Cow<'_, str>) -> Option<Self> {
+    fn parse(mark: &str) -> Option<Self> {
         let mut parts = mark.split('/');
         let (name, uid, generation) = (parts.next()?, parts.next()?, parts.next()?);
         let complete = !name.is_empty() && !uid.is_empty() && parts.next().is_none();
@@ -54,10 +52,13 @@ mod tests {
 
     #[test]
     fn reads_its_own_marks_only() {
-        let release = Release::parse("web/62f7a3a1/2".into());
-        assert_eq!(release, Some(Release { scaled_object: "web".to_owned(), uid: "62f7a3a1".to_owned(), generation: 2 }));
+        let release = Release::parse("web/62f7a3a1/2");
+        assert_eq!(
+            release,
+            Some(Release { scaled_object: "web".to_owned(), uid: "62f7a3a1".to_owned(), generation: 2 })
+        );
         for text in ["", "web", "web/uid", "web/uid/two", "/uid/1", "web//1", "web/uid/1/more"] {
-            assert_eq!(Release::parse(text.into()), None, "{text}");
+            assert_eq!(Release::parse(text), None, "{text}");
         }
     }
 }

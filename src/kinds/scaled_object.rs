@@ -11,7 +11,8 @@ use crate::context::Context;
 pub const GROUP: &str = "keda.sh";
 
 /// The fields that a look-up of a ScaledObject has to bring.
-pub const FIELDS: &[&str] = &["spec.scaleTargetRef", "spec.advanced", "status.hpaName", "status.conditions", "status.originalReplicaCount"];
+pub const FIELDS: &[&str] =
+    &["spec.scaleTargetRef", "spec.advanced", "status.hpaName", "status.conditions", "status.originalReplicaCount"];
 
 /// A ScaledObject.
 #[derive(Clone, Debug)]
@@ -61,7 +62,8 @@ impl<'a> ScaledObject<'a> {
     /// `paused-replicas` by its mere presence.
     pub fn is_paused(&self) -> bool {
         let paused = self.object.metadata.annotation("autoscaling.keda.sh/paused");
-        let paused = paused.is_some_and(|value| !matches!(value.as_ref(), "0" | "f" | "F" | "false" | "FALSE" | "False"));
+        let paused =
+            paused.is_some_and(|value| !matches!(value.as_ref(), "0" | "f" | "F" | "false" | "FALSE" | "False"));
         paused || self.object.metadata.annotation("autoscaling.keda.sh/paused-replicas").is_some()
     }
 
@@ -122,12 +124,17 @@ mod tests {
     #[test]
     fn targets_default_as_in_keda() {
         let target = scaled_object(r#"{"spec":{"scaleTargetRef":{"name":"web"}}}"#).target();
-        assert_eq!((target.api_version.as_ref(), target.kind.as_ref(), target.name.as_ref()), ("apps/v1", "Deployment", "web"));
+        assert_eq!(
+            (target.api_version.as_ref(), target.kind.as_ref(), target.name.as_ref()),
+            ("apps/v1", "Deployment", "web")
+        );
     }
 
     #[test]
     fn any_value_but_a_parsable_false_pauses() {
-        let paused = |annotations: &str| scaled_object(&format!(r#"{{"metadata":{{"annotations":{annotations}}}}}"#)).is_paused();
+        let paused = |annotations: &str| {
+            scaled_object(&format!(r#"{{"metadata":{{"annotations":{annotations}}}}}"#)).is_paused()
+        };
         for value in ["true", "", "yes-please", "1"] {
             assert!(paused(&format!(r#"{{"autoscaling.keda.sh/paused":"{value}"}}"#)), "{value:?}");
         }
@@ -141,7 +148,9 @@ mod tests {
     #[test]
     fn ready_is_what_keda_said() {
         for (status, expected) in [("True", Ready::True), ("False", Ready::False), ("Unknown", Ready::NotSaid)] {
-            let text = format!(r#"{{"status":{{"conditions":[{{"type":"Active","status":"True"}},{{"type":"Ready","status":"{status}"}}]}}}}"#);
+            let text = format!(
+                r#"{{"status":{{"conditions":[{{"type":"Active","status":"True"}},{{"type":"Ready","status":"{status}"}}]}}}}"#
+            );
             assert_eq!(scaled_object(&text).ready(), expected);
         }
         assert_eq!(scaled_object("{}").ready(), Ready::NotSaid);
@@ -150,7 +159,8 @@ mod tests {
     #[test]
     fn restores_a_count_only_when_told() {
         assert_eq!(scaled_object(r#"{"status":{"originalReplicaCount":3}}"#).restores_count(), None);
-        let told = r#"{"spec":{"advanced":{"restoreToOriginalReplicaCount":true}},"status":{"originalReplicaCount":3}}"#;
+        let told =
+            r#"{"spec":{"advanced":{"restoreToOriginalReplicaCount":true}},"status":{"originalReplicaCount":3}}"#;
         assert_eq!(scaled_object(told).restores_count(), Some(3));
     }
 }

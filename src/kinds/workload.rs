@@ -37,7 +37,11 @@ impl WorkloadRef {
     /// What an autoscaler in `namespace` scales. Old versions of the built-in kinds (`apps/v1beta2`, `extensions/v1beta1`) are not
     /// served any more, and the HPA controller does not care: it maps by group and kind.
     pub fn new(target: &ScaleTargetRef<'_>, namespace: &str) -> Self {
-        let api_version = if matches!(group_of(&target.api_version), "apps" | "extensions") { "apps/v1" } else { &target.api_version };
+        let api_version = if matches!(group_of(&target.api_version), "apps" | "extensions") {
+            "apps/v1"
+        } else {
+            &target.api_version
+        };
         Self {
             api_version: api_version.to_owned(),
             kind: target.kind.clone().into_owned(),
@@ -48,22 +52,29 @@ impl WorkloadRef {
 
     /// A Deployment by name.
     pub fn deployment(namespace: &str, name: &str) -> Self {
-        Self { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+        Self {
+            api_version: "apps/v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     /// Looks the workload up.
     pub fn get<'a>(&self, neighbours: &Neighbours<'a>) -> Answer<Object<'a>> {
-        let kind = ApiKind { api_version: Cow::Borrowed(&self.api_version), kind: Cow::Borrowed(&self.kind), resource: "" };
+        let kind =
+            ApiKind { api_version: Cow::Borrowed(&self.api_version), kind: Cow::Borrowed(&self.kind), resource: "" };
         neighbours.get(&kind, &self.namespace, &self.name, &["spec.replicas"])
     }
 
-    /// `<kind>/<name>` as kubectl takes it, with the group where the kind alone could be another's.
-    pub fn kubectl_name(&self) -> String {
+    /// The command that says that nobody scales it, on purpose.
+    pub fn not_autoscaled(&self) -> String {
         let kind = self.kind.to_ascii_lowercase();
-        match group_of(&self.api_version) {
-            "" | "apps" => format!("{kind}/{}", self.name),
-            group => format!("{kind}.{group}/{}", self.name),
-        }
+        let kind = match group_of(&self.api_version) {
+            "" | "apps" => kind,
+            group => format!("{kind}.{group}"),
+        };
+        format!("kubectl annotate {kind}/{} -n {} {AUTOSCALING}=off", self.name, self.namespace)
     }
 
     /// Whether something is lost when its autoscaler goes: `None` when it is not there, is going itself, or [owns its
@@ -91,7 +102,9 @@ pub fn replicas(workload: &Object<'_>) -> Option<i64> {
 /// outside the scale sub-resource when `hpa` had taken the field over meanwhile (it has scaled, or saw another count): then someone set
 /// the count since.
 pub fn owns_its_count(workload: &Object<'_>, hpa: Option<&HorizontalPodAutoscaler<'_>>) -> bool {
-    workload.metadata.annotation(AUTOSCALING).as_deref() == Some("off") || last_applied_replicas(workload) || written_replicas(workload, hpa)
+    workload.metadata.annotation(AUTOSCALING).as_deref() == Some("off")
+        || last_applied_replicas(workload)
+        || written_replicas(workload, hpa)
 }
 
 fn last_applied_replicas(workload: &Object<'_>) -> bool {
@@ -101,7 +114,8 @@ fn last_applied_replicas(workload: &Object<'_>) -> bool {
 
 fn written_replicas(workload: &Object<'_>, hpa: Option<&HorizontalPodAutoscaler<'_>>) -> bool {
     let taken_over = hpa.is_some_and(|hpa| {
-        let seen_otherwise = hpa.current_replicas().is_some_and(|seen| replicas(workload).is_some_and(|now| now != seen));
+        let seen_otherwise =
+            hpa.current_replicas().is_some_and(|seen| replicas(workload).is_some_and(|now| now != seen));
         hpa.has_scaled() || seen_otherwise
     });
     let declares = |entry: &Json<'_>| match entry.string(&["operation"]).as_deref() {
@@ -118,8 +132,10 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    const HELM_WROTE: &str = r#"{"manager":"helm","operation":"Update","fieldsV1":{"f:spec":{"f:replicas":{},"f:template":{}}}}"#;
-    const APPLIED: &str = r#"{"manager":"kustomize-controller","operation":"Apply","fieldsV1":{"f:spec":{"f:replicas":{}}}}"#;
+    const HELM_WROTE: &str =
+        r#"{"manager":"helm","operation":"Update","fieldsV1":{"f:spec":{"f:replicas":{},"f:template":{}}}}"#;
+    const APPLIED: &str =
+        r#"{"manager":"kustomize-controller","operation":"Apply","fieldsV1":{"f:spec":{"f:replicas":{}}}}"#;
     const SCALED: &str = r#"{"manager":"kube-controller-manager","operation":"Update","subresource":"scale","fieldsV1":{"f:spec":{"f:replicas":{}}}}"#;
 
     fn owns(metadata: &Value, hpa: Option<&str>) -> bool {
@@ -163,7 +179,11 @@ mod tests {
 
     #[test]
     fn old_versions_of_built_in_kinds_are_looked_up_as_served() {
-        let target = |api_version: &'static str| ScaleTargetRef { api_version: api_version.into(), kind: "Deployment".into(), name: "web".into() };
+        let target = |api_version: &'static str| ScaleTargetRef {
+            api_version: api_version.into(),
+            kind: "Deployment".into(),
+            name: "web".into(),
+        };
         assert_eq!(WorkloadRef::new(&target("extensions/v1beta1"), "shop").api_version, "apps/v1");
         assert_eq!(WorkloadRef::new(&target("argoproj.io/v1alpha1"), "shop").api_version, "argoproj.io/v1alpha1");
     }

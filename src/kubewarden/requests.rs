@@ -78,7 +78,14 @@ mod tests {
 
     #[test]
     fn look_ups_are_the_sdks_to_the_letter() -> serde_json::Result<()> {
-        let ours = GetResource { api_version: "v", kind: "K", name: "n", namespace: Some("s"), disable_cache: true, field_masks: MASKS };
+        let ours = GetResource {
+            api_version: "v",
+            kind: "K",
+            name: "n",
+            namespace: Some("s"),
+            disable_cache: true,
+            field_masks: MASKS,
+        };
         let theirs = sdk::GetResourceRequest {
             api_version: "v".into(),
             kind: "K".into(),
@@ -88,7 +95,14 @@ mod tests {
             field_masks: masks(),
         };
         assert_eq!(to_string(&ours)?, to_string(&theirs)?);
-        let ours = ListNamespace { api_version: "v", kind: "K", namespace: "s", label_selector: Some("l"), field_selector: None, field_masks: MASKS };
+        let ours = ListNamespace {
+            api_version: "v",
+            kind: "K",
+            namespace: "s",
+            label_selector: Some("l"),
+            field_selector: None,
+            field_masks: MASKS,
+        };
         let theirs = sdk::ListResourcesByNamespaceRequest {
             api_version: "v".into(),
             kind: "K".into(),
@@ -98,17 +112,30 @@ mod tests {
             field_masks: masks(),
         };
         assert_eq!(to_string(&ours)?, to_string(&theirs)?);
-        let ours = ListAll { api_version: "v", kind: "K", label_selector: None, field_selector: None, field_masks: None };
-        let theirs =
-            sdk::ListAllResourcesRequest { api_version: "v".into(), kind: "K".into(), label_selector: None, field_selector: None, field_masks: None };
+        let ours =
+            ListAll { api_version: "v", kind: "K", label_selector: None, field_selector: None, field_masks: None };
+        let theirs = sdk::ListAllResourcesRequest {
+            api_version: "v".into(),
+            kind: "K".into(),
+            label_selector: None,
+            field_selector: None,
+            field_masks: None,
+        };
         assert_eq!(to_string(&ours)?, to_string(&theirs)?);
         Ok(())
     }
 
     #[test]
     fn access_reviews_are_the_sdks_to_the_letter() -> serde_json::Result<()> {
-        let attributes =
-            ResourceAttributes { group: Some("g"), name: None, namespace: Some("s"), resource: "r", subresource: None, verb: "list", version: None };
+        let attributes = ResourceAttributes {
+            group: Some("g"),
+            name: None,
+            namespace: Some("s"),
+            resource: "r",
+            subresource: None,
+            verb: "list",
+            version: None,
+        };
         let review = AccessReview { groups: Some(&["a", "b"]), resource_attributes: attributes, user: "u" };
         let ours = CanI { subject_access_review: review, disable_cache: false };
         let theirs = sdk::CanIRequest {

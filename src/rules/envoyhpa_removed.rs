@@ -75,6 +75,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 pub(super) fn unknown_fleets(rule: &'static Rule, subject: Subject, change: &str, reason: &Reason) -> Finding {
     let what = format!("{change} may leave Envoy fleets without an autoscaler: which fleets it governs is not known ({reason})");
     Finding::new(rule, Action::Reject, subject, what)
+        .help("Try again once the policy may read and list Gateways", "see policies/rbac.yaml".to_owned())
 }
 
 /// A fleet that a change leaves without envoyHpa.
@@ -144,8 +145,12 @@ pub(super) fn judge(context: &Context<'_>, rule: &'static Rule, subject: &Subjec
                 let what = format!("{change} makes {deployment} a DaemonSet, which no HPA scales: {} deletes the HPA", running.name());
                 return Some(finding(Action::Warn, what));
             }
-            let what = format!("{change} would leave {deployment} with no autoscaler: {} deletes its HPA, and the replica count stays where it happens to be", running.name());
-            Some(finding(Action::Reject, what).help("Declare the count in the same change", declare_count(subject, frozen.count(context))))
+            let what = format!("{change} would leave {deployment} with no autoscaler: {} deletes its HPA and the replica count freezes", running.name());
+            let mut finding = finding(Action::Reject, what);
+            if context.change.operation == Operation::Update {
+                finding = finding.help("Declare the count in the same change", declare_count(subject, frozen.count(context)));
+            }
+            Some(finding.help("Say that the fleet is not autoscaled", frozen.deployment(context).not_autoscaled()))
         }
         Removal::Orphans => {
             let what = format!("{change} would orphan {hpa}: {} leaves it behind, still scaling, even after its Gateway is deleted", running.name());
@@ -178,7 +183,7 @@ fn declare_count(subject: &Subject, count: Option<i64>) -> String {
 fn clean_up(mut finding: Finding, context: &Context<'_>, lost: &[LostFleet<'_>]) -> Finding {
     for fleet in lost.iter().take(10) {
         let (namespace, name) = fleet.hpa(context);
-        finding = finding.help("What stays behind goes with", Subject { resource: "hpa", namespace, name }.kubectl("delete", ""));
+        finding = finding.help("Afterwards delete what stays behind", Subject { resource: "hpa", namespace, name }.kubectl("delete", ""));
     }
     finding
 }

@@ -83,8 +83,8 @@ fn freezes_all(subject: Subject, change: &str, running: Running, governed: &Gove
     let class = governed.classes.first().map(String::as_str).unwrap_or_default();
     let which = if running.0.is_some() { String::new() } else { " (before 1.5; which version runs is not known: set envoyGateway.version)".to_owned() };
     let what = format!("{change}, to which GatewayClass {class} refers, stops {} from managing every fleet of every class{which}", running.name());
-    let detach = format!("kubectl patch gatewayclass {class} --type json -p '[{{\"op\":\"remove\",\"path\":\"/spec/parametersRef\"}}]'");
-    let mut finding = Finding::new(&RULE, Action::Reject, subject, what).help("Take the reference away first", detach);
+    let move_on = format!("kubectl patch gatewayclass {class} --type merge -p '{{\"spec\":{{\"parametersRef\":{{\"name\":\"<another>\"}}}}}}'");
+    let mut finding = Finding::new(&RULE, Action::Reject, subject, what).help("Point the class at another EnvoyProxy first", move_on);
     finding.at_stake = "it";
     finding
 }

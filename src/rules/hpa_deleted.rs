@@ -29,7 +29,7 @@ use crate::gate::Passage;
 use crate::kinds::autoscalers::{Going, Other, other_autoscaler};
 use crate::kinds::horizontal_pod_autoscaler::{HorizontalPodAutoscaler, other_controller, scaled_object_owners};
 use crate::kinds::released::Release;
-use crate::kinds::workload::{self, WorkloadRef};
+use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{Object, envoy_gateway, helm, scaled_object};
 use crate::settings::HelmHpaDeletes;
 use crate::verdict::{Action, Finding, Subject};
@@ -66,7 +66,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     };
     let this = old.title("HPA");
     let what = format!("deleting {this} would leave {target} with no autoscaler: nothing else scales it{unseen}{caveat}");
-    let off = format!("kubectl annotate {} -n {} {}=off", target.kubectl_name(), target.namespace, workload::AUTOSCALING);
+    let off = target.not_autoscaled();
     let finding = Finding::new(&RULE, action(context, old), Subject::new("hpa", &old.metadata), what)
         .about(target, this)
         .help("Say that the workload is not autoscaled", off);

@@ -122,7 +122,7 @@ fn cannot_tell(hpa: &HorizontalPodAutoscaler<'_>, owner: &str, reason: &Reason) 
     let namespace = &hpa.object.metadata.namespace;
     let this = hpa.object.title("HPA");
     let owner = title("ScaledObject", namespace, owner);
-    let what = format!("writing {this} would be a hand-over from {owner}, but that could not be read ({reason}), so the HPA might be lost with it");
+    let what = format!("writing {this} may lose it with its owner {owner}, as that could not be read ({reason})");
     let target = WorkloadRef::new(&hpa.target(), namespace);
     finding(hpa, Action::Reject, what).about(target, this).help("Try again once the policy may read ScaledObjects", "see policies/rbac.yaml".to_owned())
 }

@@ -95,7 +95,11 @@ mod tests {
         let ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
         assert_eq!(ids, IDS);
         for rule in RULES {
-            assert!(rule.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{} is not kebab-case", rule.id);
+            assert!(
+                rule.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{} is not kebab-case",
+                rule.id
+            );
             assert!(rule.may_reject || rule.default != Default::Reject, "{} rejects by default, so it may", rule.id);
             assert!(!rule.watches.is_empty(), "{} watches nothing", rule.id);
         }

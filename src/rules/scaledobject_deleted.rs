@@ -59,7 +59,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Answer::Found(hpa) => Loss { scaled_object: &scaled_object, hpa: Some(hpa), unread: None },
         Answer::Unknown(reason) => Loss { scaled_object: &scaled_object, hpa: None, unread: Some(reason) },
     };
-    if context.change.propagation_policy == "Orphan" { loss.orphaned() } else { loss.collected(context) }
+    if context.change.propagation_policy == "Orphan" { Some(loss.orphaned()) } else { loss.collected(context) }
 }
 
 /// The garbage collector only drops its reference to this owner when another one lives.
@@ -86,14 +86,14 @@ impl Loss<'_, '_> {
         Finding::new(&RULE, action, Subject::new("scaledobject", metadata), what).about(target, hpa)
     }
 
-    fn orphaned(&self) -> Option<Finding> {
+    fn orphaned(&self) -> Finding {
         let hpa = title("HPA", &self.scaled_object.object.metadata.namespace, &self.scaled_object.hpa_name());
         let metrics = match &self.hpa {
             Some(hpa) if !hpa.has_external_metrics() => "",
             _ => "; its external metrics end with KEDA's",
         };
         let what = format!("deleting {} keeps {hpa}, but nothing declares it any more{metrics}: apply a manifest for it", self.scaled_object.object.title("ScaledObject"));
-        Some(self.finding(Action::Warn, what))
+        self.finding(Action::Warn, what)
     }
 
     fn collected(&self, context: &Context<'_>) -> Option<Finding> {
@@ -117,7 +117,6 @@ impl Loss<'_, '_> {
     fn refused(&self, workload: &WorkloadRef, caveat: &str) -> Finding {
         let metadata = &self.scaled_object.object.metadata;
         let (this, name) = (self.scaled_object.object.title("ScaledObject"), self.scaled_object.hpa_name());
-        let by_helm = helm::release(metadata).is_some();
         let finish = Subject::new("scaledobject", metadata).kubectl("delete", "--cascade=orphan");
         let because = match &self.unread {
             Some(reason) => format!("its HPA \"{name}\" could not be read ({reason}) and may be garbage-collected"),
@@ -125,9 +124,10 @@ impl Loss<'_, '_> {
         };
         let what = format!("deleting {this} would leave {workload} with no autoscaler: {because}{caveat}");
         let mut finding = self.finding(Action::Reject, what);
-        if by_helm {
-            finding.notes.push(format!("Helm will not try again to delete {this}; once the HPA is declared, finish with: {finish}"));
+        if helm::release(metadata).is_none() {
+            return finding.help("Keep the HPA", finish);
         }
-        finding.help("Keep the HPA", finish)
+        finding.notes.push(format!("Helm will not try again to delete {this}; keep the HPA and finish with: {finish}"));
+        finding
     }
 }

@@ -108,7 +108,11 @@ fn read(path: &Path) -> String {
 pub fn pages() -> Vec<Page> {
     let folder = tests().join("rules");
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "yaml")).collect();
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "yaml"))
+        .collect();
     files.sort();
     files.iter().map(|file| page(file)).collect()
 }
@@ -126,7 +130,8 @@ fn page(file: &Path) -> Page {
 /// When there is no such fixture.
 pub fn request(name: &str) -> Value {
     let file = tests().join("fixtures/requests").join(format!("{name}.json"));
-    let review: Value = serde_json::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let review: Value =
+        serde_json::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     review["request"].clone()
 }
 

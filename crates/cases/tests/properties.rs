@@ -3,14 +3,14 @@
 use std::sync::LazyLock;
 
 use autoscaler_guard::kubewarden;
-use autoscaler_guard_cases::{World, pages};
+use autoscaler_guard_cases::{Case, World, pages};
 use autoscaler_guard_host::Response;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// Every case's world: real requests and real neighbours to start from.
 static WORLDS: LazyLock<Vec<World>> =
-    LazyLock::new(|| pages().iter().flat_map(|page| page.cases.iter().map(|case| case.world()).collect::<Vec<_>>()).collect());
+    LazyLock::new(|| pages().iter().flat_map(|page| page.cases.iter().map(Case::world).collect::<Vec<_>>()).collect());
 
 fn nothing(_: &str, _: &[u8]) -> Result<Vec<u8>, String> {
     Err("no cluster".to_owned())
@@ -48,7 +48,9 @@ fn places(value: &Value, at: &str, into: &mut Vec<String>) {
                 places(value, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), into);
             }
         }
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), into)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), into));
+        }
         _ => {}
     }
 }
@@ -72,7 +74,9 @@ fn any_world() -> impl Strategy<Value = World> {
 
 /// Whether a patch touches only what rules say that they repair.
 fn is_announced(path: &str) -> bool {
-    ["/metadata/ownerReferences", "/metadata/annotations", "/metadata/labels", "/metadata/finalizers", "/spec"].iter().any(|part| path.starts_with(part))
+    ["/metadata/ownerReferences", "/metadata/annotations", "/metadata/labels", "/metadata/finalizers", "/spec"]
+        .iter()
+        .any(|part| path.starts_with(part))
 }
 
 proptest! {
@@ -115,9 +119,14 @@ proptest! {
 
 #[test]
 fn deep_nesting_and_huge_objects_get_an_answer() {
-    let deep = format!(r#"{{"request":{{"operation":"UPDATE","kind":{{"group":"keda.sh","kind":"ScaledObject"}},"object":{}1{}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(
+        r#"{{"request":{{"operation":"UPDATE","kind":{{"group":"keda.sh","kind":"ScaledObject"}},"object":{}1{}}}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     assert!(!answer(deep.as_bytes()).accepted);
-    let annotations: serde_json::Map<String, Value> = (0..20_000).map(|index| (format!("key-{index}"), json!("x".repeat(50)))).collect();
+    let annotations: serde_json::Map<String, Value> =
+        (0..20_000).map(|index| (format!("key-{index}"), json!("x".repeat(50)))).collect();
     let object = json!({"metadata": {"name": "web", "namespace": "shop", "annotations": annotations}, "spec": {}});
     let request = json!({"operation": "UPDATE", "kind": {"group": "autoscaling", "kind": "HorizontalPodAutoscaler"}, "object": object, "oldObject": object});
     assert!(answer(json!({"request": request, "settings": null}).to_string().as_bytes()).accepted);

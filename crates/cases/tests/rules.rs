@@ -11,7 +11,8 @@ use autoscaler_guard_host::{Limits, Policy};
 use serde_json::{Value, json};
 
 fn policy() -> Policy {
-    let path = std::env::var("AUTOSCALER_GUARD_MODULE").expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
+    let path = std::env::var("AUTOSCALER_GUARD_MODULE")
+        .expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     Policy::load(&bytes, Limits::default()).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -94,7 +95,8 @@ fn rejections_are_told_shortly_and_show_a_way_through() {
 /// Does what the message says, to the letter, and expects the request to pass.
 fn follow_the_way_through(rule: &str, case: &Case, world: &World, outcome: &Outcome) {
     let message = outcome.response.message.as_deref().expect("a rejection has a message");
-    let commands: Vec<&str> = message.lines().filter_map(|line| line.split_once(": kubectl annotate ")).map(|(_, rest)| rest).collect();
+    let commands: Vec<&str> =
+        message.lines().filter_map(|line| line.split_once(": kubectl annotate ")).map(|(_, rest)| rest).collect();
     let annotated = commands.iter().filter_map(|command| command.split_once("autoscaler-guard/allow="));
     let rules: Vec<&str> = annotated.map(|(_, id)| id.trim()).collect();
     assert!(!rules.is_empty(), "{rule}: {}: no way through in\n{message}", case.name);
@@ -102,8 +104,13 @@ fn follow_the_way_through(rule: &str, case: &Case, world: &World, outcome: &Outc
     for object in ["object", "oldObject"] {
         if world.request[object].is_object() {
             let metadata = &world.request[object]["metadata"];
-            let (name, namespace) = (metadata["name"].as_str().unwrap_or_default(), metadata["namespace"].as_str().unwrap_or_default());
-            assert!(message.contains(&format!(" {name} -n {namespace} autoscaler-guard/allow=")), "{rule}: {}: annotates something else\n{message}", case.name);
+            let (name, namespace) =
+                (metadata["name"].as_str().unwrap_or_default(), metadata["namespace"].as_str().unwrap_or_default());
+            assert!(
+                message.contains(&format!(" {name} -n {namespace} autoscaler-guard/allow=")),
+                "{rule}: {}: annotates something else\n{message}",
+                case.name
+            );
             world.request[object]["metadata"]["annotations"]["autoscaler-guard/allow"] = json!(rules.join(","));
         }
     }
@@ -126,7 +133,12 @@ fn repairs_are_stable_and_their_patch_applies() {
         again.request["object"] = mutated.clone();
         let second = again.natively().response;
         assert!(second.accepted, "{rule}: {}: the repaired request is refused", case.name);
-        assert_eq!(second.mutated_object.unwrap_or_else(|| mutated.clone()), mutated, "{rule}: {}: not stable", case.name);
+        assert_eq!(
+            second.mutated_object.unwrap_or_else(|| mutated.clone()),
+            mutated,
+            "{rule}: {}: not stable",
+            case.name
+        );
     });
 }
 
@@ -141,7 +153,11 @@ fn without_repair_nothing_is_changed() {
         let outcome = world.natively();
         assert!(outcome.response.mutated_object.is_none(), "{rule}: {}", case.name);
         if case.expect == Expect::Repair {
-            assert!(matches!(outcome.verdict(), Expect::Warn | Expect::Reject), "{rule}: {}: what would be repaired passes unsaid", case.name);
+            assert!(
+                matches!(outcome.verdict(), Expect::Warn | Expect::Reject),
+                "{rule}: {}: what would be repaired passes unsaid",
+                case.name
+            );
         }
     });
 }
@@ -172,7 +188,12 @@ fn controllers_pass_every_case_without_a_look_up() {
                 world.settings.as_object_mut().expect("it is an object").remove("controllers");
             }
             let outcome = world.natively();
-            assert_eq!((outcome.verdict(), outcome.lookups.len()), (Expect::Silent, 0), "{rule}: {}: {user}", case.name);
+            assert_eq!(
+                (outcome.verdict(), outcome.lookups.len()),
+                (Expect::Silent, 0),
+                "{rule}: {}: {user}",
+                case.name
+            );
         }
         // KEDA is never refused either, whatever it does.
         let mut world = world.clone();
@@ -188,7 +209,12 @@ fn sub_resources_and_terminating_objects_pass_every_case() {
             let mut world = world.clone();
             json_patch::merge(&mut world.request, &edit);
             let outcome = world.natively();
-            assert_eq!((outcome.verdict(), outcome.lookups.len()), (Expect::Silent, 0), "{rule}: {}: {edit}", case.name);
+            assert_eq!(
+                (outcome.verdict(), outcome.lookups.len()),
+                (Expect::Silent, 0),
+                "{rule}: {}: {edit}",
+                case.name
+            );
         }
         let mut world = world.clone();
         for object in ["object", "oldObject"] {
@@ -219,7 +245,12 @@ fn a_case_needs_few_look_ups() {
     for_each_case(|rule, case, world| {
         let outcome = world.natively();
         let bound = if rule.starts_with("envoy") { 12 } else { 7 };
-        assert!(outcome.objects_looked_up() <= bound, "{rule}: {}: {} look-ups", case.name, outcome.objects_looked_up());
+        assert!(
+            outcome.objects_looked_up() <= bound,
+            "{rule}: {}: {} look-ups",
+            case.name,
+            outcome.objects_looked_up()
+        );
     });
 }
 
@@ -243,11 +274,17 @@ fn describe(world: &World, outcome: &Outcome) -> String {
     };
     section("message", response.message.iter().flat_map(|message| message.lines()).map(str::to_owned).collect());
     section("warnings", response.warnings.clone().unwrap_or_default());
-    section("audit", response.audit_annotations.iter().flatten().map(|(key, value)| format!("{key}: {value}")).collect());
+    section(
+        "audit",
+        response.audit_annotations.iter().flatten().map(|(key, value)| format!("{key}: {value}")).collect(),
+    );
     let review = Review { uid: "", policy: "", object: Some(&world.request["object"]), mutating: true };
     let patch = admission::operations(&admission::respond(review, response.clone()));
     section("patch", patch.iter().map(|operation| serde_json::to_string(operation).unwrap_or_default()).collect());
-    section("looked up", outcome.lookups.iter().filter(|call| call.operation != "can_i").map(|call| asked(&call.to_string())).collect());
+    section(
+        "looked up",
+        outcome.lookups.iter().filter(|call| call.operation != "can_i").map(|call| asked(&call.to_string())).collect(),
+    );
     text
 }
 
