@@ -244,7 +244,7 @@ type Known<'s> = [(&'static str, &'s mut Patterns)];
 fn read_patterns(key: &str, mut value: Reader<'_>, known: &mut Known<'_>) -> Result<(), &'static [&'static str]> {
     for (name, patterns) in known.iter_mut() {
         if *name == key {
-            **patterns = Patterns::Given(value.patterns());
+            **patterns = value.patterns(patterns.clone());
             return Ok(());
         }
     }
@@ -346,6 +346,19 @@ mod tests {
                 "rules.hpa-readoption: hpa-readoption never rejects: it answers a controller or gives something back; use warn or off",
             ]
         );
+    }
+
+    #[test]
+    fn null_means_not_given() {
+        let text = r#"{"repair":null,"helm":null,"envoyGateway":{"version":null},"handover":{"fieldManagers":null}}"#;
+        assert_eq!(Settings::from_json(text), Ok(Settings::default()));
+        assert_eq!(errors(&json!({"exempt": {"users": [null]}})), ["exempt.users[0]: a pattern must not be null"]);
+    }
+
+    #[test]
+    fn a_bare_off_is_explained() {
+        let expected = ["rules.hpa-deleted: expected a word in quotes, got true or false"];
+        assert_eq!(errors(&json!({"rules": {"hpa-deleted": false}})), expected);
     }
 
     #[test]

@@ -271,6 +271,11 @@ impl<'a> Fleet<'a> {
         (self.namespace(settings), name)
     }
 
+    /// Its Gateway, by namespace and name; none when Gateways are merged.
+    pub fn gateway(&self) -> Option<&(String, String)> {
+        self.gateway.as_ref()
+    }
+
     /// Whose fleet it is, as messages call it.
     pub fn title(&self) -> String {
         match &self.gateway {

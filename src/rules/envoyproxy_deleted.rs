@@ -14,7 +14,7 @@
 //! GatewayClass in that order.
 //!
 //! ## Ways through
-//! * Move or delete the Gateways, or the reference to the EnvoyProxy, first.
+//! * Point the class, or the Gateway, at another EnvoyProxy first; or delete the Gateways first.
 //! * At the class, from 1.5: the fleets own their count, or a ScaledObject scales them.
 //! * `autoscaler-guard/allow: envoyproxy-deleted` on the EnvoyProxy, or on every fleet's Deployment.
 //!
@@ -102,8 +102,12 @@ fn dangles<'a>(context: &Context<'a>, subject: Subject, change: &str, spec: Envo
     };
     let what = format!("{change}, by which {} runs, leaves that unmanaged: {outcome}", fleet.title());
     let mut finding = Finding::new(&RULE, Action::Reject, subject, what)
-        .about(fleet.deployment(&effective, context.settings), hpa)
-        .help("Take the Gateway's infrastructure.parametersRef away, or delete the Gateway, first", fleet.title());
+        .about(fleet.deployment(&effective, context.settings), hpa);
+    if let Some((namespace, name)) = fleet.gateway() {
+        let gateway = Subject { resource: "gateway", namespace: namespace.clone(), name: name.clone() };
+        let remove = r#"--type json -p '[{"op":"remove","path":"/spec/infrastructure/parametersRef"}]'"#;
+        finding = finding.help("Take the Gateway's reference away first", gateway.kubectl("patch", remove));
+    }
     finding.at_stake = "it";
     finding
 }

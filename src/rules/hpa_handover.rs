@@ -112,10 +112,9 @@ fn other_target(hpa: &HorizontalPodAutoscaler<'_>, owner: &ScaledObject<'_>, tar
     let (this, from) = (hpa.object.title("HPA"), owner.object.title("ScaledObject"));
     let now = WorkloadRef::new(&hpa.target(), &hpa.object.metadata.namespace);
     let what = format!("writing {this} aims it at {now}, but {from} owns it and scales {target}, which would lose its autoscaler");
-    let name = &hpa.object.metadata.name;
     finding(hpa, Action::Reject, what)
         .about(target, this)
-        .help("Give the HPA another name than", format!("{name}, which belongs to the ScaledObject"))
+        .help("Give the new HPA a name of its own, as this one belongs to", from)
 }
 
 fn cannot_tell(hpa: &HorizontalPodAutoscaler<'_>, owner: &str, reason: &Reason) -> Finding {

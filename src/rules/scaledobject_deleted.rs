@@ -127,7 +127,7 @@ impl Loss<'_, '_> {
         if helm::release(metadata).is_none() {
             return finding.help("Keep the HPA", finish);
         }
-        finding.notes.push(format!("Helm will not try again to delete {this}; keep the HPA and finish with: {finish}"));
+        finding.notes.push(format!("Helm does not try again to delete {this}; keep the HPA and finish with: {finish}"));
         finding
     }
 }

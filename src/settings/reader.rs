@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Version;
 use crate::json::Json;
+use crate::pattern::Patterns;
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +75,8 @@ impl<'r> Reader<'r> {
 
     pub(super) fn word<T: Copy>(&mut self, words: &[(&str, T)], default: T) -> T {
         let Some(text) = self.value.string(&[]) else {
-            self.expected("a string");
+            // YAML reads a bare `off` as false.
+            self.expected("a word in quotes");
             return default;
         };
         if let Some((_, meaning)) = words.iter().find(|(word, _)| **word == text) {
@@ -97,20 +99,22 @@ impl<'r> Reader<'r> {
         version
     }
 
-    pub(super) fn patterns(&mut self) -> Vec<String> {
+    pub(super) fn patterns(&mut self, default: Patterns) -> Patterns {
         if !self.value.text().starts_with('[') {
             self.expected("a list of patterns");
+            return default;
         }
         let mut patterns = Vec::new();
         for (index, value) in self.value.items(&[]).into_iter().enumerate() {
             let mut entry = Reader { value, path: format!("{}[{index}]", self.path), errors: self.errors };
             patterns.extend(entry.pattern());
         }
-        patterns
+        Patterns::Given(patterns)
     }
 
     fn pattern(&mut self) -> Option<String> {
         match self.value.string(&[]) {
+            None if self.value.text() == "null" => self.error("a pattern must not be null".to_owned()),
             None => self.expected("a string"),
             Some(text) if text.is_empty() => self.error("a pattern must not be empty".to_owned()),
             Some(text) if text.contains(char::is_whitespace) => {
@@ -126,9 +130,10 @@ impl<'r> Reader<'r> {
         self.errors.push(SettingsError::new(path, problem));
     }
 
+    /// Records the wrong type. `null` is what forms and empty YAML keys write for "not given", so it means the default.
     fn expected(&mut self, what: &str) {
         let got = match self.value.text().bytes().next() {
-            Some(b'n') => "null",
+            Some(b'n') => return,
             Some(b't' | b'f') => "true or false",
             Some(b'"') => "a string",
             Some(b'[') => "a list",

@@ -1,0 +1,214 @@
+//! A real cluster: look-ups go to its API server, with the rights of whoever runs this.
+//!
+//! They are the requests that policy-server makes and fail with its words. Two things differ. Lists ask once instead of
+//! watching, so a missing permission is an error and not an endless wait. And when a policy asks whether the policy
+//! server itself may do something, it is the runner's own rights that matter here: [`LiveOptions::stands_for`] names the
+//! account for which they stand in.
+
+mod connect;
+mod discovery;
+
+use std::{future::Future, path::PathBuf, sync::Arc, sync::mpsc, time::Duration};
+
+use kube::{
+    Client,
+    core::{
+        DynamicObject, Request, Resource,
+        params::{GetParams, ListParams, PostParams},
+    },
+};
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+
+pub use self::connect::ConnectError;
+use self::discovery::{Discovery, Kind};
+use crate::{
+    CanI, Capabilities, Get, List, Lookup,
+    view::{self, Mask, Place, View},
+    wording,
+};
+
+/// Which cluster to ask, and as whom.
+#[derive(Debug, Clone)]
+pub struct LiveOptions {
+    /// The kubeconfig's context; its current one, or the cluster that this runs in, if none is named.
+    pub context: Option<String>,
+    /// The kubeconfig; `$KUBECONFIG` or `~/.kube/config` if none is named.
+    pub kubeconfig: Option<PathBuf>,
+    /// The account that a policy takes for the policy server's own.
+    pub stands_for: Option<String>,
+    /// How long to wait for each answer.
+    pub timeout: Duration,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self { context: None, kubeconfig: None, stands_for: None, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// A connection to an API server. It may be used from anywhere, inside of an async runtime, too.
+#[derive(Debug)]
+pub struct LiveCluster {
+    api: Arc<Api>,
+    /// Only taken when dropped.
+    runtime: Option<Runtime>,
+}
+
+impl LiveCluster {
+    /// Reads the configuration and greets the API server.
+    pub fn connect(options: LiveOptions) -> Result<Self, ConnectError> {
+        let runtime = runtime().map_err(ConnectError::Runtime)?;
+        let api = wait(&runtime, connect::connect(options)).ok_or(ConnectError::Interrupted)??;
+        Ok(Self { api: Arc::new(api), runtime: Some(runtime) })
+    }
+}
+
+impl Capabilities for LiveCluster {
+    fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
+        let lookup = Lookup::parse(operation, request)?;
+        let api = Arc::clone(&self.api);
+        let answer = self.runtime.as_ref().and_then(|runtime| wait(runtime, async move { api.answer(lookup).await }));
+        answer.unwrap_or_else(|| Err(wording::failure("the look-up was interrupted")))
+    }
+}
+
+impl Drop for LiveCluster {
+    fn drop(&mut self) {
+        // Waiting for its threads, as the runtime does by itself, is forbidden inside of another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name("look-ups").enable_all().build()
+}
+
+/// Runs a future to its end from a thread that may belong to another runtime; none if it panicked.
+fn wait<F>(runtime: &Runtime, future: F) -> Option<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (done, result) = mpsc::sync_channel(1);
+    runtime.spawn(async move { done.send(future.await) });
+    result.recv().ok()
+}
+
+/// What look-ups need.
+struct Api {
+    client: Client,
+    discovery: Discovery,
+    stands_for: Option<String>,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api")
+            .field("stands_for", &self.stands_for)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    fn new(client: Client, options: LiveOptions) -> Self {
+        let LiveOptions { stands_for, timeout, .. } = options;
+        Self { client, discovery: Discovery::default(), stands_for, timeout }
+    }
+
+    async fn answer(&self, lookup: Lookup) -> Result<Vec<u8>, String> {
+        match lookup {
+            Lookup::Get(get) => self.get(get).await,
+            Lookup::List(list) => self.list(list).await,
+            Lookup::CanI(can_i) => self.can_i(can_i).await,
+        }
+    }
+
+    async fn get(&self, get: Get) -> Result<Vec<u8>, String> {
+        let Get { api_version, kind, name, namespace, field_masks, .. } = get;
+        let known = self.kind(&api_version, &kind).await?;
+        if known.namespaced && namespace.is_none() {
+            return Err(wording::namespace_wanted(&api_version, &kind));
+        }
+        let request = requests(&known, namespace.as_deref()).get(&name, &GetParams::default());
+        let text = match self.within(self.client.request_text(built(request)?)).await? {
+            Ok(text) => text,
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                return Err(wording::missing_object(&api_version, &kind, &name, namespace.as_deref()));
+            }
+            Err(error) => return Err(wording::client_failure(&error)),
+        };
+        if field_masks.is_none() {
+            return Ok(text.into_bytes());
+        }
+        view::write(&View { object: &parse(&text)?, mask: &Mask::new(field_masks.as_ref()), place: Place::Alone })
+    }
+
+    async fn list(&self, list: List) -> Result<Vec<u8>, String> {
+        let List { api_version, kind, namespace, label_selector, field_selector, field_masks } = list;
+        let known = self.kind(&api_version, &kind).await?;
+        if namespace.is_some() && !known.namespaced {
+            return Err(wording::cluster_wide(&api_version, &kind));
+        }
+        let parameters = ListParams { label_selector, field_selector, ..ListParams::default() };
+        let request = requests(&known, namespace.as_deref()).list(&parameters);
+        let text = self.request(request).await?;
+        let (found, mask) = (parse(&text)?, Mask::new(field_masks.as_ref()));
+        let objects = found["items"].as_array().into_iter().flatten();
+        view::write_list(&api_version, &kind, objects.map(|object| View { object, mask: &mask, place: Place::Listed }))
+    }
+
+    async fn can_i(&self, can_i: CanI) -> Result<Vec<u8>, String> {
+        let review = can_i.subject_access_review;
+        let attributes = review.resource_attributes;
+        let (kind, resource, spec) = if self.stands_for.as_ref() == Some(&review.user) {
+            ("SelfSubjectAccessReview", "selfsubjectaccessreviews", json!({"resourceAttributes": attributes}))
+        } else {
+            let spec = json!({"user": review.user, "groups": review.groups, "resourceAttributes": attributes});
+            ("SubjectAccessReview", "subjectaccessreviews", spec)
+        };
+        let body = view::write(&json!({"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}))?;
+        let path = format!("/apis/authorization.k8s.io/v1/{resource}");
+        let text = self.request(Request::new(path).create(&PostParams::default(), body)).await?;
+        match parse(&text)?.get("status") {
+            Some(status) => view::write(status),
+            None => Err(wording::failure("SubjectAccessReview did not return a response")),
+        }
+    }
+
+    async fn kind(&self, api_version: &str, kind: &str) -> Result<Kind, String> {
+        self.within(self.discovery.find(&self.client, api_version, kind)).await?
+    }
+
+    async fn request(&self, request: Built) -> Result<String, String> {
+        let answer = self.within(self.client.request_text(built(request)?)).await?;
+        answer.map_err(|error| wording::client_failure(&error))
+    }
+
+    async fn within<T>(&self, answer: impl Future<Output = T>) -> Result<T, String> {
+        let late = |_| wording::failure(&format!("the API server gave no answer within {:?}", self.timeout));
+        tokio::time::timeout(self.timeout, answer).await.map_err(late)
+    }
+}
+
+type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+
+fn built(request: Built) -> Result<http::Request<Vec<u8>>, String> {
+    request.map_err(|error| wording::client_failure(&kube::Error::BuildRequest(error)))
+}
+
+/// The requests for a kind, in a namespace if it has any.
+fn requests(kind: &Kind, namespace: Option<&str>) -> Request {
+    let namespace = namespace.filter(|_| kind.namespaced);
+    Request::new(DynamicObject::url_path(&kind.resource, namespace))
+}
+
+fn parse(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| wording::client_failure(&kube::Error::SerdeError(error)))
+}
+
+#[cfg(test)]
+mod tests;

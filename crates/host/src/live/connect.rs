@@ -1,0 +1,101 @@
+//! Finding the cluster: kubeconfig and context, or the cluster that this runs in.
+
+use std::{io, path::PathBuf};
+
+use kube::{
+    Client, Config,
+    config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+
+use super::{Api, LiveOptions};
+
+/// Why there is no connection to a cluster.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing says which cluster.
+    #[error("no cluster is configured: {0}; name a kubeconfig and a context, or set KUBECONFIG")]
+    NoConfiguration(#[source] Box<InferConfigError>),
+    /// The kubeconfig is broken.
+    #[error("{} cannot be used: {cause}; check it with `kubectl config view`", name(path.as_ref()))]
+    Kubeconfig {
+        /// The file, if it was named.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        #[source]
+        cause: Box<KubeconfigError>,
+    },
+    /// The kubeconfig has no such context.
+    #[error("the kubeconfig has no context `{context}`; it has {known}")]
+    UnknownContext {
+        /// The context asked for.
+        context: String,
+        /// Those there are.
+        known: String,
+    },
+    /// The configuration is complete, but does not make a client.
+    #[error("the configuration for {server} cannot be used: {cause}; check its certificates and credentials")]
+    Client {
+        /// The API server.
+        server: String,
+        /// What is wrong.
+        #[source]
+        cause: Box<kube::Error>,
+    },
+    /// The API server does not answer, or does not let this in.
+    #[error(
+        "the API server {server} cannot be asked: {cause}; check that `kubectl version` works with the same context"
+    )]
+    Unreachable {
+        /// The API server.
+        server: String,
+        /// Why.
+        cause: String,
+    },
+    /// The threads for look-ups could not be started.
+    #[error("no thread could be started for look-ups: {0}; free some resources and try again")]
+    Runtime(#[source] io::Error),
+    /// Connecting came to an unforeseen end.
+    #[error("connecting to the cluster was interrupted by a defect of this program; please report it")]
+    Interrupted,
+}
+
+pub(super) async fn connect(options: LiveOptions) -> Result<Api, ConnectError> {
+    let config = configuration(&options).await?;
+    let server = config.cluster_url.to_string();
+    let client = Client::try_from(config)
+        .map_err(|cause| ConnectError::Client { server: server.clone(), cause: cause.into() })?;
+    let api = Api::new(client, options);
+    match api.within(api.client.apiserver_version()).await {
+        Ok(Ok(_)) => Ok(api),
+        Ok(Err(error)) => Err(ConnectError::Unreachable { server, cause: error.to_string() }),
+        Err(_) => Err(ConnectError::Unreachable { server, cause: format!("no answer within {:?}", api.timeout) }),
+    }
+}
+
+async fn configuration(options: &LiveOptions) -> Result<Config, ConnectError> {
+    let LiveOptions { context, kubeconfig: path, .. } = options;
+    if context.is_none() && path.is_none() {
+        return Config::infer().await.map_err(|cause| ConnectError::NoConfiguration(cause.into()));
+    }
+    let broken = |cause: KubeconfigError| ConnectError::Kubeconfig { path: path.clone(), cause: cause.into() };
+    let kubeconfig = path.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from).map_err(broken)?;
+    if let Some(context) = context.as_ref().filter(|context| !contexts(&kubeconfig).any(|known| known == *context)) {
+        return Err(ConnectError::UnknownContext { context: context.clone(), known: listing(&kubeconfig) });
+    }
+    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken)
+}
+
+fn contexts(kubeconfig: &Kubeconfig) -> impl Iterator<Item = &String> {
+    kubeconfig.contexts.iter().map(|context| &context.name)
+}
+
+fn listing(kubeconfig: &Kubeconfig) -> String {
+    let known: Vec<String> = contexts(kubeconfig).map(|name| format!("`{name}`")).collect();
+    if known.is_empty() { "none".into() } else { known.join(", ") }
+}
+
+fn name(path: Option<&PathBuf>) -> String {
+    path.map_or("the kubeconfig".into(), |path| format!("the kubeconfig {}", path.display()))
+}
