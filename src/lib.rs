@@ -125,8 +125,12 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
 }
 
 fn acknowledge(verdict: &mut Verdict, by: &Acknowledged, finding: &Finding) {
-    verdict.audit.push(("allowed", finding.rule.id.to_owned()));
-    verdict.audit.push(("allowed-by", by.0.to_owned()));
+    for (key, value) in [("allowed", finding.rule.id), ("allowed-by", by.0)] {
+        match verdict.audit.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = format!("{known},{value}"),
+            None => verdict.audit.push((key, value.to_owned())),
+        }
+    }
 }
 
 /// Turns the standing findings, strongest first, into decision, warnings and audit annotations.

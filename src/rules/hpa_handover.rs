@@ -123,7 +123,7 @@ fn cannot_tell(hpa: &HorizontalPodAutoscaler<'_>, owner: &str, reason: &Reason) 
     let owner = title("ScaledObject", namespace, owner);
     let what = format!("writing {this} may lose it with its owner {owner}, as that could not be read ({reason})");
     let target = WorkloadRef::new(&hpa.target(), namespace);
-    finding(hpa, Action::Reject, what).about(target, this).help("Try again once the policy may read ScaledObjects", "see policies/rbac.yaml".to_owned())
+    finding(hpa, Action::Reject, what).about(target, this).help("Try again once ScaledObjects can be read; for the permission", "see policies/rbac.yaml".to_owned())
 }
 
 /// A declarative PUT that does not know the mark is still the same hand-over, not a giveback.

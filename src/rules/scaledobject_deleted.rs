@@ -119,7 +119,7 @@ impl Loss<'_, '_> {
         let (this, name) = (self.scaled_object.object.title("ScaledObject"), self.scaled_object.hpa_name());
         let finish = Subject::new("scaledobject", metadata).kubectl("delete", "--cascade=orphan");
         let because = match &self.unread {
-            Some(reason) => format!("its HPA \"{name}\" could not be read ({reason}) and may be garbage-collected"),
+            Some(reason) => format!("its HPA \"{name}\" may be garbage-collected, as it could not be read ({reason})"),
             None => format!("HPA \"{name}\" is owned by it and would be garbage-collected"),
         };
         let what = format!("deleting {this} would leave {workload} with no autoscaler: {because}{caveat}");

@@ -1,2 +1,55 @@
-//! What make calls.
-fn main() {}
+//! What make calls: builds the policy's module, annotates it, measures it and proves that it can be built anew.
+//!
+//! Run as `cargo xtask <task>`; every task has its own `--help`. One module per task, and beneath them what they share:
+//! the workspace as cargo sees it, the wasm toolchain, a module's sections, and running other programs.
+
+mod annotate;
+mod bench;
+mod build;
+mod metadata;
+mod process;
+mod reproducible;
+mod size;
+mod table;
+mod test;
+mod toolchain;
+mod wasm;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, annotates and measures the policy module.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What can be asked for.
+#[derive(Subcommand)]
+enum Task {
+    /// Build the policy as a WebAssembly module, the same bytes on every machine
+    Build(build::Options),
+    /// Write the metadata into a module, as `kwctl annotate` does
+    Annotate(annotate::Options),
+    /// Tell what the module's bytes are spent on, and hold it to its limit
+    Size(size::Options),
+    /// Measure how long a verdict takes, beside the emptiest policy
+    Bench(bench::Options),
+    /// Build the module a second time, elsewhere, and compare the bytes
+    Reproducible(reproducible::Options),
+    /// Run all tests of the workspace and close with their counts
+    Test(test::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Build(options) => build::run(&options),
+        Task::Annotate(options) => annotate::run(&options),
+        Task::Size(options) => size::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Reproducible(options) => reproducible::run(&options),
+        Task::Test(options) => test::run(&options),
+    }
+}

@@ -81,6 +81,14 @@ pub enum SnapshotError {
     },
 }
 
+/// Two objects of one name are no cluster: whichever counted, the other would be a silent mistake.
+fn twice(object: &Value) -> String {
+    let field = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (kind, namespace, name) = (field("/kind"), field("/metadata/namespace"), field("/metadata/name"));
+    let slash = if namespace.is_empty() { "" } else { "/" };
+    format!("{kind} {namespace}{slash}{name} was there before; leave one of the two out")
+}
+
 impl Snapshot {
     /// Reads files, and all `*.yaml`, `*.yml` and `*.json` files in folders and below.
     pub fn from_paths<P: AsRef<Path>>(paths: &[P]) -> Result<Self, SnapshotError> {
@@ -106,27 +114,30 @@ impl Snapshot {
             snapshot.schema.learn(&document.object);
         }
         for Document { origin, object } in documents {
-            snapshot.insert(object).map_err(|reason| SnapshotError::Unusable { origin, reason })?;
+            match snapshot.insert(object) {
+                Ok(None) => {}
+                Ok(Some(twin)) => return Err(SnapshotError::Unusable { origin, reason: twice(&twin) }),
+                Err(reason) => return Err(SnapshotError::Unusable { origin, reason }),
+            }
         }
         Ok(snapshot)
     }
 
-    /// Adds an object or a document of the table above, or replaces the object of that name; the error says what is
-    /// wrong with it, and what to do.
-    pub fn insert(&mut self, mut object: Value) -> Result<(), String> {
+    /// Adds an object or a document of the table above, or replaces the object of that name and returns it; the error
+    /// says what is wrong with it, and what to do.
+    pub fn insert(&mut self, mut object: Value) -> Result<Option<Value>, String> {
         let (api_version, kind) = (text(&object, "/apiVersion")?, text(&object, "/kind")?);
         match (group_of(&api_version), kind.as_str()) {
-            ("authorization.k8s.io", "SubjectAccessReview") => return self.access.learn(&object),
-            ("autoscaler-guard", _) => return self.insert_condition(&kind, &object),
+            ("authorization.k8s.io", "SubjectAccessReview") => return self.access.learn(&object).map(|()| None),
+            ("autoscaler-guard", _) => return self.insert_condition(&kind, &object).map(|()| None),
             // How kustomize is to put files together is no object of a cluster.
-            ("kustomize.config.k8s.io", _) => return Ok(()),
+            ("kustomize.config.k8s.io", _) => return Ok(None),
             _ => self.schema.learn(&object),
         }
         let name = text(&object, "/metadata/name")?;
         let namespace = self.place(&api_version, &kind, &mut object);
-        self.store
-            .insert(Address { api_version: &api_version, kind: &kind, namespace: &namespace, name: &name }, object);
-        Ok(())
+        let address = Address { api_version: &api_version, kind: &kind, namespace: &namespace, name: &name };
+        Ok(self.store.insert(address, object))
     }
 
     fn insert_condition(&mut self, condition: &str, document: &Value) -> Result<(), String> {

@@ -27,12 +27,12 @@ pub(super) struct Address<'a> {
 }
 
 impl Store {
-    /// Takes an object's place, if it has been there before.
-    pub(super) fn insert(&mut self, at: Address<'_>, object: Value) {
+    /// Takes an object's place, if it has been there before; then the object that was there is returned.
+    pub(super) fn insert(&mut self, at: Address<'_>, object: Value) -> Option<Value> {
         let kinds = self.groups.entry(group_of(at.api_version).into()).or_default();
         let versions = kinds.entry(at.kind.into()).or_default();
         let namespaces = versions.entry(version_of(at.api_version).into()).or_default();
-        namespaces.entry(at.namespace.into()).or_default().insert(at.name.into(), object);
+        namespaces.entry(at.namespace.into()).or_default().insert(at.name.into(), object)
     }
 
     /// Removes an object in whichever version it is stored.

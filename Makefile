@@ -1,0 +1,106 @@
+# Every target sets up what it needs, on a fresh machine too; `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# Where rustup puts cargo, for shells that have not been told.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+XTASK := cargo xtask
+
+# A Markdown file to put into the module as its instructions, such as USAGE=README.md. The shipped module does without,
+# as its instructions are a good part of what it takes.
+USAGE ?=
+
+# Targets whose parts are not there yet.
+ABSENT := $(if $(wildcard e2e/run),,e2e-tests)
+
+.PHONY: help
+help: ## Print this
+	@awk -F ':.*## ' -v absent=" $(ABSENT) " '/^[a-z0-9.-]+:.*## / && !index(absent, " " $$1 " ") \
+		{ printf "make %-22s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The module
+
+.PHONY: policy.wasm
+policy.wasm: rust ## Build the policy as a WebAssembly module
+	$(XTASK) build --out $@
+
+.PHONY: annotated-policy.wasm
+annotated-policy.wasm: policy.wasm ## Build the module and write its metadata into it: what a policy server loads
+	$(XTASK) annotate --metadata metadata.yml --wasm policy.wasm --out $@ $(if $(USAGE),--usage-path $(USAGE))
+
+# Tests
+
+.PHONY: test
+test: check annotated-policy.wasm ## Run everything that has to pass before a change is done
+	$(XTASK) size --check
+	$(XTASK) reproducible
+	$(XTASK) test
+
+.PHONY: check
+check: fmt lint doc ## Check formatting, lints and documentation
+
+.PHONY: fmt
+fmt: rust ## Check the formatting (`cargo fmt --all` mends it)
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	cargo fmt --all -- --check
+
+.PHONY: lint
+lint: rust ## Run clippy over everything, and over the core without its Kubewarden part
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package autoscaler-guard --lib --no-default-features --locked -- -D warnings
+
+.PHONY: doc
+doc: rust ## Build the documentation
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+ifeq ($(filter e2e-tests,$(ABSENT)),)
+.PHONY: e2e-tests
+e2e-tests: annotated-policy.wasm ## Run the policy in front of a real control plane
+	e2e/run
+endif
+
+# Seeing and measuring
+
+.PHONY: demo
+demo: annotated-policy.wasm ## See what the policy does: both incidents and their cures, on requests of real clusters
+	@cargo run --quiet --locked --package autoscaler-guard-cli --example demo -- annotated-policy.wasm
+
+.PHONY: bench
+bench: annotated-policy.wasm ## Measure the time that a verdict takes, beside the emptiest policy
+	$(XTASK) bench
+
+.PHONY: size
+size: annotated-policy.wasm ## Tell what the module's bytes are spent on
+	$(XTASK) size
+
+.PHONY: reproducible
+reproducible: rust ## Build the module again elsewhere, and compare the bytes
+	$(XTASK) reproducible
+
+.PHONY: clean
+clean: rust ## Remove everything that was built
+	rm -f policy.wasm annotated-policy.wasm
+	cargo clean
+	cargo clean --manifest-path bench/Cargo.toml
+
+# Set-up
+
+.PHONY: rust
+rust:
+	@found=$$(rustc --version 2>/dev/null | cut -d ' ' -f 2 || true); \
+	if ! command -v cargo >/dev/null || \
+		[ "$$(printf '%s\n' $(RUST_VERSION) "$$found" | sort -V | head -n 1)" != $(RUST_VERSION) ]; then \
+		echo "This needs Rust $(RUST_VERSION) or newer, with cargo; found: $${found:-none}." >&2; \
+		echo "Get it from https://rustup.rs, or with \`rustup update\`, then run make again." >&2; \
+		exit 1; \
+	fi
+	@command -v cc >/dev/null || { \
+		echo "This needs a C compiler, which Rust links programs with; Debian's package is gcc." >&2; \
+		exit 1; \
+	}

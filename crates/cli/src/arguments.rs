@@ -1,0 +1,210 @@
+//! What can be asked: commands, options and their help.
+
+use std::path::PathBuf;
+
+use anstream::ColorChoice;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// The colours of help and usage errors.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Everything on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "autoscaler-guard",
+    bin_name = "autoscaler-guard",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    about = "Keeps workloads from silently losing their autoscaler: asks the policy before the cluster does",
+    after_help = "Exit codes: 0 all allowed, 1 something rejected, 2 unusable input.",
+    after_long_help = EXAMPLES
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// When to use colours.
+    #[arg(long, help = "When to use colours; auto heeds NO_COLOR and CLICOLOR_FORCE", global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  What would the policy say to this request, with these objects around it?
+    autoscaler-guard review request.json --cluster cluster.yaml
+
+  Which rules are there, and what is this one about?
+    autoscaler-guard rules
+    autoscaler-guard rules hpa-handover
+
+Exit codes: 0 all allowed, 1 something rejected, 2 unusable input.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Judge admission requests, as the policy would in a cluster
+    #[command(long_about = REVIEW, after_long_help = REVIEW_EXAMPLES)]
+    Review(ReviewOptions),
+    /// Show the rules, or one rule's page
+    #[command(after_long_help = RULES_EXAMPLES)]
+    Rules(RulesOptions),
+    /// Print a script by which a shell completes commands and options
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+const REVIEW: &str = "\
+Judge admission requests, as the policy would in a cluster.
+
+Requests are AdmissionReview or AdmissionRequest objects, JSON or YAML, one or many: several files, folders, several \
+documents in a file, arrays, lists.
+
+The policy asks the cluster about neighbours: the workload that an HPA scales, the ScaledObject that owns it. They come \
+from files (--cluster) or from a cluster (--context, --live). In files, whatever is not there counts as absent. Without \
+any of them neighbours are unknown, and where it matters the policy says so.";
+
+const REVIEW_EXAMPLES: &str = "\
+Examples:
+  A captured request, with the objects around it:
+    autoscaler-guard review request.json --cluster objects/
+
+  The same against the cluster that kubectl talks to, showing what is looked up:
+    autoscaler-guard review request.json --live --verbose
+
+  Neighbours straight from kubectl:
+    kubectl get hpa,so,deploy,ns -A -o yaml | autoscaler-guard review request.json --cluster -
+
+  With the settings of the policy that is installed, by the module that is installed:
+    autoscaler-guard review requests/ --cluster objects/ --settings settings.yaml --policy annotated-policy.wasm
+
+  What is rejected, for scripts:
+    autoscaler-guard review requests/ --output json | jq '.[] | select(.verdict == \"rejected\") | .request'
+
+Output of --output json: an array with one object per request, in the order of the input.
+  request     uid, operation, kind, namespace, name, user; namespace is null for cluster-scoped kinds
+  verdict     allowed, warned, repaired or rejected
+  rules       the ids of the rules that spoke, strongest first
+  response    the AdmissionResponse as Kubewarden's policy server sends it
+  operations  the patch of the response, decoded: JSON Patch operations
+  lookups     lookup (what was asked, in words), outcome (in words) and failed (whether there was no answer)
+New fields may be added; these stay.
+
+Exit codes: 0 all allowed, 1 something rejected, 2 unusable input: then nothing is printed to standard output.";
+
+const RULES_EXAMPLES: &str = "\
+Examples:
+  autoscaler-guard rules
+  autoscaler-guard rules scaledobject-deleted
+  autoscaler-guard rules --output json | jq -r '.[].id'";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(autoscaler-guard completions bash)
+  autoscaler-guard completions zsh > ~/.zfunc/_autoscaler-guard
+  autoscaler-guard completions fish > ~/.config/fish/completions/autoscaler-guard.fish";
+
+/// The options of `review`.
+#[derive(Debug, Args)]
+pub struct ReviewOptions {
+    /// Requests: files, folders of *.json, *.yaml and *.yml, or - for standard input, which is also taken if none is
+    /// named
+    #[arg(value_name = "FILES")]
+    pub files: Vec<PathBuf>,
+    /// Take neighbours from a file, a folder or what kubectl get -o yaml prints; - for standard input; may be repeated
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["context", "live"], help_heading = "Neighbours")]
+    pub cluster: Vec<PathBuf>,
+    /// Take neighbours from the cluster of this kubeconfig context
+    #[arg(long, value_name = "NAME", help_heading = "Neighbours")]
+    pub context: Option<String>,
+    /// Take neighbours from the cluster of the current kubeconfig context
+    #[arg(long, conflicts_with = "context", help_heading = "Neighbours")]
+    pub live: bool,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub settings: Option<PathBuf>,
+    /// Run this module, as Kubewarden's policy server would, instead of the rules that are built in
+    #[arg(long, value_name = "MODULE", help_heading = "Policy")]
+    pub policy: Option<PathBuf>,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = ReviewOutput::Human)]
+    pub output: ReviewOutput,
+    /// Show what was looked up, too
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// How `review` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReviewOutput {
+    /// For people
+    Human,
+    /// For scripts
+    Json,
+}
+
+/// The options of `rules`.
+#[derive(Debug, Args)]
+pub struct RulesOptions {
+    /// The rule whose page to show
+    pub id: Option<String>,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = RulesOutput::Human)]
+    pub output: RulesOutput,
+}
+
+/// How `rules` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RulesOutput {
+    /// For people
+    Human,
+    /// For scripts
+    Json,
+    /// For documentation
+    Markdown,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl Color {
+    /// Makes it so for everything that is printed from now on.
+    pub fn apply(self) {
+        let choice = match self {
+            Self::Auto => ColorChoice::Auto,
+            Self::Always => ColorChoice::Always,
+            Self::Never => ColorChoice::Never,
+        };
+        choice.write_global();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line of autoscaler-guard: asks the policy before the cluster does.
+//!
+//! | command | shows |
+//! |---|---|
+//! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
+//! | `rules` | the catalogue of rules, and each one's page |
+//! | `completions` | what a shell needs to complete all this |
+//!
+//! Every command computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves nothing
+//! on standard output that a script might take for an answer.
+//!
+//! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
+//! [`fault`] (how failures do).
+
+pub mod arguments;
+mod completions;
+mod documents;
+pub mod fault;
+pub mod paint;
+pub mod review;
+pub mod rules;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+pub use arguments::Arguments;
+use arguments::Command;
+use fault::Fault;
+
+/// What a command has to say, styled, and the exit code that goes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// For standard output; styles are dropped where it shows no colours.
+    pub text: String,
+    /// 0, or 1 if a request was rejected.
+    pub code: u8,
+}
+
+impl Answer {
+    /// An answer that went well.
+    pub fn fine(text: String) -> Self {
+        Self { text, code: 0 }
+    }
+}
+
+/// The exit code of a command that could not answer.
+const UNUSABLE: u8 = 2;
+
+/// Runs a command and prints what it says.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    arguments.color.apply();
+    let answer = answer(&arguments.command).and_then(|answer| print(&answer.text).map(|()| answer.code));
+    answer
+        .unwrap_or_else(|fault| {
+            anstream::eprintln!("{}", fault.styled());
+            UNUSABLE
+        })
+        .into()
+}
+
+/// Computes a command's answer without printing it.
+pub fn answer(command: &Command) -> Result<Answer, Fault> {
+    match command {
+        Command::Review(options) => review::run(options),
+        Command::Rules(options) => rules::run(options),
+        Command::Completions { shell } => Ok(completions::run(*shell)),
+    }
+}
+
+fn print(text: &str) -> Result<(), Fault> {
+    let mut output = anstream::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Fault::new("the answer cannot be written").because(error)),
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,52 @@
+//! `review`: what becomes of admission requests.
+//!
+//! ```text
+//! input ──► requests ──┐
+//! settings ────────────┼──► judge (the core, or a module in the embedded host) ──► judgements ──► human or JSON
+//! neighbours ──────────┘
+//! ```
+
+mod diff;
+pub mod human;
+mod input;
+mod json;
+mod judge;
+mod lookups;
+mod message;
+mod neighbours;
+mod request;
+mod settings;
+mod yaml;
+
+pub use diff::diff;
+pub use judge::{Judge, Judgement, Verdict};
+pub use neighbours::Neighbours;
+pub use request::Request;
+pub use settings::SettingsText;
+
+use crate::Answer;
+use crate::arguments::{ReviewOptions, ReviewOutput};
+use crate::fault::Fault;
+
+/// The exit code if any request was rejected.
+const REJECTED: u8 = 1;
+
+/// Judges all requests and words the outcome.
+pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
+    input::check_stdin(options)?;
+    let judge = Judge::load(options.policy.as_deref())?;
+    let settings = SettingsText::read(options.settings.as_deref(), &judge)?;
+    let requests = input::requests(&options.files)?;
+    let neighbours = Neighbours::open(options, &settings)?;
+    let judgements: Result<Vec<Judgement>, Fault> =
+        requests.iter().map(|request| judge.judge(request, &settings, &neighbours)).collect();
+    let judgements = judgements?;
+    let text = match options.output {
+        ReviewOutput::Human => {
+            human::Sheet { verbose: options.verbose, ..human::Sheet::new() }.all(&judgements, &neighbours)
+        }
+        ReviewOutput::Json => json::all(&judgements)?,
+    };
+    let rejected = judgements.iter().any(|judgement| judgement.verdict() == Verdict::Rejected);
+    Ok(Answer { text, code: if rejected { REJECTED } else { 0 } })
+}

@@ -1,0 +1,57 @@
+//! Judgements for scripts; `review --help` documents the fields, which stay.
+
+use autoscaler_guard_host::admission::{self, AdmissionResponse};
+use serde::Serialize;
+
+use super::lookups::Words;
+use super::{Judgement, Verdict};
+use crate::fault::Fault;
+
+#[derive(Serialize)]
+struct Entry<'a, O> {
+    request: Request<'a>,
+    verdict: Verdict,
+    rules: Vec<&'a str>,
+    response: &'a AdmissionResponse,
+    operations: O,
+    lookups: Vec<Words>,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    uid: &'a str,
+    operation: &'a str,
+    kind: &'a str,
+    namespace: Option<&'a str>,
+    name: Option<&'a str>,
+    user: Option<&'a str>,
+}
+
+/// An array with one object per request.
+pub fn all(judgements: &[Judgement]) -> Result<String, Fault> {
+    let entries: Vec<_> = judgements.iter().map(entry).collect();
+    let text = serde_json::to_string_pretty(&entries);
+    text.map(|text| text + "\n").map_err(|error| Fault::new("the verdicts cannot be written as JSON").because(error))
+}
+
+fn entry(judgement: &Judgement) -> Entry<'_, impl Serialize> {
+    Entry {
+        request: request(&judgement.request),
+        verdict: judgement.verdict(),
+        rules: judgement.rules(),
+        response: &judgement.response,
+        operations: admission::operations(&judgement.response),
+        lookups: judgement.lookups.iter().map(Words::of).collect(),
+    }
+}
+
+fn request(request: &super::Request) -> Request<'_> {
+    Request {
+        uid: request.uid(),
+        operation: request.operation(),
+        kind: request.kind(),
+        namespace: request.namespace(),
+        name: request.name(),
+        user: request.user(),
+    }
+}

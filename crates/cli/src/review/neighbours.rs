@@ -1,0 +1,91 @@
+//! The objects around a request: from files, from a cluster, or unknown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use autoscaler_guard_host::{Capabilities, LiveCluster, LiveOptions, Recorded, Snapshot};
+
+use super::{SettingsText, input};
+use crate::arguments::ReviewOptions;
+use crate::documents::Source;
+use crate::fault::Fault;
+use crate::paint;
+
+/// Whatever answers look-ups, with a record of them.
+#[derive(Clone)]
+pub struct Neighbours {
+    /// What answers.
+    pub lookups: Arc<Recorded<Arc<dyn Capabilities>>>,
+    /// What a reader has to know about it.
+    pub note: String,
+}
+
+/// No cluster. The host's own says that permissions are missing, which would send a reader looking for them.
+struct Nothing;
+
+impl Capabilities for Nothing {
+    fn call(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, String> {
+        Err("no cluster was given".to_owned())
+    }
+}
+
+impl std::fmt::Debug for Neighbours {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Neighbours").field("note", &self.note).finish_non_exhaustive()
+    }
+}
+
+impl Neighbours {
+    /// Takes what the options name.
+    pub fn open(options: &ReviewOptions, settings: &SettingsText) -> Result<Self, Fault> {
+        if options.live || options.context.is_some() {
+            return Self::live(options.context.clone(), settings);
+        }
+        if options.cluster.is_empty() {
+            return Ok(Self::none());
+        }
+        Ok(Self::snapshot(snapshot(&options.cluster)?))
+    }
+
+    /// Knows nothing.
+    pub fn none() -> Self {
+        let note = "no cluster given: neighbours are unknown (--cluster, --context or --live names one)";
+        Self::new(Arc::new(Nothing), note.to_owned())
+    }
+
+    /// Knows these objects, and that there are no others.
+    pub fn snapshot(snapshot: Snapshot) -> Self {
+        let note =
+            format!("cluster: {}; anything else counts as absent", paint::count(snapshot.objects().count(), "object"));
+        Self::new(Arc::new(snapshot), note)
+    }
+
+    fn live(context: Option<String>, settings: &SettingsText) -> Result<Self, Fault> {
+        let note = match &context {
+            Some(context) => format!("cluster: context {context}, as it is now"),
+            None => "cluster: the current context, as it is now".to_owned(),
+        };
+        let stands_for = Some(settings.service_account());
+        let cluster = LiveCluster::connect(LiveOptions { context, stands_for, ..LiveOptions::default() });
+        let cluster = cluster.map_err(|error| Fault::new("the cluster cannot be asked").because(error))?;
+        Ok(Self::new(Arc::new(cluster), note))
+    }
+
+    fn new(capabilities: Arc<dyn Capabilities>, note: String) -> Self {
+        Self { lookups: Arc::new(Recorded::new(capabilities)), note }
+    }
+}
+
+fn snapshot(paths: &[PathBuf]) -> Result<Snapshot, Fault> {
+    let snapshot = if paths.iter().any(|path| input::is_stdin(path)) {
+        if paths.len() > 1 {
+            return Err(Fault::new("--cluster - cannot be combined with other paths")
+                .help("put everything into one stream, or into files"));
+        }
+        let Source { name, text } = Source::stdin("the cluster's objects")?;
+        Snapshot::from_text(&name, &text)
+    } else {
+        Snapshot::from_paths(paths)
+    };
+    snapshot.map_err(|error| Fault::new("the cluster's objects cannot be used").because(error))
+}

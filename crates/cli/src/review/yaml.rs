@@ -1,0 +1,195 @@
+//! Objects as YAML lines, the way kubectl prints them, each with its depth.
+//!
+//! A library would write the same text, but not tell which lines belong to which.
+
+use serde_json::{Map, Value};
+
+/// A line of YAML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How deep it is in the object; the lines around it of lesser depth say where it belongs.
+    pub depth: usize,
+    /// The line, indented.
+    pub text: String,
+}
+
+/// Writes a value; keys are sorted, so that equal values make equal lines.
+pub fn lines(value: &Value) -> Vec<Line> {
+    let mut writer = Writer::default();
+    writer.value(Place::default(), value);
+    writer.lines
+}
+
+/// Where a value starts.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    depth: usize,
+    /// What the first line starts with: spaces, and a dash for each list that the value is the first of.
+    lead: String,
+    /// How far the lines after the first are indented.
+    indent: usize,
+}
+
+impl Place {
+    fn new(depth: usize, indent: usize) -> Self {
+        Self { depth, lead: " ".repeat(indent), indent }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    lines: Vec<Line>,
+}
+
+impl Writer {
+    fn value(&mut self, place: Place, value: &Value) {
+        match value {
+            Value::Object(fields) if !fields.is_empty() => self.object(place, fields),
+            Value::Array(items) if !items.is_empty() => self.array(place, items),
+            scalar => self.line(place.depth, place.lead + &inline(scalar)),
+        }
+    }
+
+    fn object(&mut self, first: Place, fields: &Map<String, Value>) {
+        let mut sorted: Vec<_> = fields.iter().collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        // The line with the dash stands for its item: the item's other fields are below it.
+        let below = first.depth + usize::from(first.lead.ends_with("- "));
+        let others = Place::new(below, first.indent);
+        let places = std::iter::once(first).chain(std::iter::repeat(others));
+        for (place, (key, value)) in places.zip(sorted) {
+            self.field(place, key, value);
+        }
+    }
+
+    fn field(&mut self, place: Place, key: &str, value: &Value) {
+        let Place { depth, lead, indent } = place;
+        let key = text(key);
+        let below = depth + 1 + usize::from(lead.ends_with("- "));
+        match value {
+            Value::Object(fields) if !fields.is_empty() => {
+                self.line(depth, format!("{lead}{key}:"));
+                self.object(Place::new(below, indent + 2), fields);
+            }
+            Value::Array(items) if !items.is_empty() => {
+                self.line(depth, format!("{lead}{key}:"));
+                self.array(Place::new(below, indent), items);
+            }
+            scalar => self.line(depth, format!("{lead}{key}: {}", inline(scalar))),
+        }
+    }
+
+    fn array(&mut self, first: Place, items: &[Value]) {
+        let others = Place::new(first.depth, first.indent);
+        let places = std::iter::once(first).chain(std::iter::repeat(others));
+        for (place, item) in places.zip(items) {
+            let Place { depth, lead, indent } = place;
+            self.value(Place { depth, lead: lead + "- ", indent: indent + 2 }, item);
+        }
+    }
+
+    fn line(&mut self, depth: usize, text: String) {
+        self.lines.push(Line { depth, text });
+    }
+}
+
+/// A scalar, or something empty.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(string) => text(string),
+        other => other.to_string(),
+    }
+}
+
+/// Plain where YAML reads it as the same string, else quoted as JSON does, which YAML understands.
+fn text(string: &str) -> String {
+    if is_plain(string) { string.to_owned() } else { Value::from(string).to_string() }
+}
+
+fn is_plain(string: &str) -> bool {
+    let starts_plain = string.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '/' | '_' | '.'));
+    let ends_plain = !string.ends_with([':', ' ']);
+    let reads_as_text = !string.contains(": ") && !string.contains(" #") && !string.contains(char::is_control);
+    starts_plain && ends_plain && reads_as_text && !is_another_type(string)
+}
+
+/// Whether YAML 1.1 or 1.2 takes a plain text for a number, a boolean, a date or null.
+fn is_another_type(string: &str) -> bool {
+    let word = string.to_ascii_lowercase();
+    let is_word =
+        ["null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf"].contains(&word.as_str());
+    let numeric = |character: char| character.is_ascii_digit() || "+-.:_eETZ ".contains(character);
+    let is_number = string.starts_with("0x") || (string.starts_with(starts_number) && string.chars().all(numeric));
+    is_word || is_number
+}
+
+fn starts_number(first: char) -> bool {
+    first.is_ascii_digit() || first == '.'
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(value: &Value) -> String {
+        let lines: Vec<String> =
+            lines(value).iter().map(|line| [&line.depth.to_string(), " ", &line.text, "\n"].concat()).collect();
+        lines.concat()
+    }
+
+    #[test]
+    fn objects_and_lists_nest_as_kubectl_prints_them() {
+        let object = json!({"spec": {"metrics": [{"type": "Resource", "resource": {"name": "cpu"}}, 1], "empty": {}, "none": []}, "kind": "X"});
+        let expected = "\
+0 kind: X
+0 spec:
+1   empty: {}
+1   metrics:
+2   - resource:
+4       name: cpu
+3     type: Resource
+2   - 1
+1   none: []
+";
+        assert_eq!(written(&object), expected);
+        assert_eq!(written(&json!([[1, 2], [{"a": [3]}]])), "0 - - 1\n0   - 2\n0 - - a:\n2     - 3\n");
+    }
+
+    #[test]
+    fn strings_are_quoted_where_yaml_would_read_something_else() {
+        for plain in ["web", "apps/v1", "25%", "keda-hpa-web", "a b", "docker.io/x:1.2", "62f7a3a1-38c5-4b67"] {
+            assert_eq!(text(plain), plain);
+        }
+        for quoted in [
+            "",
+            "1",
+            "1.5",
+            "true",
+            "No",
+            "null",
+            "2026-11-21T17:09:40Z",
+            "a: b",
+            "a #b",
+            "*",
+            "- a",
+            "a\nb",
+            "0x1f",
+            "{}",
+            "a:",
+        ] {
+            assert!(text(quoted).starts_with('"'), "{quoted}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_as_the_same() {
+        let object = json!({
+            "a": ["1", 1, null, true, "true", {"b": "x: y", "c": [[], {}]}], "d e": "2026-11-21", "f": {"g.h/i": "l\nm", "j": 1.5},
+        });
+        let text: String = lines(&object).into_iter().map(|line| line.text + "\n").collect();
+        let read: Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(read, object, "{text}");
+    }
+}

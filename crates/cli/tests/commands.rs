@@ -1,0 +1,106 @@
+//! The program from outside: what it prints, where, and how it exits.
+//!
+//! `tests/cmd` holds commands and their output; `TRYCMD=overwrite cargo test -p autoscaler-guard-cli` writes them anew.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+const REQUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/requests/keda-hpa-helm3");
+const CLUSTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/objects");
+
+#[test]
+fn commands_print_what_they_are_said_to_print() {
+    trycmd::TestCases::new().env("NO_COLOR", "1").case("tests/cmd/*.trycmd");
+}
+
+/// Runs the program without anything of this environment that bears on colours.
+fn run(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_autoscaler-guard"));
+    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").envs(environment.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    // A program that refuses its arguments does not wait for its input.
+    let _ = child.stdin.take().expect("its input is piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("the program ends")
+}
+
+fn request(name: &str) -> String {
+    std::fs::read_to_string(format!("{REQUESTS}/{name}.json")).expect("the fixture is there")
+}
+
+#[test]
+fn colours_show_on_terminals_only_unless_asked_for() {
+    let coloured = |arguments: &[&str], environment: &[(&str, &str)]| {
+        run(&[&["rules"], arguments].concat(), environment, "").stdout.contains(&0x1b)
+    };
+    assert!(!coloured(&[], &[]));
+    assert!(coloured(&["--color", "always"], &[]));
+    assert!(coloured(&[], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&["--color", "never"], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+}
+
+#[test]
+fn requests_come_from_standard_input_too() {
+    let deletion = request("004-delete-horizontalpodautoscaler-lab-admin");
+    for arguments in [&["review", "--cluster", CLUSTER][..], &["review", "-", "--cluster", CLUSTER]] {
+        let output = run(arguments, &[], &deletion);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("DELETE HorizontalPodAutoscaler shop/web by lab-admin"), "{text}");
+    }
+    let both = run(&["review", "--output", "json"], &[], &format!("{deletion}\n{deletion}"));
+    let judgements: Vec<serde_json::Value> = serde_json::from_slice(&both.stdout).expect("it prints JSON");
+    assert_eq!(judgements.len(), 2);
+}
+
+#[test]
+fn neighbours_come_from_standard_input_too() {
+    let listing = std::fs::read_to_string(format!("{CLUSTER}/scaledobject-web.yaml")).expect("the fixture is there");
+    let file = format!("{REQUESTS}/007-update-horizontalpodautoscaler-lab-admin.json");
+    let output = run(&["review", &file, "--cluster", "-"], &[], &listing);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("cluster: 1 object;") && text.contains("~ repaired"), "{text}");
+}
+
+#[test]
+fn one_unusable_request_leaves_nothing_on_standard_output() {
+    let output = run(
+        &["review"],
+        &[],
+        &format!("{}\n{{\"kind\": \"Pod\"}}", request("001-create-horizontalpodautoscaler-lab-admin")),
+    );
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.starts_with("error: standard input, document 2 is no admission request: it is a Pod\nhelp: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn rules_for_scripts_carry_their_facts_and_page() {
+    let rules: Vec<serde_json::Value> =
+        serde_json::from_slice(&run(&["rules", "--output", "json"], &[], "").stdout).expect("it prints JSON");
+    for rule in &rules {
+        for field in ["id", "title", "default", "since", "waysThrough", "page"] {
+            assert!(rule[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {rule}");
+        }
+        assert!(rule["watches"][0]["operations"][0].is_string(), "{rule}");
+        let id = rule["id"].as_str().unwrap_or_default();
+        let one: serde_json::Value =
+            serde_json::from_slice(&run(&["rules", id, "--output", "json"], &[], "").stdout).expect("it prints JSON");
+        assert_eq!(&one, rule);
+    }
+}
+
+#[test]
+fn every_shell_gets_its_script_and_every_command_its_help() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell], &[], "").stdout;
+        assert!(String::from_utf8_lossy(&script).contains("review"), "{shell}");
+    }
+    for command in ["review", "rules", "completions"] {
+        let help = run(&[command, "--help"], &[], "").stdout;
+        assert!(String::from_utf8_lossy(&help).contains("Examples:"), "{command}");
+    }
+}
