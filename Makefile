@@ -48,6 +48,7 @@ check: fmt lint doc ## Check formatting, lints and documentation
 fmt: rust ## Check the formatting (`cargo fmt --all` mends it)
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo fmt --all -- --check
+	cargo fmt --manifest-path bench/Cargo.toml -p harness -p emptiest -p instant -- --check
 
 .PHONY: lint
 lint: rust ## Run clippy over everything, and over the core without its Kubewarden part

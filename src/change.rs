@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::kinds::Object;
+use crate::kinds::scaled_object::ScaledObject;
+use crate::kinds::{Object, ScaleTargetRef};
 
 /// What the API server is about to do. Anything else (CONNECT, or what a later API server invents) concerns no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub enum Kind {
     Gateway,
     /// `gateway.networking.k8s.io` GatewayClass.
     GatewayClass,
+    /// `apiextensions.k8s.io` CustomResourceDefinition.
+    CustomResourceDefinition,
     /// A kind that no rule knows.
     Other,
 }
@@ -59,7 +62,34 @@ impl Kind {
             ("gateway.envoyproxy.io", "EnvoyProxy") => Self::EnvoyProxy,
             ("gateway.networking.k8s.io", "Gateway") => Self::Gateway,
             ("gateway.networking.k8s.io", "GatewayClass") => Self::GatewayClass,
+            ("apiextensions.k8s.io", "CustomResourceDefinition") => Self::CustomResourceDefinition,
             _ => Self::Other,
+        }
+    }
+
+    /// What messages call an object of the kind.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HorizontalPodAutoscaler => "HPA",
+            Self::ScaledObject => "ScaledObject",
+            Self::EnvoyProxy => "EnvoyProxy",
+            Self::Gateway => "Gateway",
+            Self::GatewayClass => "GatewayClass",
+            Self::CustomResourceDefinition => "CustomResourceDefinition",
+            Self::Other => "object",
+        }
+    }
+
+    /// The resource as kubectl takes it.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::HorizontalPodAutoscaler => "hpa",
+            Self::ScaledObject => "scaledobject",
+            Self::EnvoyProxy => "envoyproxy",
+            Self::Gateway => "gateway",
+            Self::GatewayClass => "gatewayclass",
+            Self::CustomResourceDefinition => "customresourcedefinition",
+            Self::Other => "",
         }
     }
 }
@@ -226,6 +256,21 @@ impl<'a> Change<'a> {
     /// The object of a DELETE.
     pub fn deleted(&self) -> Option<&Object<'a>> {
         self.old.as_ref().filter(|_| self.operation == Operation::Delete)
+    }
+
+    /// What the object of the change scales, when it is an autoscaler.
+    pub fn target(&self, object: &Object<'a>) -> ScaleTargetRef<'a> {
+        match self.kind {
+            Kind::ScaledObject => ScaledObject::new(object.clone()).target(),
+            _ => ScaleTargetRef::of_spec(object.spec()),
+        }
+    }
+
+    /// Whether an update leaves an autoscaler aimed where it was.
+    pub fn keeps_target(&self) -> bool {
+        self.update().is_some_and(|(old, new)| {
+            old.spec_text() == new.spec_text() || self.target(old).same_workload(&self.target(new))
+        })
     }
 
     /// The whole new object, for a repair.

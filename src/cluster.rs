@@ -42,6 +42,11 @@ impl std::fmt::Display for Reason {
 }
 
 impl<T> Answer<T> {
+    /// Whether the API server said that it does not exist.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
     /// Turns what was found into something else.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
         match self {

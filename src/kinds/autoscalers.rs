@@ -54,26 +54,43 @@ fn list<'a>(context: &Context<'a>, query: &List<'_>, unknown: &mut Option<Reason
     }
 }
 
+/// The autoscalers of a namespace.
+#[derive(Debug, Default)]
+pub struct Namespace<'a> {
+    /// Its HPAs, KEDA's and Envoy Gateway's too.
+    pub hpas: Vec<HorizontalPodAutoscaler<'a>>,
+    /// Its ScaledObjects.
+    pub scaled_objects: Vec<ScaledObject<'a>>,
+    /// Why some of them are not known.
+    pub unknown: Option<Reason>,
+}
+
+impl<'a> Namespace<'a> {
+    /// Lists the autoscalers of a namespace.
+    pub fn look_up(context: &Context<'a>, namespace: &str) -> Self {
+        let of = |kind, fields| List { kind, namespace: Some(namespace), label_selector: None, fields };
+        let mut unknown = None;
+        let hpas = list(context, &of(&api::HORIZONTAL_POD_AUTOSCALER, horizontal_pod_autoscaler::FIELDS), &mut unknown);
+        let scaled_objects = list(context, &of(&api::SCALED_OBJECT, scaled_object::FIELDS), &mut unknown);
+        let hpas = hpas.into_iter().map(HorizontalPodAutoscaler::new).collect();
+        Self { hpas, scaled_objects: scaled_objects.into_iter().map(ScaledObject::new).collect(), unknown }
+    }
+}
+
 /// Looks for another autoscaler of the workload in its namespace.
 pub fn other_autoscaler(context: &Context<'_>, going: &Going<'_, '_>) -> Other {
-    let namespace = Some(going.object.metadata.namespace.as_ref());
-    let of = |kind, fields| List { kind, namespace, label_selector: None, fields };
-    let mut unknown = None;
-    let hpas = list(context, &of(&api::HORIZONTAL_POD_AUTOSCALER, horizontal_pod_autoscaler::FIELDS), &mut unknown);
-    let hpas: Vec<HorizontalPodAutoscaler<'_>> = hpas.into_iter().map(HorizontalPodAutoscaler::new).collect();
+    let Namespace { hpas, mut scaled_objects, unknown } = Namespace::look_up(context, &going.object.metadata.namespace);
     if let Some(other) = hpas.iter().find(|hpa| scales_instead(hpa, going)) {
         return Other::Scales(other.object.title("HPA"));
     }
-    let scaled_objects = list(context, &of(&api::SCALED_OBJECT, scaled_object::FIELDS), &mut unknown);
-    let mut candidates: Vec<ScaledObject<'_>> = scaled_objects.into_iter().map(ScaledObject::new).collect();
-    candidates.retain(|candidate| may_scale(candidate, going));
-    if let Some(other) = candidates.iter().find(|candidate| has_working_hpa(candidate, going, &hpas)) {
+    scaled_objects.retain(|candidate| may_scale(candidate, going));
+    if let Some(other) = scaled_objects.iter().find(|candidate| has_working_hpa(candidate, going, &hpas)) {
         return Other::Scales(other.object.title("ScaledObject"));
     }
     let of_release = |candidate: &&ScaledObject<'_>| {
         candidate.ready() != Ready::False && helm::same_release(&candidate.object.metadata, &going.object.metadata)
     };
-    match candidates.iter().find(of_release) {
+    match scaled_objects.iter().find(of_release) {
         Some(other) => Other::Takes(other.object.title("ScaledObject")),
         None => Other::Nothing(unknown),
     }
@@ -83,13 +100,11 @@ fn scales_instead(hpa: &HorizontalPodAutoscaler<'_>, going: &Going<'_, '_>) -> b
     let metadata = &hpa.object.metadata;
     let goes_too =
         metadata.name == going.hpa || going.scaled_object.is_some_and(|uid| metadata.owner_with_uid(uid).is_some());
-    !goes_too && !metadata.is_terminating() && hpa.target().same_workload(going.target)
+    !goes_too && hpa.scales(going.target)
 }
 
 fn may_scale(candidate: &ScaledObject<'_>, going: &Going<'_, '_>) -> bool {
-    let metadata = &candidate.object.metadata;
-    let goes_too = going.scaled_object == Some(metadata.uid.as_ref());
-    !goes_too && !metadata.is_terminating() && !candidate.is_paused() && candidate.target().same_workload(going.target)
+    going.scaled_object != Some(candidate.object.metadata.uid.as_ref()) && candidate.scales(going.target)
 }
 
 /// Ready, and with an HPA: the one that goes, which it makes anew, or one of its own.
@@ -112,8 +127,6 @@ pub fn scaled_by_keda(context: &Context<'_>, workload: &WorkloadRef) -> bool {
         label_selector: None,
         fields: scaled_object::FIELDS,
     };
-    list(context, &query, &mut None).into_iter().map(ScaledObject::new).any(|candidate| {
-        let alive = !candidate.object.metadata.is_terminating() && !candidate.is_paused();
-        alive && candidate.ready() == Ready::True && candidate.target().same_workload(&target)
-    })
+    let mut scaled_objects = list(context, &query, &mut None).into_iter().map(ScaledObject::new);
+    scaled_objects.any(|candidate| candidate.ready() == Ready::True && candidate.scales(&target))
 }

@@ -25,6 +25,11 @@ impl<'a> HorizontalPodAutoscaler<'a> {
         ScaleTargetRef::of_spec(self.object.spec())
     }
 
+    /// Whether it scales that workload, and is not being deleted.
+    pub fn scales(&self, target: &ScaleTargetRef<'_>) -> bool {
+        !self.object.metadata.is_terminating() && self.target().same_workload(target)
+    }
+
     /// Whether it scales by external metrics, which KEDA's metrics server answers for KEDA's HPAs.
     pub fn has_external_metrics(&self) -> bool {
         self.object

@@ -16,6 +16,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::cluster::{Answer, ApiKind};
+use crate::context::Context;
 use crate::json::Json;
 
 /// Any Kubernetes object: its metadata read, its `spec` and `status` still text.
@@ -159,6 +161,22 @@ pub struct OwnerReference<'a> {
     pub uid: Cow<'a, str>,
     /// Whether this owner is the one that manages the object.
     pub controller: Option<bool>,
+}
+
+impl OwnerReference<'_> {
+    /// What messages call the owner of an object in `namespace`.
+    pub fn title(&self, namespace: &str) -> String {
+        title(&self.kind, if self.kind == "GatewayClass" { "" } else { namespace }, &self.name)
+    }
+
+    /// The owner itself, by uid: another object of the name counts as absent.
+    pub fn look_up<'a>(&self, context: &Context<'a>, namespace: &str) -> Answer<Object<'a>> {
+        let kind = ApiKind { api_version: self.api_version.clone(), kind: self.kind.clone(), resource: "" };
+        match context.neighbours.get(&kind, namespace, &self.name, &["kind"]) {
+            Answer::Found(found) if found.metadata.uid != self.uid => Answer::Absent,
+            answer => answer,
+        }
+    }
 }
 
 /// The value of a label or annotation; what is not a string counts as absent.

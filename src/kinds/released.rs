@@ -5,6 +5,7 @@
 
 use super::Object;
 use super::scaled_object::ScaledObject;
+use crate::change::Change;
 
 /// The annotation's key.
 pub const RELEASED_FROM: &str = "autoscaler-guard/released-from";
@@ -24,6 +25,11 @@ impl Release {
     /// The mark on an HPA; a text that is no mark counts as none.
     pub fn of(hpa: &Object<'_>) -> Option<Self> {
         hpa.metadata.annotation(RELEASED_FROM).and_then(|mark| Self::parse(&mark))
+    }
+
+    /// The mark that an HPA had before the change, whether or not it keeps it.
+    pub fn of_change(change: &Change<'_>) -> Option<Self> {
+        change.old.as_ref().and_then(Self::of)
     }
 
     fn parse(mark: &str) -> Option<Self> {

@@ -84,6 +84,11 @@ impl<'a> ScaledObject<'a> {
         restores.then(|| self.object.status().integer(&["originalReplicaCount"]).unwrap_or_default())
     }
 
+    /// Whether it is there to scale that workload: neither being deleted nor paused.
+    pub fn scales(&self, target: &ScaleTargetRef<'_>) -> bool {
+        !self.object.metadata.is_terminating() && !self.is_paused() && self.target().same_workload(target)
+    }
+
     /// Whether the HPA belongs to it: any reference to its uid, controller or not, as the garbage collector follows both.
     pub fn owns(&self, hpa: &HorizontalPodAutoscaler<'_>) -> bool {
         hpa.object.metadata.owner_with_uid(&self.object.metadata.uid).is_some()

@@ -18,7 +18,7 @@
 //! ## Example
 //! `kubectl annotate hpa web -n shop autoscaler-guard/released-from-`
 
-use super::{Default, Rule};
+use super::{Default, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
 use crate::cluster::Answer;
 use crate::context::Context;
@@ -47,8 +47,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
     let release = Release::of(old).filter(|_| Release::of(new).is_none())?;
     // A manifest that never knew the mark gives nothing back: see hpa-handover.
-    let declares = context.settings.handover_field_managers.match_name(&context.change.field_manager);
-    if declares || new.metadata.owner_with_uid(&release.uid).is_some() {
+    if hpa_handover::declares(context) || new.metadata.owner_with_uid(&release.uid).is_some() {
         return None;
     }
     let hpa = HorizontalPodAutoscaler::new(new.clone());

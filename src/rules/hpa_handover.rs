@@ -68,8 +68,8 @@ pub(super) fn is_hand_over(context: &Context<'_>) -> bool {
     check(context).is_some()
 }
 
-/// Whether the writer is one that declares.
-fn declares(context: &Context<'_>) -> bool {
+/// Whether the writer is one that declares (setting `handover.fieldManagers`).
+pub(super) fn declares(context: &Context<'_>) -> bool {
     context.settings.handover_field_managers.match_name(&context.change.field_manager)
 }
 

@@ -24,14 +24,14 @@
 
 use super::{Default, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::{Answer, ApiKind, Reason, api};
+use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::{Going, Other, other_autoscaler};
 use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
 use crate::kinds::scaled_object::ScaledObject;
 use crate::kinds::workload::WorkloadRef;
-use crate::kinds::{helm, title};
+use crate::kinds::{OwnerReference, helm, title};
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {
@@ -65,11 +65,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 /// The garbage collector only drops its reference to this owner when another one lives.
 fn has_another_owner(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, uid: &str) -> bool {
     let metadata = &hpa.object.metadata;
-    metadata.owner_references().iter().filter(|owner| owner.uid != uid).any(|owner| {
-        let kind = ApiKind { api_version: owner.api_version.clone(), kind: owner.kind.clone(), resource: "" };
-        let found = context.neighbours.get(&kind, &metadata.namespace, &owner.name, &["apiVersion"]);
-        matches!(found, Answer::Found(found) if found.metadata.uid == owner.uid)
-    })
+    let lives = |owner: &OwnerReference<'_>| matches!(owner.look_up(context, &metadata.namespace), Answer::Found(_));
+    metadata.owner_references().iter().any(|owner| owner.uid != uid && lives(owner))
 }
 
 struct Loss<'l, 'a> {

@@ -6,29 +6,25 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::toolchain::StandardLibrary;
 use crate::workspace::Workspace;
 use crate::{process, toolchain};
 
 /// The package that becomes the module.
 pub const POLICY: &str = "autoscaler-guard";
 
-/// Where to put the module, and how to build it.
+/// Where to put the module.
 #[derive(clap::Args)]
 pub struct Options {
     /// The module to write
     #[arg(long, default_value = "policy.wasm")]
     out: PathBuf,
-    /// Compile the standard library too, from the compiler's own sources, where it is not installed for the target
-    #[arg(long)]
-    build_std: bool,
 }
 
 /// Builds the module and puts it where it was asked for.
 pub fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::own()?;
-    let mut recipe = Recipe::shipped(&workspace, POLICY);
-    recipe.build_std = options.build_std;
-    let module = recipe.build()?;
+    let module = Recipe::shipped(&workspace, POLICY).build()?;
     write_if_changed(&options.out, &module)?;
     println!("{}: {} bytes", options.out.display(), module.len());
     Ok(())
@@ -42,22 +38,22 @@ pub struct Recipe<'a> {
     pub package: &'a str,
     /// Leave the functions' names in, which the size report reads.
     pub names: bool,
-    /// Compile the standard library too.
-    pub build_std: bool,
 }
 
 impl<'a> Recipe<'a> {
     /// How the module is built that is shipped.
     pub fn shipped(workspace: &'a Workspace, package: &'a str) -> Self {
-        Self { workspace, package, names: false, build_std: false }
+        Self { workspace, package, names: false }
     }
 
     /// Builds the module and gives its bytes.
     pub fn build(&self) -> Result<Vec<u8>> {
-        if !self.build_std {
-            toolchain::ensure_target()?;
+        let mut command = self.command()?;
+        if toolchain::standard_library()? == StandardLibrary::FromSources {
+            // The stable compiler, with the one unstable feature that is needed.
+            command.args(["-Z", "build-std=std,panic_abort"]).env("RUSTC_BOOTSTRAP", "1");
         }
-        process::run(&mut self.command()?)?;
+        process::run(&mut command)?;
         read(&self.artifact())
     }
 
@@ -77,10 +73,6 @@ impl<'a> Recipe<'a> {
         if self.names {
             command.args(["--config", r#"profile.policy-with-names.inherits="policy""#]);
             command.args(["--config", "profile.policy-with-names.strip=false"]);
-        }
-        if self.build_std {
-            // The stable compiler, with the one unstable feature that is needed.
-            command.args(["-Z", "build-std=std,panic_abort"]).env("RUSTC_BOOTSTRAP", "1");
         }
         Ok(command)
     }

@@ -16,6 +16,8 @@ mod toolchain;
 mod wasm;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Builds, annotates and measures the policy module.
@@ -43,13 +45,24 @@ enum Task {
     Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().task {
-        Task::Build(options) => build::run(&options),
-        Task::Annotate(options) => annotate::run(&options),
-        Task::Size(options) => size::run(&options),
-        Task::Bench(options) => bench::run(&options),
-        Task::Reproducible(options) => reproducible::run(&options),
-        Task::Test(options) => test::run(&options),
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without the backtrace that Rust adds for those who have asked for one in general: it says nothing here.
+            eprintln!("error: {}", error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
+    match task {
+        Task::Build(options) => build::run(options),
+        Task::Annotate(options) => annotate::run(options),
+        Task::Size(options) => size::run(options),
+        Task::Bench(options) => bench::run(options),
+        Task::Reproducible(options) => reproducible::run(options),
+        Task::Test(options) => test::run(options),
     }
 }

@@ -12,21 +12,35 @@ use crate::process;
 /// What the policy is compiled for: no system interface at all, so nothing that a host would have to provide.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Sees to it that the target's standard library is installed.
-pub fn ensure_target() -> Result<()> {
-    if has_standard_library()? {
-        return Ok(());
+/// Where the standard library for the target comes from.
+#[derive(Clone, Copy, PartialEq)]
+pub enum StandardLibrary {
+    /// It is installed.
+    Installed,
+    /// It has to be compiled along, from the sources that came with the compiler. Nobody else gets the same bytes.
+    FromSources,
+}
+
+/// Sees to it that there is a standard library for the target.
+pub fn standard_library() -> Result<StandardLibrary> {
+    if is_installed()? {
+        return Ok(StandardLibrary::Installed);
     }
     eprintln!("The compiler has no standard library for {TARGET}: asking rustup for it.");
-    match process::run(Command::new("rustup").args(["target", "add", TARGET])) {
-        Ok(()) if has_standard_library()? => Ok(()),
-        Ok(()) => bail!("{}", advice("rustup added it to another toolchain than the one that runs here")),
-        Err(error) => bail!("{}", advice(&format!("{error:#}"))),
+    let added = process::run(Command::new("rustup").args(["target", "add", TARGET]));
+    if is_installed()? {
+        return Ok(StandardLibrary::Installed);
     }
+    if sources()?.is_dir() {
+        eprintln!("It could not be added, but its sources are there: compiling it along.");
+        return Ok(StandardLibrary::FromSources);
+    }
+    let another = || "rustup added it to another toolchain than the one that runs here".to_owned();
+    bail!("{}", advice(&added.err().map_or_else(another, |error| format!("{error:#}"))))
 }
 
 /// The compiler knows the target always; its standard library comes apart.
-fn has_standard_library() -> Result<bool> {
+fn is_installed() -> Result<bool> {
     let folder = rustc(&["--print", "target-libdir", "--target", TARGET])?;
     let Ok(entries) = Path::new(&folder).read_dir() else {
         return Ok(false);
@@ -43,18 +57,21 @@ fn advice(why: &str) -> String {
          - with rustup, on a machine that is connected: rustup target add {TARGET}\n\
          - with the compiler of a distribution, its package: Debian and Ubuntu libstd-rust-dev-wasm32,\n  \
            Fedora rust-std-static-{TARGET}\n\
-         - with a compiler and its sources (rustup component rust-src, or the distribution's package) and nothing else:\n  \
-           cargo xtask build --build-std, which compiles the standard library too"
+         - where neither is to be had, the standard library's sources, to be compiled along: rustup component add\n  \
+           rust-src, or the distribution's package, rust-src"
     )
 }
 
-/// Where the compiler has the standard library's sources, if they are installed, and the name that it gives them
-/// where they are not.
+/// Where the compiler has the standard library's sources, if they are installed.
+fn sources() -> Result<PathBuf> {
+    Ok(Path::new(&rustc(&["--print", "sysroot"])?).join("lib/rustlib/src/rust"))
+}
+
+/// The folder of the standard library's sources, and the name that the compiler gives it where they are not installed.
 pub fn standard_library_sources() -> Result<(PathBuf, String)> {
-    let folder = Path::new(&rustc(&["--print", "sysroot"])?).join("lib/rustlib/src/rust");
     let version = rustc(&["-vV"])?;
     let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
-    Ok((folder, format!("/rustc/{}", commit.unwrap_or("unknown"))))
+    Ok((sources()?, format!("/rustc/{}", commit.unwrap_or("unknown"))))
 }
 
 fn rustc(arguments: &[&str]) -> Result<String> {

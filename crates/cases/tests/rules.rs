@@ -104,10 +104,10 @@ fn follow_the_way_through(rule: &str, case: &Case, world: &World, outcome: &Outc
     for object in ["object", "oldObject"] {
         if world.request[object].is_object() {
             let metadata = &world.request[object]["metadata"];
-            let (name, namespace) =
-                (metadata["name"].as_str().unwrap_or_default(), metadata["namespace"].as_str().unwrap_or_default());
+            let (name, namespace) = (metadata["name"].as_str().unwrap_or_default(), metadata["namespace"].as_str());
+            let place = namespace.map_or_else(String::new, |namespace| format!(" -n {namespace}"));
             assert!(
-                message.contains(&format!(" {name} -n {namespace} autoscaler-guard/allow=")),
+                message.contains(&format!(" {name}{place} autoscaler-guard/allow=")),
                 "{rule}: {}: annotates something else\n{message}",
                 case.name
             );

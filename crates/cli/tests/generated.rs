@@ -38,6 +38,7 @@ fn watched() -> BTreeSet<String> {
         Kind::EnvoyProxy => "envoyproxies",
         Kind::Gateway => "gateways",
         Kind::GatewayClass => "gatewayclasses",
+        Kind::CustomResourceDefinition => "customresourcedefinitions",
         Kind::Other => "none",
     };
     let operation = |operation| match operation {

@@ -1,0 +1,148 @@
+//! A workload gets a second autoscaler.
+//!
+//! ## What it protects
+//! A workload has at most one autoscaler.
+//!
+//! ## Why
+//! Two HPAs on one workload stop each other: the HPA controller sets `AmbiguousSelector` and neither scales (kubernetes/kubernetes issue
+//! 112011, kedacore/keda issue 5825). Two ScaledObjects that name one HPA rewrite it about ten times a second for as long as both live
+//! (kedacore/keda issue 6130). KEDA's webhook looks from the ScaledObject's side only, and not at updates of HPAs.
+//!
+//! ## When it fires
+//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales. A declarative
+//! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; two ScaledObjects on one HPA
+//! are always refused. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
+//!
+//! ## Ways through
+//! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the
+//!   annotation `scaledobject.keda.sh/transfer-hpa-ownership: "true"`.
+//! * `autoscaler-guard/allow: duplicate-autoscaler` on the new autoscaler or its workload.
+//!
+//! ## Example
+//! `kubectl autoscale deployment web --name web-2 --max 5`, where HPA `web` scales it already.
+
+use super::{Default, Rule, hpa_handover};
+use crate::change::{Kind, Operation};
+use crate::cluster::Reason;
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::autoscalers::Namespace;
+use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use crate::kinds::scaled_object::ScaledObject;
+use crate::kinds::workload::WorkloadRef;
+use crate::kinds::{Object, ScaleTargetRef, helm};
+use crate::verdict::{Action, Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "duplicate-autoscaler",
+    title: "A workload has at most one autoscaler",
+    default: Default::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[
+        (Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update]),
+        (Kind::ScaledObject, &[Operation::Create, Operation::Update]),
+    ],
+    check,
+};
+
+/// Another autoscaler in the way of the new one.
+struct Other<'a> {
+    object: Object<'a>,
+    kind: Kind,
+    /// Both ScaledObjects write one HPA.
+    same_hpa: bool,
+}
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let new = context.change.new.as_ref()?;
+    if context.change.keeps_target() {
+        return None;
+    }
+    let target = context.change.target(new);
+    let is_hpa = context.change.kind == Kind::HorizontalPodAutoscaler;
+    let namespace = Namespace::look_up(context, &new.metadata.namespace);
+    let other = if is_hpa { beside_hpa(&namespace, new, &target) } else { beside_scaled_object(&namespace, new, &target) };
+    match (other, &namespace.unknown) {
+        (Some(other), _) => Some(second(context, new, &target, &other)),
+        (None, Some(reason)) => Some(not_known(context, new, &target, reason)),
+        (None, None) => None,
+    }
+}
+
+fn beside_hpa<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
+    let name = &new.metadata.name;
+    // Under the ScaledObject's own HPA name it is hpa-name-claimed's.
+    let scaled_object = |other: &&ScaledObject<'a>| {
+        let owned = new.metadata.owner_with_uid(&other.object.metadata.uid).is_some();
+        !owned && other.scales(target) && other.hpa_name() != *name
+    };
+    if let Some(other) = namespace.scaled_objects.iter().find(scaled_object) {
+        return Some(Other { object: other.object.clone(), kind: Kind::ScaledObject, same_hpa: false });
+    }
+    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != *name && hpa.scales(target);
+    let other = namespace.hpas.iter().find(hpa)?;
+    Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
+}
+
+fn beside_scaled_object<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
+    let this = ScaledObject::new(new.clone());
+    let name = this.hpa_name();
+    let others = || namespace.scaled_objects.iter().filter(|other| other.object.metadata.name != new.metadata.name);
+    let twin = others().find(|other| !other.object.metadata.is_terminating() && other.hpa_name() == name);
+    if let Some(other) = twin {
+        return Some(Other { object: other.object.clone(), kind: Kind::ScaledObject, same_hpa: true });
+    }
+    if this.is_paused() {
+        return None;
+    }
+    if let Some(other) = others().find(|other| other.scales(target)) {
+        return Some(Other { object: other.object.clone(), kind: Kind::ScaledObject, same_hpa: false });
+    }
+    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != name && hpa.scales(target) && !this.owns(hpa);
+    let other = namespace.hpas.iter().find(hpa)?;
+    Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
+}
+
+fn second(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, other: &Other<'_>) -> Finding {
+    let renames = hpa_handover::declares(context) && same_owner(new, &other.object);
+    let action = if renames && !other.same_hpa { Action::Warn } else { Action::Reject };
+    let workload = WorkloadRef::new(target, &new.metadata.namespace);
+    let theirs = other.object.title(other.kind.name());
+    let what = if other.same_hpa {
+        format!("{} would write the same HPA as {theirs}: both rewrite it for as long as both live", title(context, new))
+    } else {
+        format!("{} would give {workload} a second autoscaler beside {theirs}: neither scales it then", title(context, new))
+    };
+    let finding = finding(context, new, action, what).about(workload, title(context, new));
+    if context.change.kind == Kind::ScaledObject && other.kind == Kind::HorizontalPodAutoscaler {
+        let name = &other.object.metadata.name;
+        let transfer = format!("horizontalPodAutoscalerConfig.name: {name}, and annotation scaledobject.keda.sh/transfer-hpa-ownership: \"true\"");
+        return finding.help("Take it over instead", transfer);
+    }
+    let edit = Subject::new(other.kind.resource(), &other.object.metadata).kubectl("edit", "");
+    finding.help("Change the one that is there instead", edit)
+}
+
+/// One Helm release, or one app by the label that charts and GitOps tools share.
+fn same_owner(one: &Object<'_>, other: &Object<'_>) -> bool {
+    let app = |object: &Object<'_>| object.metadata.label("app.kubernetes.io/instance").map(std::borrow::Cow::into_owned);
+    helm::same_release(&one.metadata, &other.metadata) || app(one).is_some_and(|name| app(other) == Some(name))
+}
+
+fn not_known(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, reason: &Reason) -> Finding {
+    let workload = WorkloadRef::new(target, &new.metadata.namespace);
+    let what = format!("{} may be a second autoscaler of {workload}: what scales it is not known ({reason})", title(context, new));
+    finding(context, new, Action::Warn, what).about(workload, title(context, new))
+}
+
+fn finding(context: &Context<'_>, new: &Object<'_>, action: Action, what: String) -> Finding {
+    let mut finding = Finding::new(&RULE, action, Subject::new(context.change.kind.resource(), &new.metadata), what);
+    finding.at_stake = "it";
+    finding
+}
+
+fn title(context: &Context<'_>, new: &Object<'_>) -> String {
+    new.title(context.change.kind.name())
+}

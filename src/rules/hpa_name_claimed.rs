@@ -1,0 +1,71 @@
+//! An HPA is created under a name that a ScaledObject will write or delete.
+//!
+//! ## What it protects
+//! A new HPA is not overwritten or deleted by KEDA the moment it exists.
+//!
+//! ## Why
+//! KEDA goes by the name: it rewrites the HPA of that name, whoever made it, and a paused ScaledObject deletes it at its next reconcile.
+//!
+//! ## When it fires
+//! An HPA is created whose name is the one that a ScaledObject in the namespace, a paused one too, uses for its HPA. For the same target,
+//! by a declarative writer of the same Helm release (a chart that goes back from a paused ScaledObject), it warns: the ScaledObject is
+//! deleted next. A restored HPA that refers to that ScaledObject as its owner is left to hpa-owner-stale.
+//!
+//! ## Ways through
+//! * Give the HPA another name, or delete the ScaledObject first.
+//! * `autoscaler-guard/allow: hpa-name-claimed` on the HPA or its workload.
+//!
+//! ## Example
+//! `kubectl autoscale deployment web --name keda-hpa-web --max 5`, where ScaledObject `web` is paused.
+
+use super::{Default, Rule, hpa_handover};
+use crate::change::{Kind, Operation};
+use crate::cluster::{Answer, List, api};
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::helm;
+use crate::kinds::horizontal_pod_autoscaler::{HorizontalPodAutoscaler, scaled_object_owners};
+use crate::kinds::scaled_object::{self, ScaledObject};
+use crate::kinds::workload::WorkloadRef;
+use crate::verdict::{Action, Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "hpa-name-claimed",
+    title: "An HPA is not created under a name that KEDA writes",
+    default: Default::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create])],
+    check,
+};
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let new = context.change.new.as_ref()?;
+    let namespace = Some(new.metadata.namespace.as_ref());
+    let query = List { kind: &api::SCALED_OBJECT, namespace, label_selector: None, fields: scaled_object::FIELDS };
+    // Not knowing, it lets pass: nothing is lost yet, and KEDA's write is seen in the HPA.
+    let Answer::Found(objects) = context.neighbours.list(&query) else { return None };
+    let mut scaled_objects = objects.into_iter().map(ScaledObject::new);
+    let claims = |candidate: &ScaledObject<'_>| {
+        let metadata = &candidate.object.metadata;
+        !metadata.is_terminating() && candidate.hpa_name() == new.metadata.name
+    };
+    let owner = scaled_objects.find(claims)?;
+    if scaled_object_owners(new).any(|reference| reference.name == owner.object.metadata.name) {
+        return None;
+    }
+    let hpa = HorizontalPodAutoscaler::new(new.clone());
+    let (this, from) = (new.title("HPA"), owner.object.title("ScaledObject"));
+    let fate = if owner.is_paused() { "deletes it, as it is paused" } else { "takes it over" };
+    let what = format!("creating {this} under the name that {from} uses for its HPA: KEDA {fate}");
+    let goes_back = hpa_handover::declares(context)
+        && hpa.target().same_workload(&owner.target())
+        && helm::same_release(&new.metadata, &owner.object.metadata);
+    let action = if goes_back { Action::Warn } else { Action::Reject };
+    let delete_first = Subject::new("scaledobject", &owner.object.metadata).kubectl("delete", "");
+    let finding = Finding::new(&RULE, action, Subject::new("hpa", &new.metadata), what)
+        .about(WorkloadRef::new(&hpa.target(), &new.metadata.namespace), this)
+        .help("Give the HPA another name, or delete the ScaledObject first", delete_first);
+    Some(finding)
+}

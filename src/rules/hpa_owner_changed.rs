@@ -1,0 +1,115 @@
+//! Someone else than its controller changes who owns an HPA.
+//!
+//! ## What it protects
+//! An HPA has one owner who writes it, and goes when that owner goes: not before, not never.
+//!
+//! ## Why
+//! Without the ownerReference KEDA no longer watches the HPA and the garbage collector no longer takes it: it scales on with nobody behind
+//! it. Without `controller: true` the collector still follows the reference, but KEDA does not. And an HPA that refers to a ScaledObject
+//! or Gateway that does not declare it is deleted with that one.
+//!
+//! ## When it fires
+//! An update drops the reference to a ScaledObject, Gateway or GatewayClass that lives and is not being deleted, or takes `controller` from
+//! it; or a create or update adds one to a ScaledObject that names another HPA, or to a Gateway or GatewayClass whose EnvoyProxy declares no
+//! HPA. Not when it is a hand-over (hpa-handover) or a giveback (hpa-giveback).
+//!
+//! ## Ways through
+//! * A hand-over: annotate the HPA with `autoscaler-guard/handover: "<scaledobject>"` instead.
+//! * `autoscaler-guard/allow: hpa-owner-changed` on the HPA or its workload.
+//!
+//! ## Example
+//! `kubectl patch hpa keda-hpa-web -n shop --type json -p '[{"op":"remove","path":"/metadata/ownerReferences"}]'`
+
+use super::{Default, Rule, hpa_handover};
+use crate::change::{Kind, Operation};
+use crate::cluster::{Answer, api};
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use crate::kinds::released::Release;
+use crate::kinds::scaled_object::{self, ScaledObject, is_scaled_object};
+use crate::kinds::workload::WorkloadRef;
+use crate::kinds::{Object, OwnerReference, envoy_gateway, group_of};
+use crate::verdict::{Action, Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "hpa-owner-changed",
+    title: "Nobody but its controller changes who owns an HPA",
+    default: Default::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update])],
+    check,
+};
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let new = context.change.new.as_ref()?;
+    let no_owners = Vec::new();
+    let before = context.change.old.as_ref().map_or(no_owners.as_slice(), |old| old.metadata.owner_references());
+    let after = new.metadata.owner_references();
+    if before == after || hpa_handover::is_hand_over(context) {
+        return None;
+    }
+    let dropped = before.iter().find_map(|owner| lost(context, new, owner));
+    let what = dropped.or_else(|| after.iter().filter(|owner| !has(before, owner)).find_map(|owner| gained(context, new, owner)))?;
+    let hpa = HorizontalPodAutoscaler::new(new.clone());
+    let mut finding = Finding::new(&RULE, Action::Reject, Subject::new("hpa", &new.metadata), what)
+        .about(WorkloadRef::new(&hpa.target(), &new.metadata.namespace), new.title("HPA"));
+    finding.at_stake = "it";
+    let scaled_object = before.iter().find(|owner| is_scaled_object(&owner.api_version, &owner.kind));
+    if let Some(owner) = scaled_object.filter(|owner| !has(after, owner)) {
+        let hand_over = finding.annotate.kubectl("annotate", &format!("{}={}", hpa_handover::HANDOVER, owner.name));
+        finding = finding.help("Hand the HPA over instead", hand_over);
+    }
+    Some(finding)
+}
+
+fn has(owners: &[OwnerReference<'_>], owner: &OwnerReference<'_>) -> bool {
+    owners.iter().any(|other| other.uid == owner.uid)
+}
+
+/// The owners whose HPAs this policy knows; other operators' references are theirs to change.
+fn is_known(owner: &OwnerReference<'_>) -> bool {
+    let gateway = group_of(&owner.api_version) == "gateway.networking.k8s.io";
+    is_scaled_object(&owner.api_version, &owner.kind) || (gateway && matches!(owner.kind.as_ref(), "Gateway" | "GatewayClass"))
+}
+
+/// What is wrong when `owner` was there before and is no longer, or no longer as controller.
+fn lost(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -> Option<String> {
+    let now = new.metadata.owner_with_uid(&owner.uid);
+    let how = match now {
+        None => "drops its reference to",
+        Some(now) if owner.controller == Some(true) && now.controller != Some(true) => "takes controller from its reference to",
+        Some(_) => return None,
+    };
+    if !is_known(owner) {
+        return None;
+    }
+    let caveat = match owner.look_up(context, &new.metadata.namespace) {
+        Answer::Found(found) if found.metadata.is_terminating() => return None,
+        Answer::Absent => return None,
+        Answer::Found(_) => String::new(),
+        Answer::Unknown(reason) => format!(" (whether it lives is not known: {reason})"),
+    };
+    let (this, from) = (new.title("HPA"), owner.title(&new.metadata.namespace));
+    Some(format!("changing {this} {how} {from}: its controller no longer sees it, and it may outlive what declares it{caveat}"))
+}
+
+/// What is wrong when `owner` is new.
+fn gained(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -> Option<String> {
+    if !is_known(owner) || Release::of_change(context.change).is_some_and(|release| release.uid == owner.uid) {
+        return None;
+    }
+    let (this, to) = (new.title("HPA"), owner.title(&new.metadata.namespace));
+    let declared = if is_scaled_object(&owner.api_version, &owner.kind) {
+        let found = context.neighbours.get(&api::SCALED_OBJECT, &new.metadata.namespace, &owner.name, scaled_object::FIELDS);
+        found.map(|found| found.metadata.uid != owner.uid || ScaledObject::new(found).hpa_name() == new.metadata.name)
+    } else if envoy_gateway::has_fleet_labels(new) {
+        envoy_gateway::declares_fleet_hpa(context, new)
+    } else {
+        Answer::Found(false)
+    };
+    // A stale owner is hpa-owner-stale's; what cannot be read may well declare it.
+    (declared == Answer::Found(false)).then(|| format!("making {to} an owner of {this}, which it does not declare, has the HPA deleted with it"))
+}
