@@ -82,6 +82,8 @@ rules! {
     owned_hpa_deleted: "owned-hpa-deleted",
     hpa_deleted: "hpa-deleted",
     scaledobject_deleted: "scaledobject-deleted",
+    hpa_retargeted: "hpa-retargeted",
+    scaledobject_retargeted: "scaledobject-retargeted",
     envoyhpa_removed: "envoyhpa-removed",
     envoyproxy_deleted: "envoyproxy-deleted",
 }
