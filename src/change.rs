@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use autoscaler_guard_reading::{Request, User};
 use serde_json::value::RawValue;
 
 use crate::kinds::scaled_object::ScaledObject;
@@ -94,18 +94,6 @@ impl Kind {
     }
 }
 
-/// Who asks.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct User<'a> {
-    /// The authenticated name, `system:serviceaccount:<namespace>:<name>` for a service account.
-    #[serde(borrow)]
-    pub username: Cow<'a, str>,
-    /// The groups the API server knows the user by.
-    #[serde(borrow)]
-    pub groups: Vec<Cow<'a, str>>,
-}
-
 /// One change, as admission sees it.
 #[derive(Debug)]
 pub struct Change<'a> {
@@ -154,50 +142,15 @@ impl Unreadable {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Request<'a> {
-    #[serde(borrow)]
-    kind: GroupKind<'a>,
-    #[serde(borrow)]
-    operation: Cow<'a, str>,
-    #[serde(borrow, alias = "sub_resource")]
-    sub_resource: Cow<'a, str>,
-    #[serde(borrow, alias = "user_info")]
-    user_info: User<'a>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, alias = "old_object")]
-    old_object: Option<&'a RawValue>,
-    #[serde(alias = "dry_run")]
-    dry_run: Option<bool>,
-    #[serde(borrow)]
-    options: Option<Options<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct GroupKind<'a> {
-    #[serde(borrow)]
-    group: Cow<'a, str>,
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Options<'a> {
-    #[serde(borrow)]
-    field_manager: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    propagation_policy: Option<Cow<'a, str>>,
-}
-
 impl<'a> Change<'a> {
-    /// Reads an `AdmissionRequest` (`admission.k8s.io/v1`), in the API server's spelling or in the one of Kubewarden's SDK.
-    /// The objects stay unread until [`Change::read_objects`]: many requests are let through by who asks.
-    pub fn from_request(request: &'a str) -> Result<Self, Unreadable> {
-        let request: Request<'a> = serde_json::from_str(request).map_err(|error| Unreadable::at("request", &error))?;
+    /// A change out of an `AdmissionRequest` (`admission.k8s.io/v1`), given as text.
+    pub fn from_text(request: &'a str) -> Result<Self, Unreadable> {
+        Self::from_request(Request::from_text(request).map_err(|error| Unreadable::at("request", &error))?)
+    }
+
+    /// A change out of an `AdmissionRequest`. The objects stay unread until [`Change::read_objects`]: many requests are
+    /// let through by who asks.
+    pub fn from_request(request: Request<'a>) -> Result<Self, Unreadable> {
         let missing =
             |field: &str| Unreadable { path: format!("request.{field}"), reason: "it is missing or empty".to_owned() };
         if request.operation.is_empty() {
@@ -304,7 +257,7 @@ mod tests {
     #[test]
     fn reads_a_captured_update() {
         let request = request_of(CAPTURED);
-        let mut change = Change::from_request(&request).expect("it is well-formed");
+        let mut change = Change::from_text(&request).expect("it is well-formed");
         change.read_objects().expect("it has both objects");
         assert_eq!((change.kind, change.operation), (Kind::HorizontalPodAutoscaler, Operation::Update));
         assert_eq!((change.field_manager.as_ref(), change.user.username.as_ref()), ("helm", "lab-admin"));
@@ -322,11 +275,11 @@ mod tests {
             (r#"{"operation":"UPDATE","kind":{"kind":""}}"#, "request.kind"),
         ];
         for (text, path) in cases {
-            assert_eq!(Change::from_request(text).map(|_| ()).map_err(|error| error.path), Err(path.to_owned()));
+            assert_eq!(Change::from_text(text).map(|_| ()).map_err(|error| error.path), Err(path.to_owned()));
         }
         let request =
             r#"{"operation":"UPDATE","kind":{"group":"keda.sh","kind":"ScaledObject"},"object":{"metadata":[1]}}"#;
-        let mut change = Change::from_request(request).expect("the envelope is well-formed");
+        let mut change = Change::from_text(request).expect("the envelope is well-formed");
         assert_eq!(change.read_objects().map_err(|error| error.path), Err("request.object".to_owned()));
     }
 }

@@ -156,7 +156,7 @@ pub struct Neighbours<'a> {
     cluster: &'a dyn Cluster,
     texts: &'a Arena<String>,
     account: &'a str,
-    remembered: RefCell<Vec<(String, Answer<&'a str>)>>,
+    remembered: RefCell<Vec<(String, Answer<Vec<Object<'a>>>)>>,
     lookups: Cell<usize>,
 }
 
@@ -180,30 +180,30 @@ impl<'a> Neighbours<'a> {
     /// One object. `fields` are what the caller reads beside metadata.
     pub fn get(&self, kind: &ApiKind<'_>, namespace: &str, name: &str, fields: &[&str]) -> Answer<Object<'a>> {
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
-        let key =
-            format!("{} {} {} {name} {}", kind.api_version, kind.kind, namespace.unwrap_or_default(), fields.join(","));
-        self.remember(key, || self.cluster.get(kind, namespace, name, fields)).read(Object::from_text)
+        let place = namespace.unwrap_or_default();
+        let key = format!("{} {} {place} {name} {}", kind.api_version, kind.kind, fields.join(","));
+        let one = |text: &'a str| Object::from_text(text).map(|object| vec![object]).map_err(|error| error.to_string());
+        let found = self.remember(key, || self.ask(|| self.cluster.get(kind, namespace, name, fields)).read(one));
+        found.read(|mut objects| objects.pop().ok_or("the answer is no object"))
     }
 
     /// The objects of a list; one that cannot be read is left out, so it never counts as a second autoscaler.
     pub fn list(&self, query: &List<'_>) -> Answer<Vec<Object<'a>>> {
-        for verb in ["list", "watch"] {
-            match self.may(verb, query) {
-                Answer::Found(true) => {}
-                Answer::Found(false) | Answer::Absent => {
-                    return Answer::Unknown(Reason::Failed(self.not_permitted(verb, query)));
-                }
-                Answer::Unknown(reason) => return Answer::Unknown(reason),
-            }
-        }
-        let key = format!(
-            "{} {} {} * {}",
-            query.kind.api_version,
-            query.kind.kind,
-            query.namespace.unwrap_or_default(),
-            query.label_selector.unwrap_or_default()
-        );
-        self.remember(key, || self.cluster.list(query)).read(items)
+        let (place, selector) = (query.namespace.unwrap_or_default(), query.label_selector.unwrap_or_default());
+        let key = format!("{} {} {place} * {selector}", query.kind.api_version, query.kind.kind);
+        self.remember(key, || match self.why_not(query) {
+            Some(reason) => Answer::Unknown(reason),
+            None => self.ask(|| self.cluster.list(query)).read(items),
+        })
+    }
+
+    /// Why a list must not be asked for.
+    fn why_not(&self, query: &List<'_>) -> Option<Reason> {
+        ["list", "watch"].iter().find_map(|verb| match self.may(verb, query) {
+            Answer::Found(true) => None,
+            Answer::Found(false) | Answer::Absent => Some(Reason::Failed(self.not_permitted(verb, query))),
+            Answer::Unknown(reason) => Some(reason),
+        })
     }
 
     /// Whether `access` is granted; a cluster that cannot tell grants nothing.
@@ -232,12 +232,16 @@ impl<'a> Neighbours<'a> {
         )
     }
 
-    fn remember(&self, key: String, ask: impl FnOnce() -> Answer<String>) -> Answer<&'a str> {
+    fn ask(&self, ask: impl FnOnce() -> Answer<String>) -> Answer<&'a str> {
+        self.lookups.set(self.lookups.get() + 1);
+        ask().map(|text| &**self.texts.alloc(text))
+    }
+
+    fn remember(&self, key: String, ask: impl FnOnce() -> Answer<Vec<Object<'a>>>) -> Answer<Vec<Object<'a>>> {
         if let Some((_, answer)) = self.remembered.borrow().iter().find(|(known, _)| *known == key) {
             return answer.clone();
         }
-        self.lookups.set(self.lookups.get() + 1);
-        let answer = ask().map(|text| &**self.texts.alloc(text));
+        let answer = ask();
         self.remembered.borrow_mut().push((key, answer.clone()));
         answer
     }

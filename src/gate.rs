@@ -76,7 +76,7 @@ mod tests {
     fn passage(request: &Value, settings: &Value) -> Passage {
         let settings = Settings::from_json(&settings.to_string()).expect("the settings are valid");
         let text = request.to_string();
-        let mut change = Change::from_request(&text).expect("the request is well-formed");
+        let mut change = Change::from_text(&text).expect("the request is well-formed");
         match before_reading(&change, &settings) {
             Passage::Free => Passage::Free,
             passage => {

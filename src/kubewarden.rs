@@ -8,12 +8,14 @@ mod requests;
 
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use requests::{AccessReview, CanI, GetResource, ListAll, ListNamespace, ResourceAttributes};
 
 use crate::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
+use autoscaler_guard_reading::Payload;
+
 use crate::json::Json;
 use crate::{Decision, Settings, SettingsError, Verdict};
 
@@ -123,17 +125,23 @@ fn masks<'q>(fields: &'q [&'q str]) -> Option<&'q [&'q str]> {
 
 /// Judges a `validate` payload and words the verdict as Kubewarden's `ValidationResponse`.
 pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
-    encode(&Response::from(judge(payload, call)))
+    let mut verdict = judge(payload, call);
+    let repaired = match std::mem::take(&mut verdict.decision) {
+        Decision::Repair(object) => Some(object),
+        decision => {
+            verdict.decision = decision;
+            None
+        }
+    };
+    let answer = encode(&Response::from(verdict));
+    // The repaired object is JSON text already; an encoder would read all of it once more.
+    match (repaired, answer.strip_prefix(b"{")) {
+        (Some(object), Some(rest)) => [br#"{"mutated_object":"#, object.as_bytes(), b",", rest].concat(),
+        _ => answer,
+    }
 }
 
 fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
-    #[derive(Deserialize)]
-    struct Payload<'a> {
-        #[serde(borrow)]
-        request: &'a RawValue,
-        #[serde(borrow, default)]
-        settings: Option<&'a RawValue>,
-    }
     let unusable = |error: &dyn std::fmt::Display| {
         Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}"))
     };
@@ -141,12 +149,12 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
         Ok(text) => text,
         Err(error) => return unusable(&error),
     };
-    let payload: Payload<'_> = match serde_json::from_str(text) {
+    let payload = match Payload::from_text(text) {
         Ok(payload) => payload,
         Err(error) => return unusable(&error),
     };
     match Settings::from_json(payload.settings.map_or("", RawValue::get)) {
-        Ok(settings) => crate::review(payload.request.get(), &HostCluster::new(call), &settings),
+        Ok(settings) => crate::judge(payload.request, &HostCluster::new(call), &settings),
         Err(errors) => Verdict::unusable(unusable_settings(&errors)),
     }
 }
@@ -170,14 +178,13 @@ fn encode(answer: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(answer).unwrap_or_default()
 }
 
-/// `ValidationResponse` of the SDK; the repaired object stays text, and audit annotations keep their order so that equal verdicts are
-/// equal bytes.
+/// `ValidationResponse` of the SDK but for the repaired object; audit annotations keep their order so that equal
+/// verdicts are equal bytes.
 #[derive(Debug, Serialize)]
 struct Response {
     accepted: bool,
     message: Option<String>,
     code: Option<u16>,
-    mutated_object: Option<Box<RawValue>>,
     #[serde(serialize_with = "as_map")]
     audit_annotations: Vec<(&'static str, String)>,
     warnings: Option<Vec<String>>,
@@ -197,14 +204,12 @@ fn as_map<S: Serializer>(annotations: &[(&'static str, String)], serializer: S) 
 impl From<Verdict> for Response {
     fn from(verdict: Verdict) -> Self {
         let accepted = verdict.is_accepted();
-        let (message, code, mutated_object) = match verdict.decision {
-            Decision::Allow => (None, None, None),
-            // The text was put together out of JSON texts.
-            Decision::Repair(object) => (None, None, RawValue::from_string(object).ok()),
-            Decision::Reject { message, code } => (Some(message), Some(code), None),
+        let (message, code) = match verdict.decision {
+            Decision::Allow | Decision::Repair(_) => (None, None),
+            Decision::Reject { message, code } => (Some(message), Some(code)),
         };
         let warnings = Some(verdict.warnings).filter(|warnings| !warnings.is_empty());
-        Self { accepted, message, code, mutated_object, audit_annotations: verdict.audit, warnings }
+        Self { accepted, message, code, audit_annotations: verdict.audit, warnings }
     }
 }
 

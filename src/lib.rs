@@ -29,7 +29,10 @@ pub mod change;
 pub mod cluster;
 pub mod context;
 pub mod gate;
-pub mod json;
+/// Values in a JSON text, and the way back.
+pub mod json {
+    pub use autoscaler_guard_reading::{Json, put, quoted};
+}
 pub mod kinds;
 #[cfg(feature = "kubewarden")]
 pub mod kubewarden;
@@ -40,6 +43,7 @@ pub mod settings;
 pub mod verdict;
 pub mod ways_through;
 
+pub use autoscaler_guard_reading::Request;
 pub use change::{Change, Unreadable};
 pub use cluster::{Answer, Cluster};
 pub use settings::{Settings, SettingsError};
@@ -54,6 +58,14 @@ use ways_through::{Acknowledged, Outcome};
 
 /// Judges an `AdmissionRequest`, given as JSON text. Never fails: what cannot be read is refused with the reason.
 pub fn review(request: &str, cluster: &dyn Cluster, settings: &Settings) -> Verdict {
+    match Change::from_text(request) {
+        Ok(change) => evaluate(change, cluster, settings),
+        Err(error) => Verdict::unusable(format!("autoscaler-guard: {error}")),
+    }
+}
+
+/// Judges an `AdmissionRequest`, as [`review`] does.
+pub fn judge(request: Request<'_>, cluster: &dyn Cluster, settings: &Settings) -> Verdict {
     match Change::from_request(request) {
         Ok(change) => evaluate(change, cluster, settings),
         Err(error) => Verdict::unusable(format!("autoscaler-guard: {error}")),

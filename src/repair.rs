@@ -1,8 +1,6 @@
 //! Repairs: small edits of the object's own text, so that every field survives to the letter that this policy does not know.
 
-use std::borrow::Cow;
-
-use crate::json::{Json, quoted};
+use crate::json::{Json, put, quoted};
 
 /// One change to the object of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,26 +35,44 @@ pub enum Edit {
     },
 }
 
-const OWNERS: &[&str] = &["metadata", "ownerReferences"];
-
 /// The text of `new` after the edits; `old` is the object before the change. Applying them twice changes nothing more.
+///
+/// Metadata is edited by itself and put back once: the whole object is large, and read as seldom as can be.
 pub fn apply(edits: &[Edit], old: &str, new: &str) -> String {
-    edits.iter().fold(new.to_owned(), |object, edit| edited(&object, old, edit))
+    let metadata = Json::new(new).at(&["metadata"]).map_or("{}", Json::text);
+    let edited = edits.iter().fold(metadata.to_owned(), |metadata, edit| edit_metadata(&metadata, old, edit));
+    let object = if edited == metadata { new.to_owned() } else { put(new, &["metadata"], Some(&edited)) };
+    edits.iter().fold(object, |object, edit| edit_rest(object, old, edit))
 }
 
-fn edited(object: &str, old: &str, edit: &Edit) -> String {
+fn edit_metadata(metadata: &str, old: &str, edit: &Edit) -> String {
     match edit {
-        Edit::RemoveOwner { uid } => owners_edited(object, |owners| owners.retain(|owner| !is_owner(owner, uid))),
-        Edit::AddOwner { uid, reference } => owners_edited(object, |owners| {
+        Edit::RemoveOwner { uid } => edit_owners(metadata, |owners| owners.retain(|owner| !is_owner(owner, uid))),
+        Edit::AddOwner { uid, reference } => edit_owners(metadata, |owners| {
             if !owners.iter().any(|owner| is_owner(owner, uid)) {
                 owners.push(reference);
             }
         }),
-        Edit::Annotate { key, value } => put(object, &["metadata", "annotations", key], Some(&quoted(value))),
-        Edit::KeepOld(paths) => paths
-            .iter()
-            .fold(object.to_owned(), |object, path| put(&object, path, Json::new(old).at(path).map(Json::text))),
-        Edit::Set { path, value } => put(object, path, Some(value)),
+        Edit::Annotate { key, value } => put(metadata, &["annotations", key], Some(&quoted(value))),
+        Edit::KeepOld(paths) => {
+            let old = Json::new(old).at(&["metadata"]);
+            let kept = paths.iter().filter_map(|path| path.strip_prefix(&["metadata"]));
+            kept.fold(metadata.to_owned(), |metadata, path| {
+                put(&metadata, path, old.and_then(|old| old.at(path)).map(Json::text))
+            })
+        }
+        Edit::Set { .. } => metadata.to_owned(),
+    }
+}
+
+fn edit_rest(object: String, old: &str, edit: &Edit) -> String {
+    match edit {
+        Edit::Set { path, value } => put(&object, path, Some(value)),
+        Edit::KeepOld(paths) => {
+            let kept = paths.iter().filter(|path| path.first() != Some(&"metadata"));
+            kept.fold(object, |object, path| put(&object, path, Json::new(old).at(path).map(Json::text)))
+        }
+        Edit::RemoveOwner { .. } | Edit::AddOwner { .. } | Edit::Annotate { .. } => object,
     }
 }
 
@@ -64,36 +80,12 @@ fn is_owner(owner: &str, uid: &str) -> bool {
     Json::new(owner).string(&["uid"]).as_deref() == Some(uid)
 }
 
-fn owners_edited<'o>(object: &'o str, edit: impl FnOnce(&mut Vec<&'o str>)) -> String {
-    let mut owners = Json::new(object).items(OWNERS).into_iter().map(Json::text).collect();
+fn edit_owners<'m>(metadata: &'m str, edit: impl FnOnce(&mut Vec<&'m str>)) -> String {
+    const OWNERS: &[&str] = &["ownerReferences"];
+    let mut owners = Json::new(metadata).items(OWNERS).into_iter().map(Json::text).collect();
     edit(&mut owners);
     let list = format!("[{}]", owners.join(","));
-    put(object, OWNERS, Some(&list).filter(|_| !owners.is_empty()).map(String::as_str))
-}
-
-/// The object's text with another value at a path, or without it. What is no object on the way becomes one only when it is null or absent.
-pub(crate) fn put(object: &str, path: &[&str], value: Option<&str>) -> String {
-    let [name, rest @ ..] = path else { return value.unwrap_or("null").to_owned() };
-    let Some(mut fields) = Json::new(if object == "null" { "{}" } else { object }).fields() else {
-        return object.to_owned();
-    };
-    let before = fields.iter().find(|(key, _)| key == name).map_or("null", |(_, before)| before.text());
-    if value.is_none() && before == "null" {
-        fields.retain(|(key, _)| key != name);
-        return object_text(&fields);
-    }
-    let after = (value.is_some() || !rest.is_empty()).then(|| put(before, rest, value));
-    match (after.as_deref(), fields.iter_mut().find(|(key, _)| key == name)) {
-        (Some(after), Some((_, field))) => *field = Json::new(after),
-        (Some(after), None) => fields.push((Cow::Borrowed(name), Json::new(after))),
-        (None, _) => fields.retain(|(key, _)| key != name),
-    }
-    object_text(&fields)
-}
-
-fn object_text(fields: &[(Cow<'_, str>, Json<'_>)]) -> String {
-    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{}:{}", quoted(key), value.text())).collect();
-    format!("{{{}}}", fields.join(","))
+    put(metadata, OWNERS, Some(list.as_str()).filter(|_| !owners.is_empty()))
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use super::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
 use super::{Object, ScaleTargetRef, group_of};
 use crate::cluster::{Answer, api};
 use crate::context::Context;
 
 /// The API group of KEDA's kinds.
 pub const GROUP: &str = "keda.sh";
+
+/// On a ScaledObject: paused, and at how many replicas.
+pub const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
 
 /// The fields that a look-up of a ScaledObject has to bring.
 pub const FIELDS: &[&str] =
@@ -41,9 +44,14 @@ impl<'a> ScaledObject<'a> {
     /// The HPA it writes: `status.hpaName`, else the spec's name, else `keda-hpa-<name>` (kedacore/keda `getHPAName`,
     /// controllers/keda/hpa.go).
     pub fn hpa_name(&self) -> Cow<'a, str> {
-        let configured = || self.object.spec().word(&["advanced", "horizontalPodAutoscalerConfig", "name"]);
-        let written = self.object.status().word(&["hpaName"]);
-        written.or_else(configured).unwrap_or_else(|| format!("keda-hpa-{}", self.object.metadata.name).into())
+        self.object.status().word(&["hpaName"]).unwrap_or_else(|| self.configured_hpa_name())
+    }
+
+    /// The HPA that its spec asks for: the spec's name, else `keda-hpa-<name>`. KEDA deletes the one that it writes if it is called
+    /// otherwise (kedacore/keda `isHpaRenamed`, controllers/keda/hpa.go).
+    pub fn configured_hpa_name(&self) -> Cow<'a, str> {
+        let configured = self.object.spec().word(&["advanced", "horizontalPodAutoscalerConfig", "name"]);
+        configured.unwrap_or_else(|| format!("keda-hpa-{}", self.object.metadata.name).into())
     }
 
     /// What it scales, with KEDA's defaults: `apps/v1`, Deployment.
@@ -64,7 +72,7 @@ impl<'a> ScaledObject<'a> {
         let paused = self.object.metadata.annotation("autoscaling.keda.sh/paused");
         let paused =
             paused.is_some_and(|value| !matches!(value.as_ref(), "0" | "f" | "F" | "false" | "FALSE" | "False"));
-        paused || self.object.metadata.annotation("autoscaling.keda.sh/paused-replicas").is_some()
+        paused || self.object.metadata.annotation(PAUSED_REPLICAS).is_some()
     }
 
     /// The condition `Ready`.
@@ -103,6 +111,18 @@ pub fn with_uid<'a>(context: &Context<'a>, namespace: &str, name: &str, uid: &st
     }
 }
 
+/// Looks up an HPA that a ScaledObject writes, or wants to.
+pub fn hpa<'a>(context: &Context<'a>, namespace: &str, name: &str) -> Answer<HorizontalPodAutoscaler<'a>> {
+    let fields = horizontal_pod_autoscaler::FIELDS;
+    context.neighbours.get(&api::HORIZONTAL_POD_AUTOSCALER, namespace, name, fields).map(HorizontalPodAutoscaler::new)
+}
+
+/// Both ScaledObjects of an UPDATE that changes the spec.
+pub fn respecified<'a>(context: &Context<'a>) -> Option<(ScaledObject<'a>, ScaledObject<'a>)> {
+    let (old, new) = context.change.update()?;
+    (old.spec_text() != new.spec_text()).then(|| (ScaledObject::new(old.clone()), ScaledObject::new(new.clone())))
+}
+
 /// Whether an owner reference or object of that `apiVersion` and kind is a ScaledObject.
 pub fn is_scaled_object(api_version: &str, kind: &str) -> bool {
     kind == "ScaledObject" && group_of(api_version) == GROUP
@@ -123,6 +143,9 @@ mod tests {
         let by_name = r#"{"metadata":{"name":"web"},"spec":{"advanced":{"horizontalPodAutoscalerConfig":{}}}}"#;
         for (text, expected) in [(by_status, "a"), (by_spec, "b"), (by_name, "keda-hpa-web")] {
             assert_eq!(scaled_object(text).hpa_name(), expected);
+        }
+        for (text, expected) in [(by_status, "b"), (by_spec, "b"), (by_name, "keda-hpa-web")] {
+            assert_eq!(scaled_object(text).configured_hpa_name(), expected);
         }
     }
 

@@ -27,13 +27,13 @@ use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
-use crate::json::{Json, quoted};
+use crate::json::{Json, put, quoted};
 use crate::kinds::autoscalers::scaled_by_keda;
 use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Fleet, Removal, Running, governed};
 use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
 use crate::kinds::workload::{self, WorkloadRef};
 use crate::kinds::{Object, title};
-use crate::repair::{self, Edit};
+use crate::repair::Edit;
 use crate::settings::EnvoyHpaRemoval;
 use crate::verdict::{Action, Finding, Subject};
 
@@ -197,7 +197,7 @@ fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>
         let count_text = count.to_string();
         let keep = Json::new(context.change.old_text()).at(ENVOY_HPA).map_or("{}", Json::text);
         let fields = [("minReplicas", &count_text), ("maxReplicas", &count_text)];
-        let hpa = fields.iter().fold(keep.to_owned(), |hpa, (field, value)| repair::put(&hpa, &[field], Some(value)));
+        let hpa = fields.iter().fold(keep.to_owned(), |hpa, (field, value)| put(&hpa, &[field], Some(value)));
         finding.action = Action::Repair(vec![
             Edit::Set { path: &["spec", "provider", "type"], value: quoted("Kubernetes") },
             Edit::Set { path: ENVOY_HPA, value: hpa },

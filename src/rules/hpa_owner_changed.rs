@@ -30,6 +30,7 @@ use crate::kinds::released::Release;
 use crate::kinds::scaled_object::{self, ScaledObject, is_scaled_object};
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{Object, OwnerReference, envoy_gateway, group_of};
+use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {

@@ -29,6 +29,7 @@ use crate::kinds::scaled_object::is_scaled_object;
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::OwnerReference;
 use crate::repair::Edit;
+use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {

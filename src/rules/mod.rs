@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::gate::Passage;
 use crate::verdict::Finding;
 
-/// What a rule does by itself when it fires; single cases may be softer, as its page tells.
+/// What a rule does by itself when it fires; single cases may be softer or harder, as its page tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
     /// Says so and lets it pass.
@@ -91,6 +91,10 @@ rules! {
     autoscaler_disabled: "autoscaler-disabled",
     target_missing: "target-missing",
     crd_deleted: "crd-deleted",
+    hpa_retargeted: "hpa-retargeted",
+    scaledobject_retargeted: "scaledobject-retargeted",
+    scaledobject_hpa_renamed: "scaledobject-hpa-renamed",
+    scaledobject_paused: "scaledobject-paused",
     envoyhpa_removed: "envoyhpa-removed",
     envoyproxy_deleted: "envoyproxy-deleted",
 }

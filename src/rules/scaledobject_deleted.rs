@@ -24,14 +24,15 @@
 
 use super::{Default, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::{Answer, Reason, api};
+use crate::cluster::{Answer, Reason};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::{Going, Other, other_autoscaler};
-use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
-use crate::kinds::scaled_object::ScaledObject;
+use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use crate::kinds::scaled_object::{self, ScaledObject};
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{OwnerReference, helm, title};
+use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {
@@ -52,8 +53,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     }
     let metadata = &scaled_object.object.metadata;
     let name = scaled_object.hpa_name();
-    let look_up = context.neighbours.get(&api::HORIZONTAL_POD_AUTOSCALER, &metadata.namespace, &name, horizontal_pod_autoscaler::FIELDS);
-    let loss = match look_up.map(HorizontalPodAutoscaler::new) {
+    let loss = match scaled_object::hpa(context, &metadata.namespace, &name) {
         Answer::Absent => return None,
         Answer::Found(hpa) if !scaled_object.owns(&hpa) || has_another_owner(context, &hpa, &metadata.uid) => return None,
         Answer::Found(hpa) => Loss { scaled_object: &scaled_object, hpa: Some(hpa), unread: None },

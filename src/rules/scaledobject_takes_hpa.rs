@@ -29,6 +29,7 @@ use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
 use crate::kinds::scaled_object::{ScaledObject, is_scaled_object};
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{OwnerReference, title};
+use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {

@@ -1,0 +1,65 @@
+//! A ScaledObject is aimed at another workload, and the old one is left with none.
+//!
+//! ## What it protects
+//! A workload that KEDA scales does not lose its autoscaler to another one.
+//!
+//! ## Why
+//! KEDA aims the same HPA at the new workload and forgets the old one, which silently keeps the count of that moment. An HPA that was
+//! handed over is taken along too, as the new spec makes KEDA adopt it again.
+//!
+//! ## When it fires
+//! `scaleTargetRef`, with KEDA's defaults, moves away from a workload that lives and does not own its count, the ScaledObject has an HPA,
+//! and nothing else scales the workload. An HPA that cannot be looked up counts as there, and the message says so. Everything else is as in
+//! `hpa-retargeted`: it only warns where a chart renames its workload, or where another ScaledObject of the same release is expected to take
+//! over. Not when it is paused before and after.
+//!
+//! ## Ways through
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
+//! * Declare another autoscaler for the old workload first, or delete that workload first.
+//! * `autoscaler-guard/allow: scaledobject-retargeted` on the ScaledObject or its old workload.
+//!
+//! ## Example
+//! `kubectl patch scaledobject web -n shop --type merge -p '{"spec":{"scaleTargetRef":{"name":"api"}}}'`
+
+use super::hpa_retargeted::Retarget;
+use super::{Default, Rule};
+use crate::change::{Kind, Operation};
+use crate::cluster::Answer;
+use crate::context::Context;
+use crate::gate::Passage;
+use crate::kinds::autoscalers::Going;
+use crate::kinds::scaled_object;
+use crate::kinds::title;
+use crate::verdict::{Finding, Subject};
+
+pub(super) static RULE: Rule = Rule {
+    id: "scaledobject-retargeted",
+    title: "A ScaledObject is not aimed away from a live workload that nothing else scales",
+    default: Default::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    concerns: Passage::Judged,
+    watches: &[(Kind::ScaledObject, &[Operation::Update])],
+    check,
+};
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let (old, new) = scaled_object::respecified(context)?;
+    let (from, to) = (old.target(), new.target());
+    if from.same_workload(&to) || (old.is_paused() && new.is_paused()) {
+        return None;
+    }
+    let (metadata, name) = (&old.object.metadata, old.hpa_name());
+    let (hpa, caveat) = match scaled_object::hpa(context, &metadata.namespace, &name) {
+        Answer::Absent => return None,
+        Answer::Found(hpa) => (Some(hpa), String::new()),
+        Answer::Unknown(reason) => (None, format!(" (whether that HPA exists is not known: {reason})")),
+    };
+    let this = old.object.title("ScaledObject");
+    let going = Going { object: &old.object, target: &from, hpa: &name, scaled_object: Some(&metadata.uid) };
+    let subject = Subject::new("scaledobject", metadata);
+    let retarget = Retarget { rule: &RULE, subject, this: &this, going, to: &to };
+    let how = format!("KEDA takes HPA \"{name}\" away from it, and ");
+    let finding = retarget.judge(context, hpa.as_ref(), &how, &caveat)?;
+    Some(Finding { autoscaler: title("HPA", &metadata.namespace, &name), ..finding })
+}
