@@ -220,12 +220,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// Its fleet, in a class that does not merge Gateways.
-    pub fn fleet(
-        &self,
-        level: Level,
-        own: Option<EnvoyProxySpec<'a>>,
-        class: Option<EnvoyProxySpec<'a>>,
-    ) -> Fleet<'a> {
+    pub fn fleet(&self, level: Level, own: Option<EnvoyProxySpec<'a>>, class: Option<EnvoyProxySpec<'a>>) -> Fleet<'a> {
         let metadata = &self.object.metadata;
         let (namespace, name) = (metadata.namespace.clone().into_owned(), metadata.name.clone().into_owned());
         Fleet {
@@ -568,10 +563,9 @@ fn class_declares(context: &Context<'_>, class: &str) -> Answer<bool> {
 
 fn gateway_declares<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Answer<bool> {
     match gateway.resolve(context) {
-        Ok(Reference::Nothing) => class_declares(context, &gateway.class),
         Ok(Reference::Missing) => Answer::Found(false),
         Ok(Reference::To(own)) if own.declares_hpa() || !own.is_merged() => Answer::Found(own.declares_hpa()),
-        Ok(Reference::To(_)) => class_declares(context, &gateway.class),
+        Ok(Reference::To(_) | Reference::Nothing) => class_declares(context, &gateway.class),
         Err(reason) => Answer::Unknown(reason),
     }
 }

@@ -83,6 +83,12 @@ pub(super) struct Cause {
 }
 
 impl Cause {
+    /// The change ends in an EnvoyProxy that does not exist, so nothing can be declared there.
+    pub(super) fn is_to_nothing(&mut self) {
+        self.change.push_str(", which does not exist,");
+        self.governing = None;
+    }
+
     /// A finding whose sentence goes on after the change.
     pub(super) fn finding(&self, action: Action, outcome: &str) -> Finding {
         Finding::new(self.rule, action, self.subject.clone(), format!("{}{outcome}", self.change))

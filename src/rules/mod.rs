@@ -84,6 +84,10 @@ rules! {
     scaledobject_deleted: "scaledobject-deleted",
     envoyhpa_removed: "envoyhpa-removed",
     envoyproxy_deleted: "envoyproxy-deleted",
+    gatewayclass_parameters: "gatewayclass-parameters",
+    gateway_parameters: "gateway-parameters",
+    gatewayclass_deleted: "gatewayclass-deleted",
+    merge_gateways: "merge-gateways",
 }
 
 #[cfg(test)]
