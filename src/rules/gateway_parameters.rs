@@ -93,7 +93,6 @@ fn judge<'a>(
     let Some(new_class) = class(&new.class) else {
         return Ok(Some(to_no_class(context, cause, &fleet, &effective)));
     };
-    cause.governing = governing(new, new_class);
     becomes(context, cause, fleet, effective, new, new_class)
 }
 
@@ -109,7 +108,7 @@ fn governing(gateway: &Gateway<'_>, class: &GatewayClass<'_>) -> Option<Subject>
 /// What becomes of a fleet that has envoyHpa.
 fn becomes<'a>(
     context: &Context<'a>,
-    cause: &Cause,
+    cause: &mut Cause,
     fleet: Fleet<'a>,
     before: Effective<'a>,
     new: &Gateway<'a>,
@@ -132,6 +131,7 @@ fn becomes<'a>(
         let finding = dangles(context, cause, ", which does not exist, leaves it unmanaged", &fleet, &before);
         return Ok(Some(gatewayclass_parameters::see_proxies(finding)));
     }
+    cause.governing = governing(new, class);
     let lost = LostFleet::between(fleet, before, Effective::new(own.spec(), of_class));
     Ok(lost.and_then(|lost| envoyhpa_removed::judge(context, cause, &[lost])))
 }
