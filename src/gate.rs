@@ -53,8 +53,8 @@ pub fn after_reading(change: &Change<'_>, passage: Passage) -> Passage {
     if terminating || only_removes_finalizers(change) {
         return Passage::Free;
     }
-    let released = change.old.as_ref().is_some_and(|old| Release::of(old).is_some());
-    if passage == Passage::KedaUpdatesReleased && !released { Passage::Free } else { passage }
+    let released = || change.old.as_ref().is_some_and(|old| Release::of(old).is_some());
+    if passage == Passage::KedaUpdatesReleased && !released() { Passage::Free } else { passage }
 }
 
 /// Whether nothing but finalizers goes. With a changed spec, owner or annotation in the same request it is judged like any other.

@@ -31,7 +31,7 @@ pub mod context;
 pub mod gate;
 /// Values in a JSON text, and the way back.
 pub mod json {
-    pub use autoscaler_guard_reading::{Json, put, quoted};
+    pub use autoscaler_guard_reading::{Fields, Json, put, quoted};
 }
 pub mod kinds;
 #[cfg(feature = "kubewarden")]

@@ -1,6 +1,6 @@
 //! Repairs: small edits of the object's own text, so that every field survives to the letter that this policy does not know.
 
-use crate::json::{Json, put, quoted};
+use crate::json::{Fields, Json, put, quoted};
 
 /// One change to the object of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,55 +37,59 @@ pub enum Edit {
 
 /// The text of `new` after the edits; `old` is the object before the change. Applying them twice changes nothing more.
 ///
-/// Metadata is edited by itself and put back once: the whole object is large, and read as seldom as can be.
+/// Object and metadata are taken apart once and put together once: they are large.
 pub fn apply(edits: &[Edit], old: &str, new: &str) -> String {
-    let metadata = Json::new(new).at(&["metadata"]).map_or("{}", Json::text);
-    let edited = edits.iter().fold(metadata.to_owned(), |metadata, edit| edit_metadata(&metadata, old, edit));
-    let object = if edited == metadata { new.to_owned() } else { put(new, &["metadata"], Some(&edited)) };
-    edits.iter().fold(object, |object, edit| edit_rest(object, old, edit))
-}
-
-fn edit_metadata(metadata: &str, old: &str, edit: &Edit) -> String {
-    match edit {
-        Edit::RemoveOwner { uid } => edit_owners(metadata, |owners| owners.retain(|owner| !is_owner(owner, uid))),
-        Edit::AddOwner { uid, reference } => edit_owners(metadata, |owners| {
-            if !owners.iter().any(|owner| is_owner(owner, uid)) {
-                owners.push(reference);
+    let Some(mut object) = Fields::of(new) else { return new.to_owned() };
+    let metadata = object.get("metadata").to_owned();
+    let Some(mut metadata) = Fields::of(&metadata) else { return new.to_owned() };
+    for edit in edits {
+        match edit {
+            Edit::RemoveOwner { uid } => {
+                edit_owners(&mut metadata, |owners| owners.retain(|owner| !is_owner(owner, uid)))
             }
-        }),
-        Edit::Annotate { key, value } => put(metadata, &["annotations", key], Some(&quoted(value))),
-        Edit::KeepOld(paths) => {
-            let old = Json::new(old).at(&["metadata"]);
-            let kept = paths.iter().filter_map(|path| path.strip_prefix(&["metadata"]));
-            kept.fold(metadata.to_owned(), |metadata, path| {
-                put(&metadata, path, old.and_then(|old| old.at(path)).map(Json::text))
-            })
+            Edit::AddOwner { uid, reference } => edit_owners(&mut metadata, |owners| {
+                if !owners.iter().any(|owner| is_owner(owner, uid)) {
+                    owners.push(reference.clone());
+                }
+            }),
+            Edit::Annotate { key, value } => {
+                let annotations = put(metadata.get("annotations"), &[key], &quoted(value));
+                metadata.set("annotations", Some(annotations));
+            }
+            Edit::KeepOld(paths) => paths.iter().for_each(|path| keep_old(path, old, &mut object, &mut metadata)),
+            Edit::Set { path, value } => {
+                if let [name, rest @ ..] = path {
+                    let after = put(object.get(name), rest, value);
+                    object.set(name, Some(after));
+                }
+            }
         }
-        Edit::Set { .. } => metadata.to_owned(),
+    }
+    if object.get("metadata") != "null" || !metadata.is_empty() {
+        object.set("metadata", Some(metadata.text()));
+    }
+    object.text()
+}
+
+fn keep_old(path: &[&'static str], old: &str, object: &mut Fields<'_>, metadata: &mut Fields<'_>) {
+    let before = Json::new(old).at(path).map(|before| before.text().to_owned());
+    match path {
+        ["metadata", name] => metadata.set(name, before),
+        [name] => object.set(name, before),
+        _ => {}
     }
 }
 
-fn edit_rest(object: String, old: &str, edit: &Edit) -> String {
-    match edit {
-        Edit::Set { path, value } => put(&object, path, Some(value)),
-        Edit::KeepOld(paths) => {
-            let kept = paths.iter().filter(|path| path.first() != Some(&"metadata"));
-            kept.fold(object, |object, path| put(&object, path, Json::new(old).at(path).map(Json::text)))
-        }
-        Edit::RemoveOwner { .. } | Edit::AddOwner { .. } | Edit::Annotate { .. } => object,
-    }
+fn edit_owners(metadata: &mut Fields<'_>, edit: impl FnOnce(&mut Vec<String>)) {
+    let owners = Json::new(metadata.get("ownerReferences")).items(&[]);
+    let mut owners: Vec<String> = owners.into_iter().map(|owner| owner.text().to_owned()).collect();
+    edit(&mut owners);
+    let list = format!("[{}]", owners.join(","));
+    metadata.set("ownerReferences", Some(list).filter(|_| !owners.is_empty()));
 }
 
 fn is_owner(owner: &str, uid: &str) -> bool {
     Json::new(owner).string(&["uid"]).as_deref() == Some(uid)
-}
-
-fn edit_owners<'m>(metadata: &'m str, edit: impl FnOnce(&mut Vec<&'m str>)) -> String {
-    const OWNERS: &[&str] = &["ownerReferences"];
-    let mut owners = Json::new(metadata).items(OWNERS).into_iter().map(Json::text).collect();
-    edit(&mut owners);
-    let list = format!("[{}]", owners.join(","));
-    put(metadata, OWNERS, Some(list.as_str()).filter(|_| !owners.is_empty()))
 }
 
 #[cfg(test)]

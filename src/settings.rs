@@ -162,36 +162,36 @@ impl Settings {
 
     fn read(mut reader: Reader<'_>) -> Self {
         let mut settings = Self::default();
-        reader.fields(|key, mut value| {
+        reader.fields(&mut |key, mut value| {
             match key {
                 "repair" => settings.repair = value.bool(settings.repair),
                 "rules" => settings.rules = read_rules(value),
-                "handover" => value.fields(|key, value| {
+                "handover" => value.fields(&mut |key, value| {
                     read_patterns(key, value, &mut [("fieldManagers", &mut settings.handover_field_managers)])
                 }),
-                "helm" => value.fields(|key, value| settings.read_helm(key, value)),
+                "helm" => value.fields(&mut |key, value| settings.read_helm(key, value)),
                 "envoyHpaRemoval" => {
                     settings.envoy_hpa_removal = value.word(
                         &[("reject", EnvoyHpaRemoval::Reject), ("pin", EnvoyHpaRemoval::Pin)],
                         EnvoyHpaRemoval::Reject,
                     );
                 }
-                "envoyGateway" => value.fields(|key, value| settings.envoy_gateway.read(key, value)),
-                "exempt" => value.fields(|key, value| {
+                "envoyGateway" => value.fields(&mut |key, value| settings.envoy_gateway.read(key, value)),
+                "exempt" => value.fields(&mut |key, value| {
                     read_patterns(
                         key,
                         value,
                         &mut [("users", &mut settings.exempt_users), ("groups", &mut settings.exempt_groups)],
                     )
                 }),
-                "controllers" => value.fields(|key, value| {
+                "controllers" => value.fields(&mut |key, value| {
                     let known = &mut [
                         ("keda", &mut settings.keda_controllers),
                         ("envoyGateway", &mut settings.envoy_gateway_controllers),
                     ];
                     read_patterns(key, value, known)
                 }),
-                "lookups" => value.fields(|key, mut value| match key {
+                "lookups" => value.fields(&mut |key, mut value| match key {
                     "serviceAccount" => {
                         settings.service_account = value.text(&settings.service_account);
                         Ok(())
@@ -258,7 +258,7 @@ fn read_patterns(key: &str, mut value: Reader<'_>, known: &mut Known<'_>) -> Res
 
 fn read_rules(mut reader: Reader<'_>) -> Vec<(&'static str, RuleAction)> {
     let mut actions = Vec::new();
-    reader.fields(|key, mut value| {
+    reader.fields(&mut |key, mut value| {
         let Some(rule) = rules::find(key) else { return Err(rules::IDS) };
         let words = [("reject", RuleAction::Reject), ("warn", RuleAction::Warn), ("off", RuleAction::Off)];
         let action = value.word(&words, RuleAction::Warn);

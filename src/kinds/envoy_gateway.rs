@@ -144,6 +144,10 @@ impl<'a> EnvoyProxySpec<'a> {
     fn hpa_name(self) -> Option<Cow<'a, str>> {
         self.kubernetes()?.word(&["envoyHpa", "name"])
     }
+
+    fn hpa_text(self) -> Option<&'a str> {
+        self.kubernetes()?.at(&["envoyHpa"]).map(Json::text)
+    }
 }
 
 /// The EnvoyProxies that a fleet runs by: its Gateway's own, its class's, or both when they are merged.
@@ -174,6 +178,11 @@ impl<'a> Effective<'a> {
         self.first(|spec| spec.is_daemon_set().then_some(())).is_some()
     }
 
+    /// The envoyHpa by which the fleet is autoscaled, as JSON text.
+    pub fn hpa_text(&self) -> Option<&'a str> {
+        self.first(EnvoyProxySpec::hpa_text)
+    }
+
     /// The count that is declared for the fleet.
     pub fn replicas(&self) -> Option<i64> {
         self.first(EnvoyProxySpec::replicas)
@@ -188,38 +197,110 @@ fn envoy_proxy_name(parameters_ref: Json<'_>) -> Option<Cow<'_, str>> {
 
 /// A Gateway.
 #[derive(Clone, Debug)]
-struct Gateway<'a> {
-    object: Object<'a>,
-    class: Cow<'a, str>,
+pub struct Gateway<'a> {
+    /// The object itself.
+    pub object: Object<'a>,
+    /// Its GatewayClass, by name.
+    pub class: Cow<'a, str>,
     /// Its own EnvoyProxy, by name; it lives in the Gateway's namespace.
-    own_proxy: Option<Cow<'a, str>>,
+    pub own_proxy: Option<Cow<'a, str>>,
 }
 
 impl<'a> Gateway<'a> {
-    fn new(object: Object<'a>) -> Self {
+    /// The Gateway that an object is.
+    pub fn new(object: Object<'a>) -> Self {
         let spec = object.spec();
         let own_proxy = spec.at(&["infrastructure", "parametersRef"]).and_then(envoy_proxy_name);
         Self { class: spec.string(&["gatewayClassName"]).unwrap_or_default(), own_proxy, object }
+    }
+
+    /// Looks its own EnvoyProxy up.
+    pub fn resolve(&self, context: &Context<'a>) -> Result<Reference<'a>, Reason> {
+        Reference::resolve(context, &self.object.metadata.namespace, self.own_proxy.as_deref())
+    }
+
+    /// Its fleet, in a class that does not merge Gateways.
+    pub fn fleet(&self, level: Level, own: Option<EnvoyProxySpec<'a>>, class: Option<EnvoyProxySpec<'a>>) -> Fleet<'a> {
+        let metadata = &self.object.metadata;
+        let (namespace, name) = (metadata.namespace.clone().into_owned(), metadata.name.clone().into_owned());
+        Fleet {
+            owner: format!("{namespace}/{name}"),
+            gateway: Some((namespace, name)),
+            level,
+            is_terminating: metadata.is_terminating(),
+            has_own_proxy: self.own_proxy.is_some(),
+            own,
+            class,
+        }
     }
 }
 
 /// A GatewayClass.
 #[derive(Clone, Debug)]
-struct GatewayClass<'a> {
-    object: Object<'a>,
+pub struct GatewayClass<'a> {
+    /// The object itself.
+    pub object: Object<'a>,
     controller: Cow<'a, str>,
     /// The class's EnvoyProxy, by namespace (`default` when not given) and name.
-    proxy: Option<(Cow<'a, str>, Cow<'a, str>)>,
+    pub proxy: Option<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> GatewayClass<'a> {
-    fn new(object: Object<'a>) -> Self {
+    /// The GatewayClass that an object is.
+    pub fn new(object: Object<'a>) -> Self {
         let spec = object.spec();
         let proxy = spec.at(&["parametersRef"]).and_then(|reference| {
             let namespace = reference.word(&["namespace"]).unwrap_or(Cow::Borrowed("default"));
             envoy_proxy_name(reference).map(|name| (namespace, name))
         });
         Self { controller: spec.string(&["controllerName"]).unwrap_or_default(), proxy, object }
+    }
+
+    /// Whether Envoy Gateway runs it.
+    pub fn is_envoy_gateways(&self, context: &Context<'_>) -> bool {
+        self.controller == context.settings.envoy_gateway.controller_name
+    }
+
+    /// Looks its EnvoyProxy up.
+    pub fn resolve(&self, context: &Context<'a>) -> Result<Reference<'a>, Reason> {
+        let (namespace, name) =
+            self.proxy.as_ref().map_or(("", None), |(namespace, name)| (namespace.as_ref(), Some(name.as_ref())));
+        Reference::resolve(context, namespace, name)
+    }
+}
+
+/// What a reference to an EnvoyProxy leads to.
+#[derive(Clone, Copy, Debug)]
+pub enum Reference<'a> {
+    /// There is no reference.
+    Nothing,
+    /// The EnvoyProxy does not exist.
+    Missing,
+    /// This EnvoyProxy's spec.
+    To(EnvoyProxySpec<'a>),
+}
+
+impl<'a> Reference<'a> {
+    fn resolve(context: &Context<'a>, namespace: &str, name: Option<&str>) -> Result<Self, Reason> {
+        let Some(name) = name else { return Ok(Self::Nothing) };
+        match context.neighbours.get(&api::ENVOY_PROXY, namespace, name, PROXY_FIELDS) {
+            Answer::Found(proxy) => Ok(Self::To(EnvoyProxySpec::of(&proxy))),
+            Answer::Absent => Ok(Self::Missing),
+            Answer::Unknown(reason) => Err(reason),
+        }
+    }
+
+    /// Whether it leads nowhere.
+    pub fn is_missing(self) -> bool {
+        matches!(self, Self::Missing)
+    }
+
+    /// The spec, where there is one.
+    pub fn spec(self) -> Option<EnvoyProxySpec<'a>> {
+        match self {
+            Self::To(spec) => Some(spec),
+            Self::Nothing | Self::Missing => None,
+        }
     }
 }
 
@@ -242,12 +323,20 @@ pub struct Fleet<'a> {
     pub level: Level,
     /// Whether all its Gateways are being deleted.
     pub is_terminating: bool,
+    /// Whether its Gateway refers to an EnvoyProxy of its own.
+    pub has_own_proxy: bool,
     /// The EnvoyProxies other than the governing one that take part.
     own: Option<EnvoyProxySpec<'a>>,
     class: Option<EnvoyProxySpec<'a>>,
 }
 
 impl<'a> Fleet<'a> {
+    /// The one fleet of a class that merges its Gateways.
+    pub fn merged(class: &str, is_terminating: bool) -> Self {
+        let (owner, level) = (class.to_owned(), Level::Class);
+        Self { owner, gateway: None, level, is_terminating, has_own_proxy: false, own: None, class: None }
+    }
+
     /// By which specs it runs when the governing EnvoyProxy has this one; `None` when it is deleted.
     pub fn effective(&self, governing: Option<EnvoyProxySpec<'a>>) -> Effective<'a> {
         match self.level {
@@ -329,25 +418,6 @@ pub struct Governed<'a> {
     pub any_gateway: bool,
 }
 
-/// Looks up which fleets an EnvoyProxy governs, given its spec before the change.
-pub fn governed<'a>(context: &Context<'a>, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Governed<'a>> {
-    let mut classes: Vec<GatewayClass<'a>> =
-        match list(context, &api::GATEWAY_CLASS, &["spec.controllerName", "spec.parametersRef"]) {
-            Answer::Found(classes) => classes.into_iter().map(GatewayClass::new).collect(),
-            Answer::Absent => Vec::new(),
-            Answer::Unknown(reason) => return Answer::Unknown(reason),
-        };
-    let gateways: Vec<Gateway<'a>> =
-        match list(context, &api::GATEWAY, &["spec.gatewayClassName", "spec.infrastructure"]) {
-            Answer::Found(gateways) => gateways.into_iter().map(Gateway::new).collect(),
-            Answer::Absent => Vec::new(),
-            Answer::Unknown(reason) => return Answer::Unknown(reason),
-        };
-    classes.retain(|class| class.controller == context.settings.envoy_gateway.controller_name);
-    let estate = Estate { context, classes, gateways };
-    estate.governed(proxy, spec)
-}
-
 /// Lists a kind of the Gateway API, in v1beta1 where the cluster is too old for v1.
 fn list<'a>(
     context: &Context<'a>,
@@ -366,110 +436,94 @@ fn list<'a>(
     }
 }
 
-struct Estate<'c, 'a> {
+/// Every GatewayClass, of whatever controller.
+pub fn classes<'a>(context: &Context<'a>) -> Result<Vec<GatewayClass<'a>>, Reason> {
+    match list(context, &api::GATEWAY_CLASS, &["spec.controllerName", "spec.parametersRef"]) {
+        Answer::Found(classes) => Ok(classes.into_iter().map(GatewayClass::new).collect()),
+        Answer::Absent => Ok(Vec::new()),
+        Answer::Unknown(reason) => Err(reason),
+    }
+}
+
+fn gateways<'a>(context: &Context<'a>) -> Result<Vec<Gateway<'a>>, Reason> {
+    match list(context, &api::GATEWAY, &["spec.gatewayClassName", "spec.infrastructure"]) {
+        Answer::Found(gateways) => Ok(gateways.into_iter().map(Gateway::new).collect()),
+        Answer::Absent => Ok(Vec::new()),
+        Answer::Unknown(reason) => Err(reason),
+    }
+}
+
+/// All that Envoy Gateway runs.
+#[derive(Debug)]
+pub struct Estate<'c, 'a> {
     context: &'c Context<'a>,
     classes: Vec<GatewayClass<'a>>,
     gateways: Vec<Gateway<'a>>,
 }
 
-impl<'a> Estate<'_, 'a> {
-    fn governed(&self, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Governed<'a>> {
+impl<'c, 'a> Estate<'c, 'a> {
+    /// Looks up all Gateways and the classes of the controller.
+    pub fn look_up(context: &'c Context<'a>) -> Result<Self, Reason> {
+        let mut classes = classes(context)?;
+        classes.retain(|class| class.is_envoy_gateways(context));
+        Ok(Self { context, classes, gateways: gateways(context)? })
+    }
+
+    /// Which fleets an EnvoyProxy governs, given its spec before the change.
+    pub fn governed(&self, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Result<Governed<'a>, Reason> {
         let (namespace, name) = (proxy.metadata.namespace.as_ref(), proxy.metadata.name.as_ref());
-        let mut governed =
-            Governed { any_gateway: self.gateways.iter().any(|gateway| self.is_live(gateway)), ..Governed::default() };
+        let mut governed = Governed { any_gateway: self.has_live_gateway(), ..Governed::default() };
         for class in &self.classes {
             if class.proxy.as_ref().is_some_and(|proxy| proxy.0 == namespace && proxy.1 == name) {
                 governed.classes.push(class.object.metadata.name.clone().into_owned());
-                match self.fleets_of_class(class, spec) {
-                    Answer::Found(fleets) => governed.fleets.extend(fleets),
-                    Answer::Absent => {}
-                    Answer::Unknown(reason) => return Answer::Unknown(reason),
-                }
+                governed.fleets.extend(self.fleets_of_class(&class.object.metadata.name, Some(spec))?);
             }
         }
         for gateway in &self.gateways {
             if gateway.object.metadata.namespace == namespace && gateway.own_proxy.as_deref() == Some(name) {
-                match self.fleet_of_gateway(gateway) {
-                    Answer::Found(fleet) => governed.fleets.push(fleet),
-                    Answer::Absent => {}
-                    Answer::Unknown(reason) => return Answer::Unknown(reason),
-                }
+                governed.fleets.extend(self.fleet_of_gateway(gateway)?);
             }
         }
-        Answer::Found(governed)
+        Ok(governed)
+    }
+
+    /// Whether any Gateway of the controller, of whatever class, is alive.
+    pub fn has_live_gateway(&self) -> bool {
+        let is_live =
+            |gateway: &Gateway<'a>| !gateway.object.metadata.is_terminating() && self.class_of(gateway).is_some();
+        self.gateways.iter().any(is_live)
     }
 
     fn class_of(&self, gateway: &Gateway<'a>) -> Option<&GatewayClass<'a>> {
         self.classes.iter().find(|class| class.object.metadata.name == gateway.class)
     }
 
-    fn is_live(&self, gateway: &Gateway<'a>) -> bool {
-        !gateway.object.metadata.is_terminating() && self.class_of(gateway).is_some()
-    }
-
-    /// The fleets of a class whose EnvoyProxy is the governing one.
-    fn fleets_of_class(&self, class: &GatewayClass<'a>, spec: EnvoyProxySpec<'a>) -> Answer<Vec<Fleet<'a>>> {
-        let gateways = || self.gateways.iter().filter(|gateway| gateway.class == class.object.metadata.name);
-        if spec.merges_gateways() {
+    /// The fleets of a class whose EnvoyProxy, the governing one, has this spec.
+    pub fn fleets_of_class(&self, class: &str, spec: Option<EnvoyProxySpec<'a>>) -> Result<Vec<Fleet<'a>>, Reason> {
+        let gateways = || self.gateways.iter().filter(|gateway| gateway.class == class);
+        if spec.is_some_and(EnvoyProxySpec::merges_gateways) {
             let is_terminating = gateways().all(|gateway| gateway.object.metadata.is_terminating());
-            let owner = class.object.metadata.name.clone().into_owned();
-            let merged = Fleet { owner, gateway: None, level: Level::Class, is_terminating, own: None, class: None };
-            return Answer::Found(gateways().next().map(|_| merged).into_iter().collect());
+            let merged = Fleet::merged(class, is_terminating);
+            return Ok(gateways().next().map(|_| merged).into_iter().collect());
         }
         let mut fleets = Vec::new();
         for gateway in gateways() {
-            let own = match self.proxy(&gateway.object.metadata.namespace, gateway.own_proxy.as_deref()) {
-                Answer::Found(own) => Some(own),
-                // A reference to nothing is no reason to fall back to the class: the Gateway is not programmed at all.
-                Answer::Absent if gateway.own_proxy.as_deref().is_some() => continue,
-                Answer::Absent => None,
-                Answer::Unknown(reason) => return Answer::Unknown(reason),
-            };
-            if own.is_none_or(EnvoyProxySpec::is_merged) {
-                fleets.push(fleet(gateway, Level::Class, own, None));
+            let own = gateway.resolve(self.context)?;
+            // A reference to nothing is no reason to fall back to the class: the Gateway is not programmed at all.
+            if !own.is_missing() {
+                fleets.push(gateway.fleet(Level::Class, own.spec(), None));
             }
         }
-        Answer::Found(fleets)
+        Ok(fleets)
     }
 
     /// The fleet of a Gateway whose own EnvoyProxy is the governing one.
-    fn fleet_of_gateway(&self, gateway: &Gateway<'a>) -> Answer<Fleet<'a>> {
-        let Some(class) = self.class_of(gateway) else { return Answer::Absent };
-        let (namespace, name) =
-            class.proxy.as_ref().map_or(("", None), |(namespace, name)| (namespace.as_ref(), Some(name.as_ref())));
-        match self.proxy(namespace, name) {
-            // Gateways of a class with merged ones run by the class's EnvoyProxy alone.
-            Answer::Found(spec) if spec.merges_gateways() => Answer::Absent,
-            Answer::Found(spec) => Answer::Found(fleet(gateway, Level::Gateway, None, Some(spec))),
-            Answer::Absent => Answer::Found(fleet(gateway, Level::Gateway, None, None)),
-            Answer::Unknown(reason) => Answer::Unknown(reason),
-        }
-    }
-
-    fn proxy(&self, namespace: &str, name: Option<&str>) -> Answer<EnvoyProxySpec<'a>> {
-        let Some(name) = name else { return Answer::Absent };
-        self.context
-            .neighbours
-            .get(&api::ENVOY_PROXY, namespace, name, PROXY_FIELDS)
-            .map(|proxy| EnvoyProxySpec::of(&proxy))
-    }
-}
-
-fn fleet<'a>(
-    gateway: &Gateway<'a>,
-    level: Level,
-    own: Option<EnvoyProxySpec<'a>>,
-    class: Option<EnvoyProxySpec<'a>>,
-) -> Fleet<'a> {
-    let metadata = &gateway.object.metadata;
-    let (namespace, name) = (metadata.namespace.clone().into_owned(), metadata.name.clone().into_owned());
-    Fleet {
-        owner: format!("{namespace}/{name}"),
-        gateway: Some((namespace, name)),
-        level,
-        is_terminating: metadata.is_terminating(),
-        own,
-        class,
+    fn fleet_of_gateway(&self, gateway: &Gateway<'a>) -> Result<Option<Fleet<'a>>, Reason> {
+        let Some(class) = self.class_of(gateway) else { return Ok(None) };
+        let spec = class.resolve(self.context)?.spec();
+        // Gateways of a class with merged ones run by the class's EnvoyProxy alone.
+        let merges = spec.is_some_and(EnvoyProxySpec::merges_gateways);
+        Ok((!merges).then(|| gateway.fleet(Level::Gateway, None, spec)))
     }
 }
 
@@ -498,37 +552,21 @@ pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Answer<boo
     }
 }
 
-fn class_proxy<'a>(context: &Context<'a>, class: &str) -> Answer<EnvoyProxySpec<'a>> {
-    let class = context
-        .neighbours
-        .get(&api::GATEWAY_CLASS, "", class, &["spec.controllerName", "spec.parametersRef"])
-        .map(GatewayClass::new);
-    match class.map(|class| class.proxy) {
-        Answer::Found(Some((namespace, name))) => context
-            .neighbours
-            .get(&api::ENVOY_PROXY, &namespace, &name, PROXY_FIELDS)
-            .map(|proxy| EnvoyProxySpec::of(&proxy)),
-        Answer::Found(None) | Answer::Absent => Answer::Absent,
-        Answer::Unknown(reason) => Answer::Unknown(reason),
-    }
-}
-
 fn class_declares(context: &Context<'_>, class: &str) -> Answer<bool> {
-    match class_proxy(context, class) {
-        Answer::Found(spec) => Answer::Found(spec.declares_hpa()),
+    let class = context.neighbours.get(&api::GATEWAY_CLASS, "", class, &["spec.controllerName", "spec.parametersRef"]);
+    match class.map(|class| GatewayClass::new(class).resolve(context)) {
+        Answer::Found(Ok(reference)) => Answer::Found(reference.spec().is_some_and(EnvoyProxySpec::declares_hpa)),
         Answer::Absent => Answer::Found(false),
-        Answer::Unknown(reason) => Answer::Unknown(reason),
+        Answer::Found(Err(reason)) | Answer::Unknown(reason) => Answer::Unknown(reason),
     }
 }
 
-fn gateway_declares(context: &Context<'_>, gateway: &Gateway<'_>) -> Answer<bool> {
-    let Some(own) = gateway.own_proxy.as_deref() else { return class_declares(context, &gateway.class) };
-    let own = context.neighbours.get(&api::ENVOY_PROXY, &gateway.object.metadata.namespace, own, PROXY_FIELDS);
-    match own.map(|proxy| EnvoyProxySpec::of(&proxy)) {
-        Answer::Found(own) if own.declares_hpa() || !own.is_merged() => Answer::Found(own.declares_hpa()),
-        Answer::Found(_) => class_declares(context, &gateway.class),
-        Answer::Absent => Answer::Found(false),
-        Answer::Unknown(reason) => Answer::Unknown(reason),
+fn gateway_declares<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Answer<bool> {
+    match gateway.resolve(context) {
+        Ok(Reference::Missing) => Answer::Found(false),
+        Ok(Reference::To(own)) if own.declares_hpa() || !own.is_merged() => Answer::Found(own.declares_hpa()),
+        Ok(Reference::To(_) | Reference::Nothing) => class_declares(context, &gateway.class),
+        Err(reason) => Answer::Unknown(reason),
     }
 }
 

@@ -45,7 +45,10 @@ pub(super) static RULE: Rule = Rule {
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;
     let old = context.change.old.as_ref();
-    let untouched = old.is_some_and(|old| old.spec_text() == new.spec_text() && old.metadata.same_labels_and_annotations(&new.metadata));
+    let is_hpa = context.change.kind == Kind::HorizontalPodAutoscaler;
+    let untouched = old.is_some_and(|old| {
+        old.spec_text() == new.spec_text() && (is_hpa || old.metadata.same_labels_and_annotations(&new.metadata))
+    });
     if untouched || scaled_object_owners(new).next().is_some() {
         return None;
     }

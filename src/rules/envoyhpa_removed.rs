@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::gate::Passage;
 use crate::json::{Json, put, quoted};
 use crate::kinds::autoscalers::scaled_by_keda;
-use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Fleet, Removal, Running, governed};
+use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Removal, Running};
 use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
 use crate::kinds::workload::{self, WorkloadRef};
 use crate::kinds::{Object, title};
@@ -59,45 +59,104 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     if !loses_own && !loses_merged {
         return None;
     }
-    let change = format!("removing envoyHpa from {}", new.title("EnvoyProxy"));
     let subject = Subject::new("envoyproxy", &new.metadata);
-    let fleets = match governed(context, old, before) {
-        Answer::Found(governed) => governed.fleets,
-        Answer::Absent => return None,
-        Answer::Unknown(reason) => return Some(unknown_fleets(&RULE, subject, &change, &reason)),
-    };
-    let lost: Vec<LostFleet<'_>> = fleets.into_iter().filter_map(|fleet| LostFleet::between(fleet, Some(before), Some(after))).collect();
-    let finding = judge(context, &RULE, &subject, &change, &lost)?;
-    Some(pinned(context, finding, after, &lost))
+    let change = format!("removing envoyHpa from {}", new.title("EnvoyProxy"));
+    let cause = Cause { rule: &RULE, subject, change, governing: None };
+    match Estate::look_up(context).and_then(|estate| estate.governed(old, before)) {
+        Ok(governed) => {
+            let lost = lost_fleets(governed.fleets, Some(before), Some(after));
+            Some(pinned(context, judge(context, &cause, &lost)?, after, &lost))
+        }
+        Err(reason) => Some(cause.unknown_fleets(&reason)),
+    }
 }
 
-/// Which fleets an EnvoyProxy governs could not be seen: there may be some.
-pub(super) fn unknown_fleets(rule: &'static Rule, subject: Subject, change: &str, reason: &Reason) -> Finding {
-    let what = format!("{change} may leave Envoy fleets without an autoscaler: which fleets it governs is not known ({reason})");
-    Finding::new(rule, Action::Reject, subject, what)
-        .help("Try again once the policy may read and list Gateways", "see policies/rbac.yaml".to_owned())
+/// A change that may take envoyHpa from fleets, and how findings about it are told.
+pub(super) struct Cause {
+    pub(super) rule: &'static Rule,
+    /// The changed object.
+    pub(super) subject: Subject,
+    /// The change, as a sentence begins.
+    pub(super) change: String,
+    /// The EnvoyProxy, other than the changed object, that the fleets would run by.
+    pub(super) governing: Option<Subject>,
 }
 
-/// A fleet that a change leaves without envoyHpa.
+impl Cause {
+    /// The change ends in an EnvoyProxy that does not exist, so nothing can be declared there.
+    pub(super) fn is_to_nothing(&mut self) {
+        self.change.push_str(", which does not exist,");
+        self.governing = None;
+    }
+
+    /// A finding whose sentence goes on after the change.
+    pub(super) fn finding(&self, action: Action, outcome: &str) -> Finding {
+        Finding::new(self.rule, action, self.subject.clone(), format!("{}{outcome}", self.change))
+    }
+
+    /// Which fleets run by what could not be seen: there may be some.
+    pub(super) fn unknown_fleets(&self, reason: &Reason) -> Finding {
+        let outcome = format!(" may leave Envoy fleets without an autoscaler: which run by which EnvoyProxy is not known ({reason})");
+        self.finding(Action::Reject, &outcome)
+            .help("Try again once the policy may read and list Gateways", "see policies/rbac.yaml".to_owned())
+    }
+
+    /// Before 1.5 a class whose EnvoyProxy is missing stops the whole controller; `how` it comes to that follows the change.
+    pub(super) fn freezes_all(&self, running: Running, how: &str) -> Finding {
+        let which = if running.0.is_some() { "" } else { " (before 1.5; which version runs is not known: set envoyGateway.version)" };
+        let mut finding = self.finding(Action::Reject, &format!("{how} stops {} from managing every fleet of every class{which}", running.name()));
+        finding.at_stake = "it";
+        finding
+    }
+
+    /// Adds what most people meant to do: the next EnvoyProxy has envoyHpa, too.
+    fn declare_hpa(&self, finding: Finding, fleet: &LostFleet<'_>) -> Finding {
+        match (&self.governing, fleet.before.hpa_text()) {
+            // A quote would end the command's own.
+            (Some(proxy), Some(hpa)) if !hpa.contains('\'') => {
+                let patch = format!(r#"{{"spec":{{"provider":{{"type":"Kubernetes","kubernetes":{{"envoyHpa":{hpa}}}}}}}}}"#);
+                finding.help("Declare envoyHpa there first", proxy.kubectl("patch", &format!("--type merge -p '{patch}'")))
+            }
+            _ => finding,
+        }
+    }
+}
+
+/// A fleet that a change takes from an HPA.
 pub(super) struct LostFleet<'a> {
-    fleet: Fleet<'a>,
+    pub(super) fleet: Fleet<'a>,
     before: Effective<'a>,
     after: Effective<'a>,
 }
 
+/// The fleets that have envoyHpa when the governing EnvoyProxy is `before`, and none when it is `after`.
+pub(super) fn lost_fleets<'a>(fleets: Vec<Fleet<'a>>, before: Option<EnvoyProxySpec<'a>>, after: Option<EnvoyProxySpec<'a>>) -> Vec<LostFleet<'a>> {
+    let between = |fleet: Fleet<'a>| {
+        let (before, after) = (fleet.effective(before), fleet.effective(after));
+        LostFleet::between(fleet, before, after)
+    };
+    fleets.into_iter().filter_map(between).collect()
+}
+
 impl<'a> LostFleet<'a> {
     /// The fleet, if it had envoyHpa by `before` and has none by `after`. Gateways that are being deleted lose nothing.
-    pub(super) fn between(fleet: Fleet<'a>, before: Option<EnvoyProxySpec<'a>>, after: Option<EnvoyProxySpec<'a>>) -> Option<Self> {
-        let (before, after) = (fleet.effective(before), fleet.effective(after));
+    pub(super) fn between(fleet: Fleet<'a>, before: Effective<'a>, after: Effective<'a>) -> Option<Self> {
         let loses = !fleet.is_terminating && before.declares_hpa() && !after.declares_hpa();
         loses.then_some(Self { fleet, before, after })
     }
 
-    fn deployment(&self, context: &Context<'_>) -> WorkloadRef {
+    /// The fleet, if it has envoyHpa before and after: what goes is the HPA by its former name.
+    pub(super) fn remade(fleet: &Fleet<'a>, before: Option<EnvoyProxySpec<'a>>, after: Option<EnvoyProxySpec<'a>>) -> Option<Self> {
+        let (before, after) = (fleet.effective(before), fleet.effective(after));
+        let keeps = !fleet.is_terminating && before.declares_hpa() && after.declares_hpa();
+        keeps.then(|| Self { fleet: fleet.clone(), before, after })
+    }
+
+    pub(super) fn deployment(&self, context: &Context<'_>) -> WorkloadRef {
         self.fleet.deployment(&self.before, context.settings)
     }
 
-    fn hpa(&self, context: &Context<'_>) -> (String, String) {
+    pub(super) fn hpa(&self, context: &Context<'_>) -> (String, String) {
         self.fleet.hpa(&self.before, context.settings)
     }
 
@@ -125,51 +184,63 @@ impl<'a> LostFleet<'a> {
 }
 
 /// The verdict on fleets that lose envoyHpa, whatever change takes it from them.
-pub(super) fn judge(context: &Context<'_>, rule: &'static Rule, subject: &Subject, change: &str, lost: &[LostFleet<'_>]) -> Option<Finding> {
+pub(super) fn judge(context: &Context<'_>, cause: &Cause, lost: &[LostFleet<'_>]) -> Option<Finding> {
     let first = lost.first()?;
     let running = Running::look_up(context);
     let (namespace, name) = first.hpa(context);
     let hpa = format!("{}{}", title("HPA", &namespace, &name), and_more(lost.len()));
-    let finding = |action, what| {
-        let mut finding = Finding::new(rule, action, subject.clone(), what);
-        finding.autoscaler = title("HPA", &namespace, &name);
-        finding.workloads = lost.iter().map(|fleet| fleet.deployment(context)).collect();
-        finding
-    };
-    match running.removal() {
-        Removal::Loses => {
-            let at_risk: Vec<&LostFleet<'_>> = lost.iter().filter(|fleet| !fleet.is_answered(context)).collect();
-            let frozen = at_risk.first()?;
-            let deployment = format!("{}{}", frozen.deployment(context), and_more(at_risk.len()));
-            if at_risk.iter().all(|fleet| fleet.after.is_daemon_set()) {
-                let what = format!("{change} makes {deployment} a DaemonSet, which no HPA scales: {} deletes the HPA", running.name());
-                return Some(finding(Action::Warn, what));
-            }
-            let what = format!("{change} would leave {deployment} with no autoscaler: {} deletes its HPA and the replica count freezes", running.name());
-            let mut finding = finding(Action::Reject, what);
-            if context.change.operation == Operation::Update {
-                finding = finding.help("Declare the count in the same change", declare_count(subject, frozen.count(context)));
-            }
-            Some(finding.help("Say that the fleet is not autoscaled", frozen.deployment(context).not_autoscaled()))
-        }
+    let finding = match running.removal() {
+        Removal::Loses => loses(context, cause, running, lost)?,
         Removal::Orphans => {
-            let what = format!("{change} would orphan {hpa}: {} leaves it behind, still scaling, even after its Gateway is deleted", running.name());
-            let mut finding = clean_up(finding(Action::Reject, what), context, lost);
+            let outcome = format!(" would orphan {hpa}: {} leaves it behind, still scaling, even after its Gateway is deleted", running.name());
+            let finding = cause.declare_hpa(cause.finding(Action::Reject, &outcome), first);
+            let mut finding = clean_up(finding, context, lost);
             finding.at_stake = "the orphan";
-            Some(finding)
+            finding
         }
         Removal::Either => {
-            let what = format!(
-                "{change} would orphan {hpa}, or lose it: Envoy Gateway 1.1.3 to 1.4.x leaves it behind, still scaling; from 1.5 it goes and the replica count freezes"
+            let outcome = format!(
+                " would orphan {hpa}, or lose it: Envoy Gateway 1.1.3 to 1.4.x leaves it behind, still scaling; from 1.5 it goes and the replica count freezes"
             );
-            let mut finding = clean_up(finding(Action::Reject, what), context, lost);
-            finding.notes.push("Which Envoy Gateway runs is not known: set envoyGateway.version".to_owned());
-            Some(finding)
+            let finding = cause.declare_hpa(cause.finding(Action::Reject, &outcome), first);
+            version_unknown(clean_up(finding, context, lost))
         }
-    }
+    };
+    Some(about(finding, context, lost))
 }
 
-fn and_more(count: usize) -> String {
+/// Names what is at stake, for the audit log and for an acknowledgement on the workloads.
+pub(super) fn about(mut finding: Finding, context: &Context<'_>, lost: &[LostFleet<'_>]) -> Finding {
+    if let Some((namespace, name)) = lost.first().map(|fleet| fleet.hpa(context)) {
+        finding.autoscaler = title("HPA", &namespace, &name);
+    }
+    finding.workloads = lost.iter().map(|fleet| fleet.deployment(context)).collect();
+    finding
+}
+
+/// The fleets' HPAs go and nothing else answers for their counts.
+fn loses(context: &Context<'_>, cause: &Cause, running: Running, lost: &[LostFleet<'_>]) -> Option<Finding> {
+    let at_risk: Vec<&LostFleet<'_>> = lost.iter().filter(|fleet| !fleet.is_answered(context)).collect();
+    let frozen = at_risk.first()?;
+    let deployment = format!("{}{}", frozen.deployment(context), and_more(at_risk.len()));
+    if at_risk.iter().all(|fleet| fleet.after.is_daemon_set()) {
+        let outcome = format!(" makes {deployment} a DaemonSet, which no HPA scales: {} deletes the HPA", running.name());
+        return Some(cause.finding(Action::Warn, &outcome));
+    }
+    let outcome = format!(" would leave {deployment} with no autoscaler: {} deletes its HPA and the replica count freezes", running.name());
+    let mut finding = cause.declare_hpa(cause.finding(Action::Reject, &outcome), frozen);
+    if cause.subject.resource == "envoyproxy" && context.change.operation == Operation::Update {
+        finding = finding.help("Declare the count in the same change", declare_count(&cause.subject, frozen.count(context)));
+    }
+    Some(finding.help("Say that the fleet is not autoscaled", frozen.deployment(context).not_autoscaled()))
+}
+
+pub(super) fn version_unknown(mut finding: Finding) -> Finding {
+    finding.notes.push("Which Envoy Gateway runs is not known: set envoyGateway.version".to_owned());
+    finding
+}
+
+pub(super) fn and_more(count: usize) -> String {
     if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
 }
 
@@ -180,7 +251,7 @@ fn declare_count(subject: &Subject, count: Option<i64>) -> String {
 }
 
 /// What to delete by hand after an acknowledged removal, for as many fleets as a message can hold.
-fn clean_up(mut finding: Finding, context: &Context<'_>, lost: &[LostFleet<'_>]) -> Finding {
+pub(super) fn clean_up(mut finding: Finding, context: &Context<'_>, lost: &[LostFleet<'_>]) -> Finding {
     for fleet in lost.iter().take(10) {
         let (namespace, name) = fleet.hpa(context);
         finding = finding.help("Afterwards delete what stays behind", Subject { resource: "hpa", namespace, name }.kubectl("delete", ""));
@@ -197,7 +268,7 @@ fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>
         let count_text = count.to_string();
         let keep = Json::new(context.change.old_text()).at(ENVOY_HPA).map_or("{}", Json::text);
         let fields = [("minReplicas", &count_text), ("maxReplicas", &count_text)];
-        let hpa = fields.iter().fold(keep.to_owned(), |hpa, (field, value)| put(&hpa, &[field], Some(value)));
+        let hpa = fields.iter().fold(keep.to_owned(), |hpa, (field, value)| put(&hpa, &[field], value));
         finding.action = Action::Repair(vec![
             Edit::Set { path: &["spec", "provider", "type"], value: quoted("Kubernetes") },
             Edit::Set { path: ENVOY_HPA, value: hpa },

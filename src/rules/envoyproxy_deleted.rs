@@ -23,14 +23,13 @@
 
 use super::{Default, Rule, envoyhpa_removed};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
 use crate::context::Context;
 use crate::gate::Passage;
-use crate::kinds::envoy_gateway::{EnvoyProxySpec, Fleet, Governed, Level, Removal, Running, governed};
-use crate::kinds::{Object, helm, title};
+use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Governed, Level, Removal, Running};
+use crate::kinds::{helm, title};
 use crate::verdict::{Action, Finding, Subject};
 
-use envoyhpa_removed::LostFleet;
+use envoyhpa_removed::{Cause, lost_fleets};
 
 pub(super) static RULE: Rule = Rule {
     id: "envoyproxy-deleted",
@@ -46,13 +45,13 @@ pub(super) static RULE: Rule = Rule {
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
     let spec = EnvoyProxySpec::of(old);
-    let mut finding = match governed(context, old, spec) {
-        Answer::Found(governed) => judge(context, old, spec, governed),
-        Answer::Absent => None,
-        Answer::Unknown(reason) => {
+    let change = format!("deleting {}", old.title("EnvoyProxy"));
+    let cause = Cause { rule: &RULE, subject: Subject::new("envoyproxy", &old.metadata), change, governing: None };
+    let mut finding = match Estate::look_up(context).and_then(|estate| estate.governed(old, spec)) {
+        Ok(governed) => judge(context, &cause, spec, governed),
+        Err(reason) => {
             let harmless = !spec.declares_hpa() && !spec.is_merged() && Running::look_up(context).removal() == Removal::Loses;
-            let change = format!("deleting {}", old.title("EnvoyProxy"));
-            (!harmless).then(|| envoyhpa_removed::unknown_fleets(&RULE, Subject::new("envoyproxy", &old.metadata), &change, &reason))
+            (!harmless).then(|| cause.unknown_fleets(&reason))
         }
     }?;
     if finding.action == Action::Reject && helm::softens_delete(context, old) {
@@ -61,53 +60,44 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn judge<'a>(context: &Context<'a>, old: &Object<'a>, spec: EnvoyProxySpec<'a>, governed: Governed<'a>) -> Option<Finding> {
-    let subject = Subject::new("envoyproxy", &old.metadata);
-    let change = format!("deleting {}", old.title("EnvoyProxy"));
+fn judge<'a>(context: &Context<'a>, cause: &Cause, spec: EnvoyProxySpec<'a>, governed: Governed<'a>) -> Option<Finding> {
     let running = Running::look_up(context);
-    if running.removal() != Removal::Loses && !governed.classes.is_empty() && governed.any_gateway {
-        return Some(freezes_all(subject, &change, running, &governed));
+    if let Some(class) = governed.classes.first().filter(|_| running.removal() != Removal::Loses && governed.any_gateway) {
+        let move_on = format!("kubectl patch gatewayclass {class} --type merge -p '{{\"spec\":{{\"parametersRef\":{{\"name\":\"<another>\"}}}}}}'");
+        let how = format!(", to which GatewayClass {class} refers,");
+        return Some(cause.freezes_all(running, &how).help("Point the class at another EnvoyProxy first", move_on));
     }
     let (at_gateways, at_classes): (Vec<Fleet<'a>>, Vec<Fleet<'a>>) =
         governed.fleets.into_iter().filter(|fleet| !fleet.is_terminating).partition(|fleet| fleet.level == Level::Gateway);
     let dangling: Vec<Fleet<'a>> = at_gateways.into_iter().filter(|fleet| fleet.effective(Some(spec)).declares_hpa()).collect();
     if let Some(first) = dangling.first() {
-        return Some(dangles(context, subject, &change, spec, first));
+        let how = format!(", by which {} runs, leaves that unmanaged", first.title());
+        let finding = dangles(context, cause, &how, first, &first.effective(Some(spec)));
+        return Some(drop_reference(finding, first));
     }
-    let lost: Vec<LostFleet<'a>> = at_classes.into_iter().filter_map(|fleet| LostFleet::between(fleet, Some(spec), None)).collect();
-    envoyhpa_removed::judge(context, &RULE, &subject, &change, &lost)
+    envoyhpa_removed::judge(context, cause, &lost_fleets(at_classes, Some(spec), None))
 }
 
-/// Before 1.5 a class whose EnvoyProxy is missing stops the whole controller.
-fn freezes_all(subject: Subject, change: &str, running: Running, governed: &Governed<'_>) -> Finding {
-    let class = governed.classes.first().map(String::as_str).unwrap_or_default();
-    let which = if running.0.is_some() { String::new() } else { " (before 1.5; which version runs is not known: set envoyGateway.version)".to_owned() };
-    let what = format!("{change}, to which GatewayClass {class} refers, stops {} from managing every fleet of every class{which}", running.name());
-    let move_on = format!("kubectl patch gatewayclass {class} --type merge -p '{{\"spec\":{{\"parametersRef\":{{\"name\":\"<another>\"}}}}}}'");
-    let mut finding = Finding::new(&RULE, Action::Reject, subject, what).help("Point the class at another EnvoyProxy first", move_on);
-    finding.at_stake = "it";
-    finding
-}
-
-/// A Gateway whose own EnvoyProxy is missing is not managed any more.
-fn dangles<'a>(context: &Context<'a>, subject: Subject, change: &str, spec: EnvoyProxySpec<'a>, fleet: &Fleet<'a>) -> Finding {
+/// A Gateway whose own EnvoyProxy is missing is not managed any more; `how` it comes to that follows the change.
+pub(super) fn dangles<'a>(context: &Context<'a>, cause: &Cause, how: &str, fleet: &Fleet<'a>, effective: &Effective<'a>) -> Finding {
     let running = Running::look_up(context);
-    let effective = fleet.effective(Some(spec));
-    let (namespace, name) = fleet.hpa(&effective, context.settings);
+    let (namespace, name) = fleet.hpa(effective, context.settings);
     let hpa = title("HPA", &namespace, &name);
     let outcome = match running.keeps_fleet_without_proxy() {
-        Some(true) => format!("{} freezes its fleet, and nothing declares {hpa} any more", running.name()),
-        Some(false) => format!("{} deletes its whole fleet", running.name()),
-        None => format!("Envoy Gateway deletes its whole fleet (before 1.7), or freezes it with {hpa} that nothing declares"),
+        Some(true) => format!("{how}: {} freezes its fleet, and nothing declares {hpa} any more", running.name()),
+        Some(false) => format!("{how}: {} deletes its whole fleet", running.name()),
+        None => format!("{how}: Envoy Gateway deletes its whole fleet (before 1.7), or freezes it with {hpa} that nothing declares"),
     };
-    let what = format!("{change}, by which {} runs, leaves that unmanaged: {outcome}", fleet.title());
-    let mut finding = Finding::new(&RULE, Action::Reject, subject, what)
-        .about(fleet.deployment(&effective, context.settings), hpa);
-    if let Some((namespace, name)) = fleet.gateway() {
-        let gateway = Subject { resource: "gateway", namespace: namespace.clone(), name: name.clone() };
-        let remove = r#"--type json -p '[{"op":"remove","path":"/spec/infrastructure/parametersRef"}]'"#;
-        finding = finding.help("Take the Gateway's reference away first", gateway.kubectl("patch", remove));
-    }
+    let mut finding =
+        cause.finding(Action::Reject, &outcome).about(fleet.deployment(effective, context.settings), hpa);
     finding.at_stake = "it";
     finding
+}
+
+/// Adds the command that takes a Gateway's reference to its own EnvoyProxy away.
+pub(super) fn drop_reference(finding: Finding, fleet: &Fleet<'_>) -> Finding {
+    let Some((namespace, name)) = fleet.gateway() else { return finding };
+    let gateway = Subject { resource: "gateway", namespace: namespace.clone(), name: name.clone() };
+    let remove = r#"--type json -p '[{"op":"remove","path":"/spec/infrastructure/parametersRef"}]'"#;
+    finding.help("Take the Gateway's reference away first", gateway.kubectl("patch", remove))
 }

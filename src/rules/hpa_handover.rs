@@ -50,7 +50,10 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
-    if let Some(release) = Release::of(old).filter(|_| declares(context) && Release::of(new).is_none()) {
+    if declares(context)
+        && let Some(release) = Release::of(old)
+        && Release::of(new).is_none()
+    {
         return keep_mark(context, new, &release);
     }
     let owner = scaled_object_owners(old).next().filter(|owner| is_claimed(context, &owner.name))?;

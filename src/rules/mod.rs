@@ -97,6 +97,10 @@ rules! {
     scaledobject_paused: "scaledobject-paused",
     envoyhpa_removed: "envoyhpa-removed",
     envoyproxy_deleted: "envoyproxy-deleted",
+    gatewayclass_parameters: "gatewayclass-parameters",
+    gateway_parameters: "gateway-parameters",
+    gatewayclass_deleted: "gatewayclass-deleted",
+    merge_gateways: "merge-gateways",
 }
 
 #[cfg(test)]

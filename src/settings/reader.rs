@@ -29,6 +29,9 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
+/// Reads one field of an object; for one that it does not know it gives those it does.
+pub(super) type ReadField<'f> = dyn FnMut(&str, Reader<'_>) -> Result<(), &'static [&'static str]> + 'f;
+
 /// A value at a path. Reading the wrong type records an error and gives the default.
 pub(super) struct Reader<'r> {
     value: Json<'r>,
@@ -42,7 +45,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Hands every field to `read`, which says `Err(known names)` for one it does not know.
-    pub(super) fn fields(&mut self, mut read: impl FnMut(&str, Reader<'_>) -> Result<(), &'static [&'static str]>) {
+    pub(super) fn fields(&mut self, read: &mut ReadField<'_>) {
         let Some(fields) = self.value.fields() else { return self.expected("an object") };
         for (key, value) in fields {
             let path = if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) };

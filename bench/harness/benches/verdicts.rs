@@ -53,11 +53,13 @@ fn modules(criterion: &mut Criterion, requests: &[Request]) {
         for request in requests {
             let mut group = criterion.benchmark_group(request.name);
             for (name, policy) in &policies {
-                let validate = || policy.validate(&request.json, "{}", &answers).expect("the policy answers");
                 if *name == "guard" {
-                    check(request, "the module", answered(&validate()));
+                    let response = policy.validate(&request.json, "{}", &answers).expect("the policy answers");
+                    check(request, "the module", answered(&response));
                 }
-                group.bench_function(BenchmarkId::new(*name, round), |bencher| bencher.iter(validate));
+                // Unread: what the host makes of an answer is not the module's time.
+                let answer = || policy.answer(&request.json, "{}", &answers).expect("the policy answers");
+                group.bench_function(BenchmarkId::new(*name, round), |bencher| bencher.iter(answer));
             }
         }
     }

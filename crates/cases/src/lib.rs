@@ -40,9 +40,9 @@ pub struct Page {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expect {
-    /// The page's rule has nothing to say: no warning, no audit annotation.
+    /// The page's rule has nothing to say; another may.
     Silent,
-    /// It passes because someone acknowledged it: nothing but the audit annotation.
+    /// Someone acknowledged what the page's rule had to say; another may speak.
     Allow,
     /// It passes with a warning.
     Warn,
@@ -208,6 +208,18 @@ impl Outcome {
             (true, false, true, _) => Expect::Warn,
             (true, false, false, true) => Expect::Allow,
             (true, false, false, false) => Expect::Silent,
+        }
+    }
+
+    /// What the rule had to do with it: its verdict when it spoke, else whether it was acknowledged.
+    pub fn verdict_of(&self, rule: &str) -> Expect {
+        let audit = self.response.audit_annotations.as_ref();
+        let names =
+            |key: &str| audit.and_then(|audit| audit.get(key)).is_some_and(|ids| ids.split(',').any(|id| id == rule));
+        match (names("rule"), names("allowed")) {
+            (true, _) => self.verdict(),
+            (false, true) => Expect::Allow,
+            (false, false) => Expect::Silent,
         }
     }
 

@@ -51,13 +51,9 @@ fn cases_get_the_expected_verdict_and_answer() {
     for_each_case(|rule, case, world| {
         let outcome = world.natively();
         let text = describe(world, &outcome);
-        if outcome.verdict() != case.expect {
+        if outcome.verdict_of(rule) != case.expect {
             surprises.push(format!("{rule}: {}: expected {:?}\n{text}", case.name, case.expect));
             return;
-        }
-        if !matches!(case.expect, Expect::Silent | Expect::Allow) {
-            let rules = &outcome.response.audit_annotations.as_ref().expect("a finding is audited")["rule"];
-            assert!(rules.split(',').any(|id| id == rule), "{rule}: {}: {rules} spoke instead", case.name);
         }
         insta::with_settings!({snapshot_path => format!("../../../tests/rules/snapshots/{rule}"), prepend_module_to_snapshot => false, description => case.name.clone(), omit_expression => true}, {
             insta::assert_snapshot!(slug(&case.name), text);
@@ -244,7 +240,8 @@ fn nothing_is_refused_in_a_namespace_that_goes_away() {
 fn a_case_needs_few_look_ups() {
     for_each_case(|rule, case, world| {
         let outcome = world.natively();
-        let bound = if rule.starts_with("envoy") { 12 } else { 7 };
+        // Which fleets run by what takes Gateways, classes and EnvoyProxies.
+        let bound = if rule.starts_with("envoy") || rule.contains("gateway") { 12 } else { 7 };
         assert!(
             outcome.objects_looked_up() <= bound,
             "{rule}: {}: {} look-ups",

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 const REQUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/requests/keda-hpa-helm3");
-const CLUSTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/objects");
+const CLUSTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/objects/scaledobject-web.yaml");
 
 #[test]
 fn commands_print_what_they_are_said_to_print() {

@@ -132,8 +132,19 @@ impl Policy {
         settings: &str,
         capabilities: &Arc<dyn Capabilities>,
     ) -> Result<Response, CallError> {
+        self.read("validate", &self.answer(request, settings, capabilities)?)
+    }
+
+    /// What the module answers to [`Policy::validate`], unread: all that is the module's own work, for those who
+    /// measure it.
+    pub fn answer(
+        &self,
+        request: &str,
+        settings: &str,
+        capabilities: &Arc<dyn Capabilities>,
+    ) -> Result<Vec<u8>, CallError> {
         let payload = [r#"{"request":"#, request, r#","settings":"#, settings, "}"].concat();
-        self.ask("validate", payload.into_bytes(), Arc::clone(capabilities))
+        self.call("validate", payload.into_bytes(), Arc::clone(capabilities))
     }
 
     /// Checks settings, a JSON text.
@@ -152,14 +163,24 @@ impl Policy {
         payload: Vec<u8>,
         capabilities: Arc<dyn Capabilities>,
     ) -> Result<T, CallError> {
+        self.read(operation, &self.call(operation, payload, capabilities)?)
+    }
+
+    fn call(
+        &self,
+        operation: &'static str,
+        payload: Vec<u8>,
+        capabilities: Arc<dyn Capabilities>,
+    ) -> Result<Vec<u8>, CallError> {
         let conversation = Conversation::new(operation, payload, capabilities, self.grants.clone(), self.limits.memory);
-        let answer = conversation
-            .hold(&self.prepared, Ticker::deadline())
-            .map_err(|failure| self.call_error(operation, failure))?;
-        serde_json::from_slice(&answer).map_err(|source| CallError::Unreadable {
+        conversation.hold(&self.prepared, Ticker::deadline()).map_err(|failure| self.call_error(operation, failure))
+    }
+
+    fn read<T: DeserializeOwned>(&self, operation: &'static str, answer: &[u8]) -> Result<T, CallError> {
+        serde_json::from_slice(answer).map_err(|source| CallError::Unreadable {
             operation,
             source,
-            answer: excerpt(&answer),
+            answer: excerpt(answer),
         })
     }
 

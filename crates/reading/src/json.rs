@@ -32,10 +32,6 @@ impl<'a> Json<'a> {
     }
 
     fn field(self, name: &str) -> Option<Json<'a>> {
-        // Only an escaped spelling could hide the name from a plain search.
-        if !self.0.contains(name) && !self.0.contains('\\') {
-            return None;
-        }
         let mut found = None;
         let mut deserializer = serde_json::Deserializer::from_str(self.0);
         // It ends in an error as soon as the field is found: the rest of the object is not worth reading.
@@ -126,38 +122,6 @@ impl<'de> Visitor<'de> for All {
 pub fn quoted(text: &str) -> String {
     // A string always encodes.
     serde_json::to_string(text).unwrap_or_default()
-}
-
-/// An object's text with another value at a path, or without it; every other field stays to the letter. What is no
-/// object on the way becomes one only when it is null or absent.
-pub fn put(object: &str, path: &[&str], value: Option<&str>) -> String {
-    let [name, rest @ ..] = path else { return value.unwrap_or("null").to_owned() };
-    let fields = Json(if object == "null" { "{}" } else { object }).fields();
-    let Some(mut fields) = fields else { return object.to_owned() };
-    let place = fields.iter().position(|(key, _)| key == name);
-    let before = place.and_then(|place| fields.get(place)).map_or("null", |(_, before)| before.0);
-    let goes = value.is_none() && (rest.is_empty() || before == "null");
-    let after = if goes { String::new() } else { put(before, rest, value) };
-    match (place, goes) {
-        (Some(place), true) => drop(fields.remove(place)),
-        (None, true) => {}
-        (Some(place), false) => fields.iter_mut().skip(place).take(1).for_each(|(_, field)| *field = Json(&after)),
-        (None, false) => fields.push((Cow::Borrowed(name), Json(&after))),
-    }
-    object_text(&fields)
-}
-
-fn object_text(fields: &[(Cow<'_, str>, Json<'_>)]) -> String {
-    let length = fields.iter().map(|(key, value)| key.len() + value.0.len() + 6).sum();
-    let mut text = String::with_capacity(length);
-    for (key, value) in fields {
-        text.push(if text.is_empty() { '{' } else { ',' });
-        text.push_str(&quoted(key));
-        text.push(':');
-        text.push_str(value.0);
-    }
-    text.push_str(if text.is_empty() { "{}" } else { "}" });
-    text
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! A crate of its own because it is where the policy's time goes: in the module this crate is compiled for speed, and the rules, which
 //! only ask it for fields, for size (`[profile.policy]`).
 
+mod edit;
 mod json;
 mod object;
 mod request;
 
-pub use json::{Json, put, quoted};
+pub use edit::{Fields, put};
+pub use json::{Json, quoted};
 pub use object::{Metadata, Object, OwnerReference, group_of, title};
 pub use request::{GroupKind, Options, Payload, Request, User};
 

@@ -152,7 +152,9 @@ pub struct OwnerReference<'a> {
 
 /// The value of a label or annotation; what is not a string counts as absent.
 fn string<'a>(map: Option<&'a RawValue>, key: &str) -> Option<Cow<'a, str>> {
-    map.and_then(|map| Json::new(map.get()).string(&[key]))
+    // Most keys that rules ask for are not there; only an escaped spelling could hide one from a plain search.
+    let text = map.map(RawValue::get).filter(|text| text.contains(key) || text.contains('\\'))?;
+    Json::new(text).string(&[key])
 }
 
 /// The API group of an `apiVersion`, empty for the core group.
