@@ -55,7 +55,7 @@ fn requests_come_from_standard_input_too() {
 
 #[test]
 fn neighbours_come_from_standard_input_too() {
-    let listing = std::fs::read_to_string(format!("{CLUSTER}/scaledobject-web.yaml")).expect("the fixture is there");
+    let listing = std::fs::read_to_string(CLUSTER).expect("the fixture is there");
     let file = format!("{REQUESTS}/007-update-horizontalpodautoscaler-lab-admin.json");
     let output = run(&["review", &file, "--cluster", "-"], &[], &listing);
     let text = String::from_utf8_lossy(&output.stdout);
