@@ -45,7 +45,7 @@ pub fn apply(edits: &[Edit], old: &str, new: &str) -> String {
     for edit in edits {
         match edit {
             Edit::RemoveOwner { uid } => {
-                edit_owners(&mut metadata, |owners| owners.retain(|owner| !is_owner(owner, uid)))
+                edit_owners(&mut metadata, |owners| owners.retain(|owner| !is_owner(owner, uid)));
             }
             Edit::AddOwner { uid, reference } => edit_owners(&mut metadata, |owners| {
                 if !owners.iter().any(|owner| is_owner(owner, uid)) {

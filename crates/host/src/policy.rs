@@ -132,7 +132,7 @@ impl Policy {
         settings: &str,
         capabilities: &Arc<dyn Capabilities>,
     ) -> Result<Response, CallError> {
-        self.read("validate", &self.answer(request, settings, capabilities)?)
+        read("validate", &self.answer(request, settings, capabilities)?)
     }
 
     /// What the module answers to [`Policy::validate`], unread: all that is the module's own work, for those who
@@ -163,7 +163,7 @@ impl Policy {
         payload: Vec<u8>,
         capabilities: Arc<dyn Capabilities>,
     ) -> Result<T, CallError> {
-        self.read(operation, &self.call(operation, payload, capabilities)?)
+        read(operation, &self.call(operation, payload, capabilities)?)
     }
 
     fn call(
@@ -174,14 +174,6 @@ impl Policy {
     ) -> Result<Vec<u8>, CallError> {
         let conversation = Conversation::new(operation, payload, capabilities, self.grants.clone(), self.limits.memory);
         conversation.hold(&self.prepared, Ticker::deadline()).map_err(|failure| self.call_error(operation, failure))
-    }
-
-    fn read<T: DeserializeOwned>(&self, operation: &'static str, answer: &[u8]) -> Result<T, CallError> {
-        serde_json::from_slice(answer).map_err(|source| CallError::Unreadable {
-            operation,
-            source,
-            answer: excerpt(answer),
-        })
     }
 
     fn call_error(&self, operation: &'static str, failure: Failure) -> CallError {
@@ -202,6 +194,14 @@ impl std::fmt::Debug for Policy {
 
 fn said(last_line: Option<&String>) -> String {
     last_line.map(|line| format!(" (it last logged: {line})")).unwrap_or_default()
+}
+
+fn read<T: DeserializeOwned>(operation: &'static str, answer: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(answer).map_err(|source| CallError::Unreadable {
+        operation,
+        source,
+        answer: excerpt(answer),
+    })
 }
 
 /// Enough of an answer to recognise it by.
