@@ -118,7 +118,12 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
     let mut standing = Vec::new();
     for finding in findings.into_iter().filter_map(|finding| ways_through::by_settings(context, finding)) {
         match ways_through::by_acknowledgement(context, finding) {
-            Outcome::Stands(finding) => standing.push(finding),
+            Outcome::Stands(finding) => {
+                // Strongest first; a sort would cost the module several kilobytes.
+                let weaker =
+                    standing.iter().position(|other: &Finding| other.action.weight() < finding.action.weight());
+                standing.insert(weaker.unwrap_or(standing.len()), finding);
+            }
             Outcome::Passes(by, finding) => acknowledge(&mut verdict, by, &finding),
         }
     }
@@ -126,11 +131,6 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
     if standing.iter().any(rejects) && ways_through::is_being_cleaned_up(context) {
         standing.retain(|finding| !rejects(finding));
     }
-    // Strongest first; a stable sort would cost the module several kilobytes.
-    let (rejections, rest): (Vec<Finding>, Vec<Finding>) = standing.into_iter().partition(rejects);
-    let (repairs, warnings): (Vec<Finding>, Vec<Finding>) =
-        rest.into_iter().partition(|finding| finding.action != Action::Warn);
-    let standing: Vec<Finding> = rejections.into_iter().chain(repairs).chain(warnings).collect();
     tell(context, &standing, &mut verdict);
     verdict.lookups = context.neighbours.lookups();
     verdict

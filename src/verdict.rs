@@ -20,6 +20,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// A stronger action weighs more.
+    pub fn weight(&self) -> u8 {
+        match self {
+            Self::Warn => 0,
+            Self::Repair(_) => 1,
+            Self::Reject => 2,
+        }
+    }
+
     /// The word in audit annotations.
     pub fn name(&self) -> &'static str {
         match self {
