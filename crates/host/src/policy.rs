@@ -116,6 +116,13 @@ impl Policy {
         Ok(Self { prepared, metadata, grants, limits, _ticker: ticker })
     }
 
+    /// Lets the policy look up every kind. What its metadata lists is a proposal: in a cluster, the manifest decides.
+    #[must_use]
+    pub fn with_every_kind_granted(mut self) -> Self {
+        self.grants = None;
+        self
+    }
+
     /// What the module says of itself, if it was annotated.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()
