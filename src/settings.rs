@@ -6,8 +6,6 @@
 mod reader;
 mod version;
 
-use serde_json::value::RawValue;
-
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
 pub use version::Version;
@@ -148,8 +146,8 @@ impl Settings {
         if matches!(text.trim_ascii(), "" | "{}" | "null") {
             return Ok(Self::default());
         }
-        match serde_json::from_str::<&RawValue>(text) {
-            Ok(value) => Self::from_value(Json::new(value.get())),
+        match Json::parse(text) {
+            Ok(value) => Self::from_value(value),
             Err(error) => Err(vec![SettingsError::new("settings", format!("not JSON: {error}"))]),
         }
     }
