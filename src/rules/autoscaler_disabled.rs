@@ -18,7 +18,7 @@
 //! ## Example
 //! `kubectl patch hpa web -n shop --type merge -p '{"spec":{"minReplicas":5}}'`, where maxReplicas is 5.
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
 use crate::context::Context;
 use crate::gate::Passage;
@@ -41,6 +41,8 @@ pub(super) static RULE: Rule = Rule {
     ],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;

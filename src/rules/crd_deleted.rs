@@ -19,7 +19,7 @@
 //! ## Example
 //! `helm uninstall keda -n keda`
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, ApiKind, List, Reason, api};
 use crate::context::Context;
@@ -36,6 +36,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::CustomResourceDefinition, &[Operation::Delete])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::List(&api::SCALED_OBJECT), LookUp::List(&api::ENVOY_PROXY), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS)];
 
 static GUARDED: &[(&str, &ApiKind<'static>)] = &[
     ("scaledobjects.keda.sh", &api::SCALED_OBJECT),

@@ -21,9 +21,9 @@
 //! ## Example
 //! `kubectl autoscale deployment web --name web-2 --max 5`, where HPA `web` scales it already.
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, Rule, hpa_handover, LookUp};
 use crate::change::{Kind, Operation};
-use crate::cluster::Reason;
+use crate::cluster::{Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::Namespace;
@@ -46,6 +46,8 @@ pub(super) static RULE: Rule = Rule {
     ],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::SCALED_OBJECT)];
 
 /// Another autoscaler in the way of the new one.
 struct Other<'a> {
@@ -106,7 +108,7 @@ fn beside_scaled_object<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target:
 }
 
 fn second(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, other: &Other<'_>) -> Finding {
-    let renames = hpa_handover::declares(context) && same_owner(new, &other.object);
+    let renames = hpa_handover::declares(context) && helm::same_release_or_app(&new.metadata, &other.object.metadata);
     let action = if renames && !other.same_hpa { Action::Warn } else { Action::Reject };
     let workload = WorkloadRef::new(target, &new.metadata.namespace);
     let theirs = other.object.title(other.kind.name());
@@ -123,12 +125,6 @@ fn second(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, 
     }
     let edit = Subject::new(other.kind.resource(), &other.object.metadata).kubectl("edit", "");
     finding.help("Change the one that is there instead", edit)
-}
-
-/// One Helm release, or one app by the label that charts and GitOps tools share.
-fn same_owner(one: &Object<'_>, other: &Object<'_>) -> bool {
-    let app = |object: &Object<'_>| object.metadata.label("app.kubernetes.io/instance").map(std::borrow::Cow::into_owned);
-    helm::same_release(&one.metadata, &other.metadata) || app(one).is_some_and(|name| app(other) == Some(name))
 }
 
 fn not_known(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, reason: &Reason) -> Finding {

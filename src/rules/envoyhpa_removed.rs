@@ -22,7 +22,7 @@
 //! ## Example
 //! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type json -p '[{"op":"remove","path":"/spec/provider/kubernetes/envoyHpa"}]'`
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
@@ -47,6 +47,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::EnvoyProxy, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::ENVOY_PROXY), LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS), LookUp::List(&api::SCALED_OBJECT)];
 
 const ENVOY_HPA: &[&str] = &["spec", "provider", "kubernetes", "envoyHpa"];
 

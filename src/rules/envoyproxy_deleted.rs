@@ -21,8 +21,9 @@
 //! ## Example
 //! `kubectl delete envoyproxy fleet -n envoy-gateway-system`
 
-use super::{Default, Rule, envoyhpa_removed};
+use super::{Default, Rule, envoyhpa_removed, LookUp};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Governed, Level, Removal, Running};
@@ -41,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::EnvoyProxy, &[Operation::Delete])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS), LookUp::List(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;

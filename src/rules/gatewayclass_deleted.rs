@@ -21,8 +21,9 @@
 //! `kubectl delete gatewayclass eg`
 
 use super::envoyhpa_removed::Cause;
-use super::{Default, Rule, gatewayclass_parameters};
+use super::{Default, Rule, gatewayclass_parameters, LookUp};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::GatewayClass;
@@ -39,6 +40,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::GatewayClass, &[Operation::Delete])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::ENVOY_PROXY), LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS), LookUp::List(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;

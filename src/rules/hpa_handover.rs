@@ -21,9 +21,9 @@
 //! ## Example
 //! `helm upgrade web` after the chart's `ScaledObject` was replaced by a `HorizontalPodAutoscaler` named `web`.
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
-use crate::cluster::{Answer, Reason};
+use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::{HorizontalPodAutoscaler, scaled_object_owners};
@@ -47,6 +47,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

@@ -20,7 +20,7 @@
 //! ## Example
 //! `kubectl patch hpa keda-hpa-web -n shop --type json -p '[{"op":"remove","path":"/metadata/ownerReferences"}]'`
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, Rule, hpa_handover, LookUp};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, api};
 use crate::context::Context;
@@ -43,6 +43,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT), LookUp::Owner];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;

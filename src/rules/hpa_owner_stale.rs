@@ -20,7 +20,7 @@
 //! ## Example
 //! `kubectl get hpa web -o yaml | kubectl create -n staging -f -`
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, Rule, hpa_handover, LookUp};
 use crate::change::{Kind, Operation};
 use crate::context::Context;
 use crate::gate::Passage;
@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Owner];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;

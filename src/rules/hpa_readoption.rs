@@ -20,9 +20,9 @@
 //! ## Example
 //! A second after `helm upgrade` handed HPA `web` over, `keda-operator` sends an update with its own spec and ownerReference.
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
@@ -43,6 +43,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
 
 /// All that KEDA's full update replaces; the rest, such as resourceVersion and managedFields, stays the API server's.
 const KEPT: &[&[&str]] =

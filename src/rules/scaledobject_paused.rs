@@ -22,9 +22,9 @@
 //! ## Example
 //! `kubectl annotate scaledobject web -n shop autoscaling.keda.sh/paused=true`
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
-use crate::cluster::{Answer, Reason};
+use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
@@ -44,6 +44,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::ScaledObject, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

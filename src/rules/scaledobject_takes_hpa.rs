@@ -20,7 +20,7 @@
 //! ## Example
 //! A ScaledObject for Deployment `api` with `horizontalPodAutoscalerConfig.name: web`, where HPA `web` scales Deployment `web`.
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, api};
 use crate::context::Context;
@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::ScaledObject, &[Operation::Create])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let scaled_object = ScaledObject::new(context.change.new.clone()?);

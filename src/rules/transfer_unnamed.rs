@@ -19,8 +19,9 @@
 //! ## Example
 //! A ScaledObject with `scaledobject.keda.sh/transfer-hpa-ownership: "true"` and no `advanced`.
 
-use super::{Default, Rule};
+use super::{Default, Rule, LookUp};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::Object;
@@ -39,6 +40,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::ScaledObject, &[Operation::Create, Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::SCALED_OBJECT)];
 
 const TRANSFER: &str = "scaledobject.keda.sh/transfer-hpa-ownership";
 const OWNERSHIP: &str = "validations.keda.sh/hpa-ownership";
