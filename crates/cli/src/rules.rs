@@ -6,7 +6,7 @@ mod markdown;
 mod page;
 
 use autoscaler_guard::rules::{self, Default, RULES, Rule};
-pub use markdown::table;
+pub use markdown::{pages, table};
 use page::Page;
 
 use crate::Answer;
@@ -27,7 +27,7 @@ fn catalogue(output: RulesOutput) -> Result<String, Fault> {
     match output {
         RulesOutput::Human => Ok(human::catalogue(paint::width())),
         RulesOutput::Json => json::catalogue(),
-        RulesOutput::Markdown => Ok(table()),
+        RulesOutput::Markdown => Ok(table("")),
     }
 }
 

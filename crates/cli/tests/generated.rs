@@ -23,11 +23,37 @@ fn the_readme_lists_the_rules() {
     let readme = read("README.md");
     let (before, rest) = readme.split_once(begin).expect("README.md has the marker rules:begin");
     let (_, after) = rest.split_once(end).expect("README.md has the marker rules:end");
-    let fresh = format!("{before}{begin}{}\n{end}{after}", autoscaler_guard_cli::rules::table().trim_end());
-    if std::env::var_os("AUTOSCALER_GUARD_WRITE").is_some() {
+    let fresh =
+        format!("{before}{begin}{}\n{end}{after}", autoscaler_guard_cli::rules::table("docs/rules/").trim_end());
+    if writes() {
         std::fs::write(root().join("README.md"), &fresh).expect("README.md can be written");
     }
-    assert_eq!(readme, fresh, "README.md is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+    assert!(readme == fresh, "README.md is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+}
+
+#[test]
+fn every_rule_has_a_page_in_the_docs() {
+    let mut pages = autoscaler_guard_cli::rules::pages();
+    let table = autoscaler_guard_cli::rules::table("");
+    pages.push(("README.md".to_owned(), format!("# Rules\n\n{table}")));
+    let folder = root().join("docs/rules");
+    if writes() {
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("docs/rules can be made");
+        for (name, page) in &pages {
+            std::fs::write(folder.join(name), page).expect("a page can be written");
+        }
+    }
+    for (name, page) in &pages {
+        let stands = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        assert!(&stands == page, "docs/rules/{name} is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+    }
+    let found = std::fs::read_dir(&folder).expect("docs/rules is there").count();
+    assert_eq!(found, pages.len(), "docs/rules has pages of rules that are no more");
+}
+
+fn writes() -> bool {
+    std::env::var_os("AUTOSCALER_GUARD_WRITE").is_some()
 }
 
 /// `resource operation` for all that rules watch.
