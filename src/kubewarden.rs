@@ -153,7 +153,7 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
         Ok(payload) => payload,
         Err(error) => return unusable(&error),
     };
-    match Settings::from_json(payload.settings.map_or("", RawValue::get)) {
+    match Settings::from_value(Json::new(payload.settings.map_or("{}", RawValue::get))) {
         Ok(settings) => crate::judge(payload.request, &HostCluster::new(call), &settings),
         Err(errors) => Verdict::unusable(unusable_settings(&errors)),
     }
