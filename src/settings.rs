@@ -4,11 +4,15 @@
 //! likely word.
 
 mod reader;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
 pub mod table;
 mod version;
 
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
+#[cfg(not(target_arch = "wasm32"))]
+pub use schema::schema;
 pub use version::Version;
 
 use crate::json::Json;
@@ -180,8 +184,21 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    /// Reads settings, and sees to it that the schema judges them alike.
+    fn read(value: &Value) -> Result<Settings, Vec<SettingsError>> {
+        let validator = jsonschema::draft202012::new(&schema()).expect("the schema is one");
+        let settings = Settings::from_json(&value.to_string());
+        assert_eq!(validator.is_valid(value), settings.is_ok(), "{value}: {:?}", validator.validate(value));
+        settings
+    }
+
     fn errors(value: &Value) -> Vec<String> {
-        Settings::from_json(&value.to_string()).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+        read(value).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_schema_is_a_schema() {
+        assert!(jsonschema::draft202012::meta::is_valid(&schema()));
     }
 
     #[test]
@@ -193,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_setting_is_read() {
-        let settings = Settings::from_json(&json!({
+        let settings = read(&json!({
             "repair": false,
             "rules": {"hpa-deleted": "warn", "owned-hpa-changed": "reject"},
             "handover": {"fieldManagers": ["helm", "my-*"]},
@@ -203,7 +220,7 @@ mod tests {
             "exempt": {"users": ["root"], "groups": ["system:masters"]},
             "controllers": {"keda": ["system:serviceaccount:scaling:keda"], "envoyGateway": ["system:serviceaccount:edge:envoy-gateway"]},
             "lookups": {"serviceAccount": "system:serviceaccount:policies:server"},
-        }).to_string())
+        }))
         .expect("all of it is valid");
         assert!(!settings.repair && settings.helm_read_releases && settings.envoy_gateway.gateway_namespace_mode);
         assert_eq!(settings.rule_action("hpa-deleted"), Some(RuleAction::Warn));
@@ -252,8 +269,9 @@ mod tests {
 
     #[test]
     fn null_means_not_given() {
-        let text = r#"{"repair":null,"rules":{"hpa-deleted":null},"helm":null,"envoyGateway":{"version":null},"handover":{"fieldManagers":null}}"#;
-        assert_eq!(Settings::from_json(text), Ok(Settings::default()));
+        let nulls = json!({"repair": null, "rules": {"hpa-deleted": null}, "helm": null, "envoyGateway": {"version": null}, "handover": {"fieldManagers": null}});
+        assert_eq!(read(&nulls), Ok(Settings::default()));
+        assert_eq!(read(&Value::Null), Ok(Settings::default()));
         assert_eq!(errors(&json!({"exempt": {"users": [null]}})), ["exempt.users[0]: a pattern must not be null"]);
     }
 
