@@ -152,7 +152,7 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
         Ok(payload) => payload,
         Err(error) => return unusable(&error),
     };
-    match Settings::from_json(payload.settings.map_or("", Json::text)) {
+    match Settings::from_value(payload.settings.unwrap_or(Json::new("{}"))) {
         Ok(settings) => crate::judge(payload.request, &HostCluster::new(call), &settings),
         Err(errors) => Verdict::unusable(unusable_settings(&errors)),
     }

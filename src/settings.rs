@@ -4,16 +4,21 @@
 //! likely word.
 
 mod reader;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
+pub mod table;
 mod version;
 
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
+#[cfg(not(target_arch = "wasm32"))]
+pub use schema::schema;
 pub use version::Version;
 
 use crate::json::Json;
 use crate::pattern::Patterns;
-use crate::rules;
 use reader::Reader;
+use table::{SETTINGS, Takes};
 
 /// How the policy is told to behave. `Settings::default()` is what an empty settings object means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +148,7 @@ impl Default for EnvoyGateway {
 impl Settings {
     /// Reads settings from JSON. `null` and the empty text mean the defaults, as hosts pass both for a policy without settings.
     pub fn from_json(text: &str) -> Result<Self, Vec<SettingsError>> {
-        if matches!(text.trim_ascii(), "" | "{}" | "null") {
+        if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
         match Json::parse(text) {
@@ -152,67 +157,13 @@ impl Settings {
         }
     }
 
-    fn from_value(value: Json<'_>) -> Result<Self, Vec<SettingsError>> {
-        let mut errors = Vec::new();
-        let settings = Self::read(Reader::new(value, &mut errors));
-        if errors.is_empty() { Ok(settings) } else { Err(errors) }
-    }
-
-    fn read(mut reader: Reader<'_>) -> Self {
+    /// Reads settings from a value that is known to be JSON.
+    pub(crate) fn from_value(value: Json<'_>) -> Result<Self, Vec<SettingsError>> {
         let mut settings = Self::default();
-        reader.fields(&mut |key, mut value| {
-            match key {
-                "repair" => settings.repair = value.bool(settings.repair),
-                "rules" => settings.rules = read_rules(value),
-                "handover" => value.fields(&mut |key, value| {
-                    read_patterns(key, value, &mut [("fieldManagers", &mut settings.handover_field_managers)])
-                }),
-                "helm" => value.fields(&mut |key, value| settings.read_helm(key, value)),
-                "envoyHpaRemoval" => {
-                    settings.envoy_hpa_removal = value.word(
-                        &[("reject", EnvoyHpaRemoval::Reject), ("pin", EnvoyHpaRemoval::Pin)],
-                        EnvoyHpaRemoval::Reject,
-                    );
-                }
-                "envoyGateway" => value.fields(&mut |key, value| settings.envoy_gateway.read(key, value)),
-                "exempt" => value.fields(&mut |key, value| {
-                    read_patterns(
-                        key,
-                        value,
-                        &mut [("users", &mut settings.exempt_users), ("groups", &mut settings.exempt_groups)],
-                    )
-                }),
-                "controllers" => value.fields(&mut |key, value| {
-                    let known = &mut [
-                        ("keda", &mut settings.keda_controllers),
-                        ("envoyGateway", &mut settings.envoy_gateway_controllers),
-                    ];
-                    read_patterns(key, value, known)
-                }),
-                "lookups" => value.fields(&mut |key, mut value| match key {
-                    "serviceAccount" => {
-                        settings.service_account = value.text(&settings.service_account);
-                        Ok(())
-                    }
-                    _ => Err(&["serviceAccount"]),
-                }),
-                _ => return Err(FIELDS),
-            }
-            Ok(())
-        });
-        settings
-    }
-
-    fn read_helm(&mut self, key: &str, mut value: Reader<'_>) -> Result<(), &'static [&'static str]> {
-        match key {
-            "hpaDeletes" => {
-                self.helm_hpa_deletes = value
-                    .word(&[("warn", HelmHpaDeletes::Warn), ("reject", HelmHpaDeletes::Reject)], HelmHpaDeletes::Warn);
-            }
-            "readReleases" => self.helm_read_releases = value.bool(false),
-            _ => return Err(&["hpaDeletes", "readReleases"]),
-        }
-        Ok(())
+        let mut reader = Reader { settings: &mut settings, errors: Vec::new(), path: String::new() };
+        reader.read(&Takes::Group(SETTINGS), value);
+        let errors = reader.errors;
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 
     /// What the settings say about a rule, if anything.
@@ -221,63 +172,26 @@ impl Settings {
     }
 }
 
-const FIELDS: &[&str] =
-    &["repair", "rules", "handover", "helm", "envoyHpaRemoval", "envoyGateway", "exempt", "controllers", "lookups"];
-
-impl EnvoyGateway {
-    fn read(&mut self, key: &str, mut value: Reader<'_>) -> Result<(), &'static [&'static str]> {
-        match key {
-            "version" => self.version = value.version(),
-            "namespace" => self.namespace = value.text(&self.namespace),
-            "gatewayNamespaceMode" => self.gateway_namespace_mode = value.bool(false),
-            "controllerName" => self.controller_name = value.text(&self.controller_name),
-            _ => return Err(&["version", "namespace", "gatewayNamespaceMode", "controllerName"]),
-        }
-        Ok(())
-    }
-}
-
-type Known<'s> = [(&'static str, &'s mut Patterns)];
-
-fn read_patterns(key: &str, mut value: Reader<'_>, known: &mut Known<'_>) -> Result<(), &'static [&'static str]> {
-    for (name, patterns) in known.iter_mut() {
-        if *name == key {
-            **patterns = value.patterns(patterns.clone());
-            return Ok(());
-        }
-    }
-    // The near miss is looked for among the names that this group of patterns has.
-    Err(match known.first() {
-        Some(("fieldManagers", _)) => &["fieldManagers"],
-        Some(("users", _)) => &["users", "groups"],
-        _ => &["keda", "envoyGateway"],
-    })
-}
-
-fn read_rules(mut reader: Reader<'_>) -> Vec<(&'static str, RuleAction)> {
-    let mut actions = Vec::new();
-    reader.fields(&mut |key, mut value| {
-        let Some(rule) = rules::find(key) else { return Err(rules::IDS) };
-        let words = [("reject", RuleAction::Reject), ("warn", RuleAction::Warn), ("off", RuleAction::Off)];
-        let action = value.word(&words, RuleAction::Warn);
-        if action == RuleAction::Reject && !rule.may_reject {
-            value.error(format!(
-                "{key} never rejects: it answers a controller or gives something back; use warn or off"
-            ));
-        }
-        actions.push((rule.id, action));
-        Ok(())
-    });
-    actions
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    /// Reads settings, and sees to it that the schema judges them alike.
+    fn read(value: &Value) -> Result<Settings, Vec<SettingsError>> {
+        let validator = jsonschema::draft202012::new(&schema()).expect("the schema is one");
+        let settings = Settings::from_json(&value.to_string());
+        assert_eq!(validator.is_valid(value), settings.is_ok(), "{value}: {:?}", validator.validate(value));
+        settings
+    }
+
     fn errors(value: &Value) -> Vec<String> {
-        Settings::from_json(&value.to_string()).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+        read(value).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_schema_is_a_schema() {
+        assert!(jsonschema::draft202012::meta::is_valid(&schema()));
     }
 
     #[test]
@@ -289,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_setting_is_read() {
-        let settings = Settings::from_json(&json!({
+        let settings = read(&json!({
             "repair": false,
             "rules": {"hpa-deleted": "warn", "owned-hpa-changed": "reject"},
             "handover": {"fieldManagers": ["helm", "my-*"]},
@@ -299,7 +213,7 @@ mod tests {
             "exempt": {"users": ["root"], "groups": ["system:masters"]},
             "controllers": {"keda": ["system:serviceaccount:scaling:keda"], "envoyGateway": ["system:serviceaccount:edge:envoy-gateway"]},
             "lookups": {"serviceAccount": "system:serviceaccount:policies:server"},
-        }).to_string())
+        }))
         .expect("all of it is valid");
         assert!(!settings.repair && settings.helm_read_releases && settings.envoy_gateway.gateway_namespace_mode);
         assert_eq!(settings.rule_action("hpa-deleted"), Some(RuleAction::Warn));
@@ -348,8 +262,9 @@ mod tests {
 
     #[test]
     fn null_means_not_given() {
-        let text = r#"{"repair":null,"helm":null,"envoyGateway":{"version":null},"handover":{"fieldManagers":null}}"#;
-        assert_eq!(Settings::from_json(text), Ok(Settings::default()));
+        let nulls = json!({"repair": null, "rules": {"hpa-deleted": null}, "helm": null, "envoyGateway": {"version": null}, "handover": {"fieldManagers": null}});
+        assert_eq!(read(&nulls), Ok(Settings::default()));
+        assert_eq!(read(&Value::Null), Ok(Settings::default()));
         assert_eq!(errors(&json!({"exempt": {"users": [null]}})), ["exempt.users[0]: a pattern must not be null"]);
     }
 
@@ -363,6 +278,11 @@ mod tests {
     fn what_is_not_json_or_not_an_object_is_told() {
         let message = |text: &str| Settings::from_json(text).err().unwrap_or_default().first().map(ToString::to_string);
         assert_eq!(message("[]").as_deref(), Some("settings: expected an object, got a list"));
-        assert!(message("{").is_some_and(|text| text.starts_with("settings: not JSON: ")));
+        for text in
+            ["{", "{} x", "{},{}", "{}],[{}", "]", ",", "{\"repair\":tru}", "{\"rules\":{\"hpa-deleted\":\"warn}}"]
+        {
+            assert!(message(text).is_some_and(|message| message.starts_with("settings: not JSON")), "{text}");
+        }
+        assert_eq!(message("{").as_deref(), Some("settings: not JSON: EOF while parsing an object at line 1 column 1"));
     }
 }

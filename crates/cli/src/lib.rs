@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
 //! | `rules` | the catalogue of rules, and each one's page |
+//! | `settings` | what the policy can be told, as a JSON Schema, and what is wrong with a file of settings |
 //! | `completions` | what a shell needs to complete all this |
 //!
 //! Every command computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves nothing
@@ -19,6 +20,7 @@ pub mod fault;
 pub mod paint;
 pub mod review;
 pub mod rules;
+pub mod settings;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,7 +34,7 @@ use fault::Fault;
 pub struct Answer {
     /// For standard output; styles are dropped where it shows no colours.
     pub text: String,
-    /// 0, or 1 if a request was rejected.
+    /// 0, or 1 if a request was rejected or settings are wrong.
     pub code: u8,
 }
 
@@ -63,6 +65,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
     match command {
         Command::Review(options) => review::run(options),
         Command::Rules(options) => rules::run(options),
+        Command::Settings(command) => settings::run(command),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }
