@@ -5,10 +5,11 @@
 //! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
 //! | `rules` | the catalogue of rules, and each one's page |
 //! | `settings` | what the policy can be told, as a JSON Schema, and what is wrong with a file of settings |
+//! | `serve` | nothing but where it listens: it answers API servers |
 //! | `completions` | what a shell needs to complete all this |
 //!
-//! Every command computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves nothing
-//! on standard output that a script might take for an answer.
+//! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
+//! nothing on standard output that a script might take for an answer.
 //!
 //! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
 //! [`fault`] (how failures do).
@@ -20,6 +21,7 @@ pub mod fault;
 pub mod paint;
 pub mod review;
 pub mod rules;
+mod serve;
 pub mod settings;
 
 use std::io::{self, Write};
@@ -66,6 +68,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Review(options) => review::run(options),
         Command::Rules(options) => rules::run(options),
         Command::Settings(command) => settings::run(command),
+        Command::Serve(options) => serve::run(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }
