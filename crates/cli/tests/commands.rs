@@ -99,7 +99,7 @@ fn every_shell_gets_its_script_and_every_command_its_help() {
         let script = run(&["completions", shell], &[], "").stdout;
         assert!(String::from_utf8_lossy(&script).contains("review"), "{shell}");
     }
-    for command in ["review", "rules", "completions"] {
+    for command in ["review", "rules", "serve", "manifests", "completions"] {
         let help = run(&[command, "--help"], &[], "").stdout;
         assert!(String::from_utf8_lossy(&help).contains("Examples:"), "{command}");
     }
