@@ -6,6 +6,7 @@
 //! | `rules` | the catalogue of rules, and each one's page |
 //! | `settings` | what the policy can be told, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
+//! | `manifests` | what a cluster needs to use `serve` |
 //! | `completions` | what a shell needs to complete all this |
 //!
 //! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
@@ -18,6 +19,7 @@ pub mod arguments;
 mod completions;
 mod documents;
 pub mod fault;
+mod manifests;
 pub mod paint;
 pub mod review;
 pub mod rules;
@@ -69,6 +71,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Rules(options) => rules::run(options),
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),
+        Command::Manifests(options) => manifests::run(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }

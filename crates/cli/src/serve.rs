@@ -15,6 +15,9 @@ use crate::review::{Judge, SettingsText};
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
+/// The most that is kept of a kind that is listed: some hundred thousand autoscalers.
+const WATCHED_BYTES: usize = 64 << 20;
+
 /// A judge and the settings it judges by.
 struct Settled {
     judge: Judge,
@@ -68,6 +71,7 @@ fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluste
         kubeconfig: options.kubeconfig.clone(),
         stands_for: Some(settings.service_account()),
         timeout: options.timeout,
+        watch: Some(WATCHED_BYTES),
     };
     LiveCluster::connect(options).map_err(|error| Fault::new("the cluster cannot be asked").because(error))
 }

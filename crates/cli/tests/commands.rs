@@ -113,7 +113,16 @@ fn every_shell_gets_its_script_and_every_command_its_help() {
         let script = run(&["completions", shell], &[], "").stdout;
         assert!(String::from_utf8_lossy(&script).contains("review"), "{shell}");
     }
-    for command in [&["review"][..], &["rules"], &["settings", "schema"], &["settings", "check"], &["completions"]] {
+    let commands = [
+        &["review"][..],
+        &["rules"],
+        &["settings", "schema"],
+        &["settings", "check"],
+        &["serve"],
+        &["manifests"],
+        &["completions"],
+    ];
+    for command in commands {
         let help = run(&[command, &["--help"]].concat(), &[], "").stdout;
         assert!(String::from_utf8_lossy(&help).contains("Examples:"), "{command:?}");
     }
