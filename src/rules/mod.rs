@@ -101,6 +101,8 @@ rules! {
     gateway_parameters: "gateway-parameters",
     gatewayclass_deleted: "gatewayclass-deleted",
     merge_gateways: "merge-gateways",
+    envoyhpa_with_replicas: "envoyhpa-with-replicas",
+    envoyhpa_over_replicas: "envoyhpa-over-replicas",
 }
 
 #[cfg(test)]
