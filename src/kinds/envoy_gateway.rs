@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 
 use super::workload::WorkloadRef;
-use super::{Object, title};
+use super::{Object, group_of, title};
 use crate::cluster::{Answer, List, Reason, api};
 use crate::context::Context;
 use crate::json::Json;
@@ -656,6 +656,12 @@ pub fn has_own_labels(object: &Object<'_>) -> bool {
         && OWN_LABELS.iter().all(|(key, value)| object.metadata.label(key).as_deref() == Some(*value))
 }
 
+/// Whether an HPA has an owner of the Gateway API, as Envoy Gateway gives its own since 1.5.
+pub fn has_gateway_owner(object: &Object<'_>) -> bool {
+    let is_gateways = |api_version: &str| group_of(api_version) == "gateway.networking.k8s.io";
+    object.metadata.owner_references().iter().any(|owner| is_gateways(&owner.api_version))
+}
+
 /// The keys of all labels by which Envoy Gateway knows its HPAs.
 pub fn label_keys() -> impl Iterator<Item = &'static str> {
     let owning = [OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE, OWNING_GATEWAY_CLASS];
@@ -825,6 +831,8 @@ mod tests {
         let new = r#"{"metadata":{"labels":{"gateway.envoyproxy.io/owning-gatewayclass":"eg","app.kubernetes.io/name":"envoy",
             "app.kubernetes.io/component":"proxy","app.kubernetes.io/managed-by":"envoy-gateway"}}}"#;
         assert!(has_fleet_labels(&read(old)) && !has_own_labels(&read(old)) && has_own_labels(&read(new)));
+        let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"gateway.networking.k8s.io/v1","kind":"GatewayClass","name":"eg","uid":"1"}]}}"#;
+        assert!(has_gateway_owner(&read(owned)) && !has_gateway_owner(&read(old)));
         let gateway = Gateway::new(read(r#"{"metadata":{"name":"eg","namespace":"default"}}"#));
         let fleet = gateway.fleet(Level::Gateway, None, None);
         assert!(fleet.labels(&read(old)) && !fleet.labels(&read(new)));

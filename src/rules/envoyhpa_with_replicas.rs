@@ -78,11 +78,11 @@ fn told(context: &Context<'_>, effective: &Effective<'_>, repairs: bool) -> Opti
     let field = if patched.is_some() { "patch" } else { "replicas" };
     let (subject, change) = fleet_changes::subject(context);
     let since = if writes.is_none() { " (1.3 to 1.8)" } else { "" };
-    let why = format!("{}{since} forces the {count} of envoyDeployment.{field} on them at every change", running.name());
+    let why = format!("{}{since} sets the count to {count} (envoyDeployment.{field}) at every change", running.name());
     let what = if count == 0 {
         format!("{change} keeps its fleets at 0: {why}, and no HPA scales from there")
     } else {
-        format!("{change} lets its fleets' count flap: {why}, and envoyHpa's HPA puts its own back")
+        format!("{change} lets its fleets' count flap: {why}, and envoyHpa's HPA to its own")
     };
     let action = if repairs && writes == Some(true) {
         Action::Repair(vec![Edit::Remove(REPLICAS)])

@@ -243,7 +243,8 @@ fn a_case_needs_few_look_ups() {
     for_each_case(|rule, case, world| {
         let outcome = world.natively();
         // Which fleets run by what takes Gateways, classes and EnvoyProxies.
-        let bound = if rule.starts_with("envoy") || rule.contains("gateway") { 12 } else { 7 };
+        let group = world.request["kind"]["group"].as_str().unwrap_or_default();
+        let bound = if rule.starts_with("envoy") || group.contains("gateway") { 12 } else { 7 };
         assert!(
             outcome.objects_looked_up() <= bound,
             "{rule}: {}: {} look-ups",
