@@ -9,14 +9,16 @@
 //! (kedacore/keda issue 6130). KEDA's webhook looks from the ScaledObject's side only, and not at updates of HPAs.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales. A declarative
+//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales; or an
+//! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. A declarative
 //! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; two ScaledObjects on one HPA
 //! are always refused. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
 //!
 //! ## Ways through
 //! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the
 //!   annotation `scaledobject.keda.sh/transfer-hpa-ownership: "true"`.
-//! * `autoscaler-guard/allow: duplicate-autoscaler` on the new autoscaler or its workload.
+//! * From envoyHpa to KEDA: acknowledge the ScaledObject, then remove envoyHpa, which passes from Envoy Gateway 1.5 on.
+//! * `autoscaler-guard/allow: duplicate-autoscaler` on the new autoscaler, on the changed object or on the workload.
 //!
 //! ## Example
 //! `kubectl autoscale deployment web --name web-2 --max 5`, where HPA `web` scales it already.
@@ -27,6 +29,8 @@ use crate::cluster::{Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::Namespace;
+use crate::kinds::envoy_gateway::{has_fleet_labels, has_own_labels};
+use crate::kinds::fleet_changes;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::scaled_object::ScaledObject;
 use crate::kinds::workload::WorkloadRef;
@@ -43,6 +47,9 @@ pub(super) static RULE: Rule = Rule {
     watches: &[
         (Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update]),
         (Kind::ScaledObject, &[Operation::Create, Operation::Update]),
+        (Kind::EnvoyProxy, &[Operation::Create, Operation::Update]),
+        (Kind::Gateway, &[Operation::Create, Operation::Update]),
+        (Kind::GatewayClass, &[Operation::Create, Operation::Update]),
     ],
     check,
 };
@@ -59,31 +66,59 @@ struct Other<'a> {
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;
+    if !matches!(context.change.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject) {
+        return beside_envoy_hpa(context, new);
+    }
     if context.change.keeps_target() {
         return None;
     }
     let target = context.change.target(new);
     let is_hpa = context.change.kind == Kind::HorizontalPodAutoscaler;
     let namespace = Namespace::look_up(context, &new.metadata.namespace);
-    let other = if is_hpa { beside_hpa(&namespace, new, &target) } else { beside_scaled_object(&namespace, new, &target) };
+    let other = if is_hpa { beside_hpa(&namespace, new, &new.metadata.name, &target) } else { beside_scaled_object(&namespace, new, &target) };
     match (other, &namespace.unknown) {
-        (Some(other), _) => Some(second(context, new, &target, &other)),
-        (None, Some(reason)) => Some(not_known(context, new, &target, reason)),
+        (Some(other), _) => Some(second(context, new, WorkloadRef::new(&target, &new.metadata.namespace), &other)),
+        (None, Some(reason)) => Some(not_known(context, new, WorkloadRef::new(&target, &new.metadata.namespace), reason)),
         (None, None) => None,
     }
 }
 
-fn beside_hpa<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
-    let name = &new.metadata.name;
+/// Fleets that get an HPA of Envoy Gateway's.
+fn beside_envoy_hpa(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> {
+    let changes = match fleet_changes::look_up(context) {
+        Ok(changes) => changes,
+        Err(reason) => {
+            let may = fleet_changes::may_declare_hpa(context);
+            let what = format!("{} may give an Envoy fleet a second autoscaler: which run by what is not known ({reason})", title(context, new));
+            return may.then(|| finding(context, new, Action::Warn, what));
+        }
+    };
+    let mut not_seen = None;
+    for change in &changes {
+        let Some(after) = change.gets_hpa() else { continue };
+        let deployment = change.fleet.deployment(after, context.settings);
+        let mut namespace = Namespace::look_up(context, &deployment.namespace);
+        // The fleet's former HPA goes by its labels.
+        namespace.hpas.retain(|hpa| !change.fleet.labels(&hpa.object) || !has_own_labels(&hpa.object));
+        let (_, name) = change.fleet.hpa(after, context.settings);
+        if let Some(other) = beside_hpa(&namespace, new, &name, &deployment.target()) {
+            return Some(second(context, new, deployment.clone(), &other));
+        }
+        not_seen = not_seen.or(namespace.unknown.map(|reason| (deployment, reason)));
+    }
+    not_seen.map(|(deployment, reason)| not_known(context, new, deployment, &reason))
+}
+
+fn beside_hpa<'a>(namespace: &Namespace<'a>, new: &Object<'_>, name: &str, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
     // Under the ScaledObject's own HPA name it is hpa-name-claimed's.
     let scaled_object = |other: &&ScaledObject<'a>| {
         let owned = new.metadata.owner_with_uid(&other.object.metadata.uid).is_some();
-        !owned && other.scales(target) && other.hpa_name() != *name
+        !owned && other.scales(target) && other.hpa_name() != name
     };
     if let Some(other) = namespace.scaled_objects.iter().find(scaled_object) {
         return Some(Other { object: other.object.clone(), kind: Kind::ScaledObject, same_hpa: false });
     }
-    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != *name && hpa.scales(target);
+    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != name && hpa.scales(target);
     let other = namespace.hpas.iter().find(hpa)?;
     Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
 }
@@ -107,10 +142,9 @@ fn beside_scaled_object<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target:
     Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
 }
 
-fn second(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, other: &Other<'_>) -> Finding {
+fn second(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, other: &Other<'_>) -> Finding {
     let renames = hpa_handover::declares(context) && helm::same_release_or_app(&new.metadata, &other.object.metadata);
     let action = if renames && !other.same_hpa { Action::Warn } else { Action::Reject };
-    let workload = WorkloadRef::new(target, &new.metadata.namespace);
     let theirs = other.object.title(other.kind.name());
     let what = if other.same_hpa {
         format!("{} would write the same HPA as {theirs}: both rewrite it for as long as both live", title(context, new))
@@ -118,6 +152,9 @@ fn second(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, 
         format!("{} would give {workload} a second autoscaler beside {theirs}: neither scales it then", title(context, new))
     };
     let finding = finding(context, new, action, what).about(workload, title(context, new));
+    if has_fleet_labels(&other.object) {
+        return finding.help("Change envoyHpa instead, or acknowledge this and remove envoyHpa next", "kubectl get envoyproxies -A".to_owned());
+    }
     if context.change.kind == Kind::ScaledObject && other.kind == Kind::HorizontalPodAutoscaler {
         let name = &other.object.metadata.name;
         let transfer = format!("horizontalPodAutoscalerConfig.name: {name}, and annotation scaledobject.keda.sh/transfer-hpa-ownership: \"true\"");
@@ -127,8 +164,7 @@ fn second(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, 
     finding.help("Change the one that is there instead", edit)
 }
 
-fn not_known(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, reason: &Reason) -> Finding {
-    let workload = WorkloadRef::new(target, &new.metadata.namespace);
+fn not_known(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, reason: &Reason) -> Finding {
     let what = format!("{} may be a second autoscaler of {workload}: what scales it is not known ({reason})", title(context, new));
     finding(context, new, Action::Warn, what).about(workload, title(context, new))
 }

@@ -119,6 +119,11 @@ rules! {
     gateway_parameters: "gateway-parameters",
     gatewayclass_deleted: "gatewayclass-deleted",
     merge_gateways: "merge-gateways",
+    envoyhpa_with_replicas: "envoyhpa-with-replicas",
+    envoyhpa_over_replicas: "envoyhpa-over-replicas",
+    envoyhpa_takes_hpa: "envoyhpa-takes-hpa",
+    envoy_fleet_renamed: "envoy-fleet-renamed",
+    envoy_hpa_orphaned: "envoy-hpa-orphaned",
 }
 
 #[cfg(test)]

@@ -281,7 +281,8 @@ fn rules_look_up_what_they_declare_and_little_of_it() {
         }
         let outcome = world.natively();
         // Which fleets run by what takes Gateways, classes and EnvoyProxies.
-        let bound = if rule.contains("envoy") || rule.contains("gateway") { 12 } else { 7 };
+        let group = world.request["kind"]["group"].as_str().unwrap_or_default();
+        let bound = if rule.starts_with("envoy") || group.contains("gateway") { 12 } else { 7 };
         let count = outcome.objects_looked_up();
         assert!(count <= bound, "{rule}: {}: {count} look-ups", case.name);
         let rule = RULES.iter().find(|known| known.id == rule).expect("every page has a rule").id;
