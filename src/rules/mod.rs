@@ -101,6 +101,7 @@ rules! {
     gateway_parameters: "gateway-parameters",
     gatewayclass_deleted: "gatewayclass-deleted",
     merge_gateways: "merge-gateways",
+    declared_hpa_removed: "declared-hpa-removed",
 }
 
 #[cfg(test)]

@@ -126,7 +126,8 @@ fn watched() -> BTreeSet<String> {
         Operation::Delete => "DELETE",
         Operation::Other => "none",
     };
-    let pairs = RULES.iter().flat_map(|rule| rule.watches);
+    // Which other kinds there are, only settings know.
+    let pairs = RULES.iter().flat_map(|rule| rule.watches).filter(|(kind, _)| *kind != Kind::Other);
     pairs
         .flat_map(|(kind, all)| all.iter().map(move |one| format!("{} {}", resource(*kind), operation(*one))))
         .collect()
