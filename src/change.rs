@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use autoscaler_guard_reading::{InRequest, Malformed, Request, User};
+use autoscaler_guard_reading::{GroupKind, InRequest, Malformed, Request, User};
 
 use crate::kinds::scaled_object::ScaledObject;
 use crate::kinds::{Object, ScaleTargetRef};
@@ -49,12 +49,12 @@ pub enum Kind {
     GatewayClass,
     /// `apiextensions.k8s.io` CustomResourceDefinition.
     CustomResourceDefinition,
-    /// A kind that no rule knows.
+    /// A kind that no rule knows by name; settings may name it.
     Other,
 }
 
 impl Kind {
-    fn from_group_and_kind(group: &str, kind: &str) -> Self {
+    pub(crate) fn from_group_and_kind(group: &str, kind: &str) -> Self {
         match (group, kind) {
             ("autoscaling", "HorizontalPodAutoscaler") => Self::HorizontalPodAutoscaler,
             ("keda.sh", "ScaledObject") => Self::ScaledObject,
@@ -98,6 +98,8 @@ impl Kind {
 pub struct Change<'a> {
     /// The kind of the object, by API group and kind: the version does not matter.
     pub kind: Kind,
+    /// API group and kind in their own words, for a kind that only settings name.
+    pub api: GroupKind<'a>,
     /// What happens to it.
     pub operation: Operation,
     /// `status`, `scale`, … or empty for the object itself.
@@ -160,6 +162,7 @@ impl<'a> Change<'a> {
         }
         Ok(Self {
             kind: Kind::from_group_and_kind(&request.kind.group, &request.kind.kind),
+            api: request.kind,
             operation: Operation::from_name(&request.operation),
             sub_resource: request.sub_resource,
             user: request.user_info,

@@ -3,12 +3,14 @@
 //! An unknown key, rule id, version or pattern is refused with all the errors at once, each with its path and, for a near miss, the
 //! likely word.
 
+mod declaration;
 mod reader;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
 pub mod table;
 mod version;
 
+pub use declaration::Declaration;
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
 #[cfg(not(target_arch = "wasm32"))]
@@ -37,6 +39,8 @@ pub struct Settings {
     pub envoy_hpa_removal: EnvoyHpaRemoval,
     /// `envoyGateway`: which Envoy Gateway runs, and how.
     pub envoy_gateway: EnvoyGateway,
+    /// `declarations`: which objects of other operators declare an HPA.
+    pub declarations: Vec<Declaration>,
     /// `exempt.users`: who is never judged.
     pub exempt_users: Patterns,
     /// `exempt.groups`: whose members are never judged.
@@ -125,6 +129,7 @@ impl Default for Settings {
             helm_read_releases: false,
             envoy_hpa_removal: EnvoyHpaRemoval::Reject,
             envoy_gateway: EnvoyGateway::default(),
+            declarations: Vec::new(),
             exempt_users: Patterns::Default(&[]),
             exempt_groups: Patterns::Default(&[]),
             keda_controllers: Patterns::Default(KEDA_ACCOUNTS),
@@ -159,11 +164,9 @@ impl Settings {
 
     /// Reads settings from a value that is known to be JSON.
     pub(crate) fn from_value(value: Json<'_>) -> Result<Self, Vec<SettingsError>> {
-        let mut settings = Self::default();
-        let mut reader = Reader { settings: &mut settings, errors: Vec::new(), path: String::new() };
+        let mut reader = Reader::default();
         reader.read(&Takes::Group(SETTINGS), value);
-        let errors = reader.errors;
-        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+        if reader.errors.is_empty() { Ok(reader.draft.settings) } else { Err(reader.errors) }
     }
 
     /// What the settings say about a rule, if anything.
@@ -210,6 +213,7 @@ mod tests {
             "helm": {"hpaDeletes": "reject", "readReleases": true},
             "envoyHpaRemoval": "pin",
             "envoyGateway": {"version": "v1.4.2", "namespace": "edge", "gatewayNamespaceMode": true, "controllerName": "example.com/eg"},
+            "declarations": [{"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": "VMAgent", "pointer": "/spec/hpa", "hpa": {"name": "vmagent-{name}"}}],
             "exempt": {"users": ["root"], "groups": ["system:masters"]},
             "controllers": {"keda": ["system:serviceaccount:scaling:keda"], "envoyGateway": ["system:serviceaccount:edge:envoy-gateway"]},
             "lookups": {"serviceAccount": "system:serviceaccount:policies:server"},
@@ -225,6 +229,54 @@ mod tests {
         assert_eq!(settings.envoy_gateway.version, Version::parse("1.4.2"));
         assert_eq!(settings.envoy_hpa_removal, EnvoyHpaRemoval::Pin);
         assert_eq!(settings.service_account, "system:serviceaccount:policies:server");
+        let declaration = settings.declarations.first().expect("it is given");
+        assert_eq!((declaration.kind.as_str(), declaration.hpa_namespace.as_str()), ("VMAgent", "{namespace}"));
+    }
+
+    #[test]
+    fn declarations_are_complete_and_well_formed() {
+        let found = errors(&json!({"declarations": [
+            {"apiVersion": "v1beta1", "kind": "vmagent", "pointer": "spec.hpa", "hpa": {"name": "vmagent-{nmae}", "namespace": ""}},
+            {"apiVersion": "a/v1", "kind": "A", "pointer": "/a~2", "hpa": {"nam": "x"}},
+            {"apiVersion": "a/v1", "kind": null, "pointre": "/a", "hpa": null},
+            null,
+            "x",
+        ]}));
+        let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
+        // Objects of serde_json may or may not keep their order, depending on who else is built.
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [
+                "declarations[0].apiVersion: \"v1beta1\" is not an API version; give group/version, such as operator.victoriametrics.com/v1beta1",
+                "declarations[0].hpa.name: \"vmagent-{nmae}\" is not a template; give lower-case letters, digits, - and ., with {name} and {namespace} for the object's",
+                "declarations[0].hpa.namespace: must not be empty",
+                "declarations[0].kind: \"vmagent\" is not a kind; give it as objects do, such as VMAgent",
+                "declarations[0].pointer: \"spec.hpa\" is not a JSON pointer; give one such as /spec/hpa",
+                "declarations[1].hpa.nam: unknown; did you mean name?",
+                "declarations[1].hpa.name: must be given",
+                "declarations[1].pointer: \"/a~2\" is not a JSON pointer; give one such as /spec/hpa",
+                "declarations[2].hpa: must be given",
+                "declarations[2].kind: must be given",
+                "declarations[2].pointer: must be given",
+                "declarations[2].pointre: unknown; did you mean pointer?",
+                "declarations[3]: expected an object, got null",
+                "declarations[4]: expected an object, got a string",
+            ]
+        );
+        assert_eq!(
+            errors(&json!({"declarations": {}})),
+            ["declarations: expected a list of declarations, got an object"]
+        );
+    }
+
+    #[test]
+    fn a_kind_with_rules_of_its_own_is_not_declared() {
+        // A schema cannot say which kinds these are.
+        let text = r#"{"declarations":[{"apiVersion":"keda.sh/v1alpha1","kind":"ScaledObject","pointer":"/spec","hpa":{"name":"{name}"}}]}"#;
+        let errors = Settings::from_json(text).expect_err("it has rules of its own");
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, ["declarations[0].kind: ScaledObject has rules of its own"]);
     }
 
     #[test]

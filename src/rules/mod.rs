@@ -124,6 +124,7 @@ rules! {
     envoyhpa_takes_hpa: "envoyhpa-takes-hpa",
     envoy_fleet_renamed: "envoy-fleet-renamed",
     envoy_hpa_orphaned: "envoy-hpa-orphaned",
+    declared_hpa_removed: "declared-hpa-removed",
 }
 
 #[cfg(test)]

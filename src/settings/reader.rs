@@ -1,11 +1,12 @@
 //! Walks a settings value along the table and collects every error instead of stopping at the first.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use super::table::{RULE_ACTIONS, Setting, Takes};
-use super::{RuleAction, Settings, Version};
+use super::table::{Draft, Form, PATTERN, RULE_ACTIONS, Setting, Takes, VERSION};
+use super::{RuleAction, Version};
+use crate::change::Kind;
 use crate::json::Json;
+use crate::kinds::group_of;
 use crate::pattern::Patterns;
 use crate::rules::{self, RULES};
 
@@ -33,16 +34,17 @@ impl fmt::Display for SettingsError {
 impl std::error::Error for SettingsError {}
 
 /// What `fields` hands the value of a known field to; the field is told by its place among the known names.
-type ReadField<'f> = dyn FnMut(&mut Reader<'_>, usize, Json<'_>) + 'f;
+type ReadField<'f> = dyn FnMut(&mut Reader, usize, Json<'_>) + 'f;
 
 /// Fills settings from a value as the table says. What is wrong is recorded, with the path to it, and sets nothing.
-pub(super) struct Reader<'s> {
-    pub(super) settings: &'s mut Settings,
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) draft: Draft,
     pub(super) errors: Vec<SettingsError>,
-    pub(super) path: String,
+    path: String,
 }
 
-impl Reader<'_> {
+impl Reader {
     /// Reads what a setting takes. `null` is what forms and empty YAML keys write for "not given", so it sets nothing.
     pub(super) fn read(&mut self, takes: &Takes, value: Json<'_>) {
         if value.text() == "null" {
@@ -50,25 +52,36 @@ impl Reader<'_> {
         }
         match takes {
             Takes::Group(settings) => self.group(settings, value),
-            Takes::Rules => self.fields(value, rules::IDS, &mut |reader, index, value| reader.rule(index, value)),
-            Takes::Patterns(slot) => self.patterns(*slot, value),
+            Takes::Rules => {
+                self.fields(value, rules::IDS, &mut |reader, index, value| reader.rule(index, value));
+            }
+            Takes::Patterns(slot) => {
+                let mut patterns = Vec::new();
+                let read = &mut |reader: &mut Reader, value: Json<'_>| patterns.extend(reader.pattern(value));
+                if self.items("a list of patterns", value, read) {
+                    *slot(&mut self.draft) = Patterns::Given(patterns);
+                }
+            }
+            Takes::Declarations(settings) => {
+                self.items("a list of declarations", value, &mut |reader, value| reader.declaration(settings, value));
+            }
             Takes::Flag(slot) => match value.text() {
-                flag @ ("true" | "false") => *slot(self.settings) = flag == "true",
+                flag @ ("true" | "false") => *slot(&mut self.draft) = flag == "true",
                 _ => self.expected("true or false", value),
             },
             Takes::Word(words, set) => {
                 if let Some(word) = self.word(words, value) {
-                    set(self.settings, word);
+                    set(&mut self.draft, word);
                 }
             }
-            Takes::Text(slot) => {
-                if let Some(text) = self.text(value) {
-                    *slot(self.settings) = text.into_owned();
+            Takes::Text(form, slot) => {
+                if let Some(text) = self.text(*form, "must not be empty", value) {
+                    *slot(&mut self.draft) = text;
                 }
             }
             Takes::Version(slot) => {
-                if let Some(version) = self.version(value) {
-                    *slot(self.settings) = Some(version);
+                if let Some(version) = self.text(Some(&VERSION), "", value) {
+                    *slot(&mut self.draft) = Version::parse(&version);
                 }
             }
         }
@@ -76,28 +89,61 @@ impl Reader<'_> {
 
     fn group(&mut self, settings: &[Setting], value: Json<'_>) {
         let names: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
-        self.fields(value, &names, &mut |reader, index, value| {
+        let is_object = self.fields(value, &names, &mut |reader, index, value| {
             if let Some(setting) = settings.get(index) {
                 reader.read(&setting.takes, value);
             }
         });
+        for Setting { name, required, .. } in settings {
+            if *required && is_object && value.at(&[name]).is_none() {
+                self.at(&format!(".{name}"), |reader| reader.error("must be given".to_owned()));
+            }
+        }
     }
 
-    /// Hands every field of an object to `read`, and refuses those that are not among the known names.
-    fn fields(&mut self, value: Json<'_>, known: &[&str], read: &mut ReadField<'_>) {
-        let Some(fields) = value.fields() else { return self.expected("an object", value) };
-        let around = self.path.len();
-        for (key, value) in fields {
-            if around > 0 {
-                self.path.push('.');
-            }
-            self.path.push_str(&key);
-            match known.iter().position(|name| *name == key) {
-                Some(index) => read(self, index, value),
-                None => self.error(format!("unknown{}", suggestion(&key, known))),
-            }
-            self.path.truncate(around);
+    fn declaration(&mut self, settings: &[Setting], value: Json<'_>) {
+        self.group(settings, value);
+        let read = std::mem::take(&mut self.draft.declaration);
+        if Kind::from_group_and_kind(group_of(&read.api_version), &read.kind) != Kind::Other {
+            self.at(".kind", |reader| reader.error(format!("{} has rules of its own", read.kind)));
         }
+        self.draft.settings.declarations.push(read);
+    }
+
+    /// Does something at a place below.
+    fn at(&mut self, place: &str, act: impl FnOnce(&mut Self)) {
+        let around = self.path.len();
+        self.path.push_str(place);
+        act(self);
+        self.path.truncate(around);
+    }
+
+    /// Hands every field of an object to `read`, and refuses those that are not among the known names. Whether there is an object.
+    fn fields(&mut self, value: Json<'_>, known: &[&str], read: &mut ReadField<'_>) -> bool {
+        let Some(fields) = value.fields() else {
+            self.expected("an object", value);
+            return false;
+        };
+        let dot = if self.path.is_empty() { "" } else { "." };
+        for (key, value) in fields {
+            self.at(&format!("{dot}{key}"), |reader| match known.iter().position(|name| *name == key) {
+                Some(index) => read(reader, index, value),
+                None => reader.error(format!("unknown{}", suggestion(&key, known))),
+            });
+        }
+        true
+    }
+
+    /// Hands every item of a list to `read`. Whether there is a list.
+    fn items(&mut self, what: &str, value: Json<'_>, read: &mut dyn FnMut(&mut Self, Json<'_>)) -> bool {
+        if !value.text().starts_with('[') {
+            self.expected(what, value);
+            return false;
+        }
+        for (index, value) in value.items(&[]).into_iter().enumerate() {
+            self.at(&format!("[{index}]"), |reader| read(reader, value));
+        }
+        true
     }
 
     fn rule(&mut self, index: usize, value: Json<'_>) {
@@ -114,34 +160,15 @@ impl Reader<'_> {
             Some(_) => RuleAction::Off,
             None => return,
         };
-        self.settings.rules.push((rule.id, action));
-    }
-
-    fn patterns(&mut self, slot: fn(&mut Settings) -> &mut Patterns, value: Json<'_>) {
-        if !value.text().starts_with('[') {
-            return self.expected("a list of patterns", value);
-        }
-        let mut patterns = Vec::new();
-        let around = self.path.len();
-        for (index, value) in value.items(&[]).into_iter().enumerate() {
-            self.path.push_str(&format!("[{index}]"));
-            patterns.extend(self.pattern(value));
-            self.path.truncate(around);
-        }
-        *slot(self.settings) = Patterns::Given(patterns);
+        self.draft.settings.rules.push((rule.id, action));
     }
 
     fn pattern(&mut self, value: Json<'_>) -> Option<String> {
-        match value.string(&[]) {
-            None if value.text() == "null" => self.error("a pattern must not be null".to_owned()),
-            None => self.expected("a string", value),
-            Some(text) if text.is_empty() => self.error("a pattern must not be empty".to_owned()),
-            Some(text) if text.contains(char::is_whitespace) => {
-                self.error(format!("\"{text}\" is not a pattern: no name has spaces; give one name an entry, * for any run of characters"));
-            }
-            Some(text) => return Some(text.into_owned()),
+        if value.text() == "null" {
+            self.error("a pattern must not be null".to_owned());
+            return None;
         }
-        None
+        self.text(Some(&PATTERN), "a pattern must not be empty", value)
     }
 
     /// Which of the words it is.
@@ -158,26 +185,18 @@ impl Reader<'_> {
         place
     }
 
-    fn text<'v>(&mut self, value: Json<'v>) -> Option<Cow<'v, str>> {
-        let text = value.string(&[]);
-        match &text {
-            None => self.expected("a string", value),
-            Some(text) if text.is_empty() => self.error("must not be empty".to_owned()),
-            Some(_) => return text,
-        }
-        None
-    }
-
-    fn version(&mut self, value: Json<'_>) -> Option<Version> {
+    fn text(&mut self, form: Option<&Form>, if_empty: &str, value: Json<'_>) -> Option<String> {
         let Some(text) = value.string(&[]) else {
             self.expected("a string", value);
             return None;
         };
-        let version = Version::parse(&text);
-        if version.is_none() {
-            self.error(format!("\"{text}\" is not a version; give major.minor or major.minor.patch, such as 1.4.6"));
+        let wrong = form.filter(|form| !(form.accepts)(&text));
+        match wrong {
+            _ if text.is_empty() && !if_empty.is_empty() => self.error(if_empty.to_owned()),
+            Some(form) => self.error(format!("\"{text}\" is not {}", form.what)),
+            None => return Some(text.into_owned()),
         }
-        version
+        None
     }
 
     fn error(&mut self, problem: String) {
@@ -189,6 +208,7 @@ impl Reader<'_> {
     fn expected(&mut self, what: &str, value: Json<'_>) {
         let got = match value.text().bytes().next() {
             Some(b't' | b'f') => "true or false",
+            Some(b'n') => "null",
             Some(b'"') => "a string",
             Some(b'[') => "a list",
             Some(b'{') => "an object",

@@ -1,24 +1,17 @@
 //! The settings as a JSON Schema (draft 2020-12): for editors, and for whoever writes settings by program.
 //!
 //! It is the table in another notation. Tests hold it and the reader to the same answers, but for what a schema cannot say: of a doubled
-//! key the reader judges both, and a number in a version must fit 32 bits.
+//! key the reader judges both, a number in a version must fit 32 bits, and no kind may be declared that has rules of its own.
 
 use serde_json::{Map, Value, json};
 
-use super::Settings;
-use super::table::{RULE_ACTIONS, SETTINGS, Setting, Takes};
+use super::table::{Draft, Form, PATTERN, RULE_ACTIONS, SETTINGS, Setting, Takes, VERSION};
 use crate::pattern::Patterns;
 use crate::rules::{RULES, Rule};
 
-/// What `Version::parse` reads.
-const VERSION: &str = r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?([-+]|$)";
-
-/// No white space, as `char::is_whitespace` has it: `\s` of JavaScript differs from it.
-const NO_SPACE: &str = r"^[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$";
-
 /// The schema; its keys are sorted.
 pub fn schema() -> Value {
-    let mut schema = group(SETTINGS, &mut Settings::default());
+    let mut schema = group(SETTINGS, &mut Draft::default());
     schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
     schema.insert("title".to_owned(), "Settings of autoscaler-guard".into());
     let about = "What is not given, or null, keeps its default; a list that is given replaces the default list.";
@@ -28,12 +21,26 @@ pub fn schema() -> Value {
     schema
 }
 
-fn group(settings: &[Setting], defaults: &mut Settings) -> Map<String, Value> {
-    object(settings.iter().map(|setting| {
+fn group(settings: &[Setting], defaults: &mut Draft) -> Map<String, Value> {
+    let mut schema = object(settings.iter().map(|setting| {
         let mut schema = takes(&setting.takes, defaults);
         schema.insert("description".to_owned(), setting.about.into());
+        if setting.required {
+            not_null(&mut schema);
+        }
         (setting.name, schema)
-    }))
+    }));
+    let required: Vec<&str> = settings.iter().filter(|setting| setting.required).map(|setting| setting.name).collect();
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), json!(required));
+    }
+    schema
+}
+
+fn not_null(schema: &mut Map<String, Value>) {
+    if let Some(first) = schema.get("type").and_then(|types| types.get(0)).cloned() {
+        schema.insert("type".to_owned(), first);
+    }
 }
 
 /// An object of just these properties.
@@ -43,7 +50,7 @@ fn object<'n>(properties: impl Iterator<Item = (&'n str, Map<String, Value>)>) -
     fields(json!({"type": ["object", "null"], "properties": properties, "additionalProperties": false}))
 }
 
-fn takes(takes: &Takes, defaults: &mut Settings) -> Map<String, Value> {
+fn takes(takes: &Takes, defaults: &mut Draft) -> Map<String, Value> {
     fields(match takes {
         Takes::Group(settings) => return group(settings, defaults),
         Takes::Rules => {
@@ -53,15 +60,34 @@ fn takes(takes: &Takes, defaults: &mut Settings) -> Map<String, Value> {
         }
         Takes::Flag(slot) => json!({"type": ["boolean", "null"], "default": *slot(defaults)}),
         Takes::Word(words, _) => json!({"enum": nullable(words), "default": words.first()}),
-        Takes::Text(slot) => json!({"type": ["string", "null"], "minLength": 1, "default": slot(defaults)}),
-        Takes::Version(_) => json!({"type": ["string", "null"], "pattern": VERSION}),
+        Takes::Text(form, slot) => {
+            let mut schema = text(*form);
+            let default = slot(defaults);
+            if !default.is_empty() {
+                schema.insert("default".to_owned(), default.as_str().into());
+            }
+            return schema;
+        }
+        Takes::Version(_) => return text(Some(&VERSION)),
+        Takes::Declarations(settings) => {
+            let mut item = group(settings, defaults);
+            not_null(&mut item);
+            json!({"type": ["array", "null"], "items": item, "default": []})
+        }
         Takes::Patterns(slot) => {
             let default = match slot(defaults) {
                 Patterns::Default(patterns) => json!(patterns),
                 Patterns::Given(patterns) => json!(patterns),
             };
-            json!({"type": ["array", "null"], "items": {"type": "string", "pattern": NO_SPACE}, "default": default})
+            json!({"type": ["array", "null"], "items": {"type": "string", "pattern": PATTERN.pattern}, "default": default})
         }
+    })
+}
+
+fn text(form: Option<&Form>) -> Map<String, Value> {
+    fields(match form {
+        Some(form) => json!({"type": ["string", "null"], "pattern": form.pattern}),
+        None => json!({"type": ["string", "null"], "minLength": 1}),
     })
 }
 

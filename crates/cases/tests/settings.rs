@@ -1,6 +1,7 @@
 //! The reader of the settings and their JSON Schema judge alike.
 //!
-//! What a schema cannot say stays outside: a doubled key, of which the reader judges both; numbers in a version that do not fit 32 bits.
+//! What a schema cannot say stays outside: a doubled key, of which the reader judges both; numbers in a version that do not fit 32 bits;
+//! that no kind is declared which has rules of its own.
 
 use std::sync::LazyLock;
 
@@ -53,7 +54,7 @@ fn what_only_people_read_is_not_in_the_module() {
 fn for_each_setting(settings: &'static [Setting], each: &mut impl FnMut(&'static Setting)) {
     for setting in settings {
         each(setting);
-        if let Takes::Group(settings) = setting.takes {
+        if let Takes::Group(settings) | Takes::Declarations(settings) = setting.takes {
             for_each_setting(settings, each);
         }
     }
@@ -81,6 +82,10 @@ fn text() -> BoxedStrategy<String> {
     prop_oneof![
         "\\PC{0,6}",
         "v?[0-9]{0,3}(\\.[0-9]{0,3}){0,3}([-+ ][a-z0-9.]{0,4})?",
+        "[~/{}a01]{0,6}",
+        "(vmagent-|[{]name[}]|[{]namespace[}]|[.]|[A-Z]){1,3}",
+        prop::sample::select(vec!["a.example/v1", "Agent", "/spec/hpa", "/a~1b/~0", "{name}", "{namespace}-x"])
+            .prop_map(str::to_owned),
         "[a-z *\u{85}\u{a0}\u{feff}\u{3000}\n]{0,3}",
         prop::sample::select(vec!["reject", "warn", "off", "pin", "hpa-deleted", "hpa-readoption", "repair", "helm"])
             .prop_map(str::to_owned),
@@ -94,7 +99,8 @@ fn value(takes: &'static Takes) -> BoxedStrategy<Value> {
         Takes::Group(settings) => group(settings),
         Takes::Flag(_) => any::<bool>().prop_map(Value::from).boxed(),
         Takes::Word(words, _) => prop::sample::select(words.to_vec()).prop_map(Value::from).boxed(),
-        Takes::Text(_) | Takes::Version(_) => text().prop_map(Value::from).boxed(),
+        Takes::Text(..) | Takes::Version(_) => text().prop_map(Value::from).boxed(),
+        Takes::Declarations(settings) => proptest::collection::vec(group(settings), 0..2).prop_map(Value::from).boxed(),
         Takes::Patterns(_) => proptest::collection::vec(text(), 0..3).prop_map(Value::from).boxed(),
         Takes::Rules => proptest::collection::btree_map(text(), text(), 0..3).prop_map(|rules| json!(rules)).boxed(),
     };
@@ -105,7 +111,10 @@ fn value(takes: &'static Takes) -> BoxedStrategy<Value> {
 fn group(settings: &'static [Setting]) -> BoxedStrategy<Value> {
     let some = settings
         .iter()
-        .map(|setting| proptest::option::of(value(&setting.takes)).prop_map(|value| (setting.name, value)))
+        .map(|setting| {
+            let given = if setting.required { 0.95 } else { 0.5 };
+            proptest::option::weighted(given, value(&setting.takes)).prop_map(|value| (setting.name, value))
+        })
         .collect::<Vec<_>>();
     let other = proptest::option::weighted(0.05, (text(), anything()));
     (some, other)
