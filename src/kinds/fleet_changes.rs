@@ -7,7 +7,8 @@ use super::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Gateway, Ga
 use crate::change::{Kind, Operation};
 use crate::cluster::Reason;
 use crate::context::Context;
-use crate::verdict::Subject;
+use crate::rules::Rule;
+use crate::verdict::{Action, Finding, Subject};
 
 /// The changes that make other fleets.
 pub const WATCHES: &[(Kind, &[Operation])] = &[
@@ -31,27 +32,32 @@ impl<'a> FleetChange<'a> {
     /// The specs after the change, where they have envoyHpa and those before did not, or not under these names.
     pub fn gets_hpa(&self) -> Option<&Effective<'a>> {
         let after = self.after.as_ref().filter(|after| after.declares_hpa())?;
-        let name = |effective: &Effective<'a>, part| effective.name(part);
-        let same = |before: &Effective<'a>| {
-            use super::envoy_gateway::{DEPLOYMENT, HPA};
-            before.declares_hpa() && [DEPLOYMENT, HPA].iter().all(|part| name(before, part) == name(after, part))
-        };
+        let same = |before: &Effective<'a>| before.declares_hpa() && before.same_names(after);
         (!self.before.as_ref().is_some_and(same)).then_some(after)
     }
 }
 
-/// The change in a few words, and the object on which it is acknowledged.
-pub fn subject(context: &Context<'_>) -> (Subject, String) {
+/// A finding about the change, whose sentence goes on with the outcome; acknowledged on the changed object.
+pub fn finding(context: &Context<'_>, rule: &'static Rule, action: Action, outcome: &str) -> Finding {
     let kind = context.change.kind;
     let verb = match context.change.operation {
         Operation::Create => "creating",
         Operation::Delete => "deleting",
         _ => "changing",
     };
-    let describe = |object: &Object<'_>| {
-        (Subject::new(kind.resource(), &object.metadata), format!("{verb} {}", object.title(kind.name())))
+    let (subject, this) = match context.change.object() {
+        Some(object) => (Subject::new(kind.resource(), &object.metadata), object.title(kind.name())),
+        None => (Subject::default(), String::new()),
     };
-    context.change.object().map(describe).unwrap_or_default()
+    let mut finding = Finding::new(rule, action, subject, [verb, " ", &this, " ", outcome].concat());
+    finding.at_stake = "it";
+    finding
+}
+
+/// The warning where it is not known which fleets the change is about, or what there is beside them.
+pub fn unknown(context: &Context<'_>, rule: &'static Rule, may: &str, reason: &Reason) -> Finding {
+    let outcome = format!("may {may}: what there is, is not known ({reason})");
+    finding(context, rule, Action::Warn, &outcome)
 }
 
 /// The specs of an EnvoyProxy that is created or updated, where they differ.
