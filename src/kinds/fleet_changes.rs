@@ -3,7 +3,9 @@
 //! Nothing is looked up for a change that keeps all by which fleets are made: logging, listeners, the bounds of envoyHpa.
 
 use super::Object;
-use super::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Gateway, GatewayClass, Level, classes};
+use super::envoy_gateway::{
+    Effective, EnvoyProxySpec, Estate, Fleet, Gateway, GatewayClass, Level, Reference, classes,
+};
 use crate::change::{Kind, Operation};
 use crate::cluster::Reason;
 use crate::context::Context;
@@ -98,7 +100,7 @@ fn of_proxy<'a>(context: &Context<'a>, new: &Object<'a>) -> Result<Vec<FleetChan
     let estate = Estate::look_up(context)?;
     let came = estate.governed(new, after)?.fleets;
     let went = before.map_or(Ok(Vec::new()), |before| estate.governed(new, before).map(|governed| governed.fleets))?;
-    Ok(pairs(came, went, before, Some(after), before.is_some()))
+    Ok(pairs(came, &went, before, Some(after), before.is_some()))
 }
 
 fn of_class<'a>(
@@ -110,19 +112,19 @@ fn of_class<'a>(
     if !new.is_envoy_gateways(context) || old.as_ref().is_some_and(|old| old.proxy == new.proxy) {
         return Ok(Vec::new());
     }
-    let spec = |class: &GatewayClass<'a>| class.resolve(context).map(|reference| reference.spec());
+    let spec = |class: &GatewayClass<'a>| class.resolve(context).map(Reference::spec);
     let before = old.as_ref().map_or(Ok(None), spec)?;
     let after = spec(&new)?;
     let estate = Estate::look_up(context)?;
     let name = &new.object.metadata.name;
     let (came, went) = (estate.fleets_of_class(name, after)?, estate.fleets_of_class(name, before)?);
-    Ok(pairs(came, went, before, after, old.is_some()))
+    Ok(pairs(came, &went, before, after, old.is_some()))
 }
 
 /// Fleets that run by another EnvoyProxy, or by a changed one. Where `mergeGateways` flips, others take their place.
 fn pairs<'a>(
     came: Vec<Fleet<'a>>,
-    went: Vec<Fleet<'a>>,
+    went: &[Fleet<'a>],
     before: Option<EnvoyProxySpec<'a>>,
     after: Option<EnvoyProxySpec<'a>>,
     existed: bool,
@@ -135,7 +137,7 @@ fn pairs<'a>(
     });
     let mut changes: Vec<FleetChange<'a>> = replaced.collect();
     changes.extend(came.into_iter().map(|fleet| FleetChange {
-        before: stays(&fleet, &went).then(|| fleet.effective(before)),
+        before: stays(&fleet, went).then(|| fleet.effective(before)),
         after: Some(fleet.effective(after)),
         fleet,
     }));

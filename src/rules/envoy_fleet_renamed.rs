@@ -144,15 +144,12 @@ fn renamed(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Finding> {
     }
     let hpa_title = title("HPA", &hpa.0, &hpa.1);
     let by = if running.0.is_some() { running.name() } else { "Envoy Gateway before 1.5".to_owned() };
-    let (outcome, resource, name) = match new_deployment {
-        Some(next) => {
-            let outcome = format!("would leave {former} behind with no autoscaler: {by} aims its HPA at \"{}\" instead", next.name);
-            (outcome, "deployment", former.name.clone())
-        }
-        None => {
-            let outcome = format!("would leave {hpa_title} behind: {by} makes \"{}\" beside it, and neither scales then", next_hpa.1);
-            (outcome, "hpa", hpa.1)
-        }
+    let (outcome, resource, name) = if let Some(next) = new_deployment {
+        let aims = format!("{by} aims its HPA at \"{}\" instead", next.name);
+        (format!("would leave {former} behind with no autoscaler: {aims}"), "deployment", former.name.clone())
+    } else {
+        let makes = format!("{by} makes \"{}\" beside it, and neither scales then", next_hpa.1);
+        (format!("would leave {hpa_title} behind: {makes}"), "hpa", hpa.1)
     };
     let left = Subject { resource, namespace: former.namespace.clone(), name };
     let finding = fleet_changes::finding(context, &RULE, Action::Reject, &outcome).about(former, hpa_title);

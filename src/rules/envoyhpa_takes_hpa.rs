@@ -105,16 +105,16 @@ fn taken(context: &Context<'_>, change: &FleetChange<'_>, unknown: &mut Option<R
     let deployment = fleet.deployment(&after, context.settings);
     for hpa in &hpas(context, &namespace, unknown) {
         let name = hpa.object.metadata.name.as_ref();
-        let elsewhere = !hpa.target().same_workload(&deployment.target());
+        let workload = hpa.workload();
+        let elsewhere = workload != deployment;
         let owner = scaled_object_owners(&hpa.object).next();
         let labelled = fleet.labels(&hpa.object);
         let overwritten = has && name == next && (owner.is_some() || elsewhere && !labelled);
         let foreign = name != next && name != former && elsewhere && !has_gateway_owner(&hpa.object);
-        if !overwritten && !(foreign && labelled && has_own_labels(&hpa.object)) {
+        if !(overwritten || foreign && labelled && has_own_labels(&hpa.object)) {
             continue;
         }
         let fate = if overwritten { "overwrite" } else { "delete" };
-        let workload = WorkloadRef::new(&hpa.target(), &namespace);
         let theirs = hpa.object.title("HPA");
         let outcome = match owner {
             Some(owner) => format!("would {fate} {theirs}, which {} owns", owner.title(&namespace)),
