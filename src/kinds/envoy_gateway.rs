@@ -249,6 +249,11 @@ impl<'a> Effective<'a> {
         patched.or_else(|| self.field(part, &["name"])?.word(&[]))
     }
 
+    /// Whether Deployment and HPA are called alike by both.
+    pub fn same_names(&self, other: &Self) -> bool {
+        [DEPLOYMENT, HPA].iter().all(|part| self.name(part) == other.name(part))
+    }
+
     /// The Deployment that the HPA aims at; none when its name is generated. The Deployment's patch does not count
     /// (envoyproxy/gateway issue 4894).
     pub fn target_name(&self) -> Option<Cow<'a, str>> {

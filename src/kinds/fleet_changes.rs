@@ -3,11 +3,14 @@
 //! Nothing is looked up for a change that keeps all by which fleets are made: logging, listeners, the bounds of envoyHpa.
 
 use super::Object;
-use super::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Gateway, GatewayClass, Level, classes};
+use super::envoy_gateway::{
+    Effective, EnvoyProxySpec, Estate, Fleet, Gateway, GatewayClass, Level, Reference, classes,
+};
 use crate::change::{Kind, Operation};
 use crate::cluster::Reason;
 use crate::context::Context;
-use crate::verdict::Subject;
+use crate::rules::Rule;
+use crate::verdict::{Action, Finding, Subject};
 
 /// The changes that make other fleets.
 pub const WATCHES: &[(Kind, &[Operation])] = &[
@@ -31,27 +34,32 @@ impl<'a> FleetChange<'a> {
     /// The specs after the change, where they have envoyHpa and those before did not, or not under these names.
     pub fn gets_hpa(&self) -> Option<&Effective<'a>> {
         let after = self.after.as_ref().filter(|after| after.declares_hpa())?;
-        let name = |effective: &Effective<'a>, part| effective.name(part);
-        let same = |before: &Effective<'a>| {
-            use super::envoy_gateway::{DEPLOYMENT, HPA};
-            before.declares_hpa() && [DEPLOYMENT, HPA].iter().all(|part| name(before, part) == name(after, part))
-        };
+        let same = |before: &Effective<'a>| before.declares_hpa() && before.same_names(after);
         (!self.before.as_ref().is_some_and(same)).then_some(after)
     }
 }
 
-/// The change in a few words, and the object on which it is acknowledged.
-pub fn subject(context: &Context<'_>) -> (Subject, String) {
+/// A finding about the change, whose sentence goes on with the outcome; acknowledged on the changed object.
+pub fn finding(context: &Context<'_>, rule: &'static Rule, action: Action, outcome: &str) -> Finding {
     let kind = context.change.kind;
     let verb = match context.change.operation {
         Operation::Create => "creating",
         Operation::Delete => "deleting",
         _ => "changing",
     };
-    let describe = |object: &Object<'_>| {
-        (Subject::new(kind.resource(), &object.metadata), format!("{verb} {}", object.title(kind.name())))
+    let (subject, this) = match context.change.object() {
+        Some(object) => (Subject::new(kind.resource(), &object.metadata), object.title(kind.name())),
+        None => (Subject::default(), String::new()),
     };
-    context.change.object().map(describe).unwrap_or_default()
+    let mut finding = Finding::new(rule, action, subject, [verb, " ", &this, " ", outcome].concat());
+    finding.at_stake = "it";
+    finding
+}
+
+/// The warning where it is not known which fleets the change is about, or what there is beside them.
+pub fn unknown(context: &Context<'_>, rule: &'static Rule, may: &str, reason: &Reason) -> Finding {
+    let outcome = format!("may {may}: what there is, is not known ({reason})");
+    finding(context, rule, Action::Warn, &outcome)
 }
 
 /// The specs of an EnvoyProxy that is created or updated, where they differ.
@@ -92,7 +100,7 @@ fn of_proxy<'a>(context: &Context<'a>, new: &Object<'a>) -> Result<Vec<FleetChan
     let estate = Estate::look_up(context)?;
     let came = estate.governed(new, after)?.fleets;
     let went = before.map_or(Ok(Vec::new()), |before| estate.governed(new, before).map(|governed| governed.fleets))?;
-    Ok(pairs(came, went, before, Some(after), before.is_some()))
+    Ok(pairs(came, &went, before, Some(after), before.is_some()))
 }
 
 fn of_class<'a>(
@@ -104,19 +112,19 @@ fn of_class<'a>(
     if !new.is_envoy_gateways(context) || old.as_ref().is_some_and(|old| old.proxy == new.proxy) {
         return Ok(Vec::new());
     }
-    let spec = |class: &GatewayClass<'a>| class.resolve(context).map(|reference| reference.spec());
+    let spec = |class: &GatewayClass<'a>| class.resolve(context).map(Reference::spec);
     let before = old.as_ref().map_or(Ok(None), spec)?;
     let after = spec(&new)?;
     let estate = Estate::look_up(context)?;
     let name = &new.object.metadata.name;
     let (came, went) = (estate.fleets_of_class(name, after)?, estate.fleets_of_class(name, before)?);
-    Ok(pairs(came, went, before, after, old.is_some()))
+    Ok(pairs(came, &went, before, after, old.is_some()))
 }
 
 /// Fleets that run by another EnvoyProxy, or by a changed one. Where `mergeGateways` flips, others take their place.
 fn pairs<'a>(
     came: Vec<Fleet<'a>>,
-    went: Vec<Fleet<'a>>,
+    went: &[Fleet<'a>],
     before: Option<EnvoyProxySpec<'a>>,
     after: Option<EnvoyProxySpec<'a>>,
     existed: bool,
@@ -129,7 +137,7 @@ fn pairs<'a>(
     });
     let mut changes: Vec<FleetChange<'a>> = replaced.collect();
     changes.extend(came.into_iter().map(|fleet| FleetChange {
-        before: stays(&fleet, &went).then(|| fleet.effective(before)),
+        before: stays(&fleet, went).then(|| fleet.effective(before)),
         after: Some(fleet.effective(after)),
         fleet,
     }));

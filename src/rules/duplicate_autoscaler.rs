@@ -89,8 +89,7 @@ fn beside_envoy_hpa(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> 
         Ok(changes) => changes,
         Err(reason) => {
             let may = fleet_changes::may_declare_hpa(context);
-            let what = format!("{} may give an Envoy fleet a second autoscaler: which run by what is not known ({reason})", title(context, new));
-            return may.then(|| finding(context, new, Action::Warn, what));
+            return may.then(|| fleet_changes::unknown(context, &RULE, "give an Envoy fleet a second autoscaler", &reason));
         }
     };
     let mut not_seen = None;

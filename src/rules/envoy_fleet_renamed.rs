@@ -60,29 +60,17 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Ok(changes) => changes,
         Err(reason) => {
             let (before, after) = fleet_changes::specs(context)?;
+            let before = before?;
             let kinds = |spec: EnvoyProxySpec<'_>| (spec.is_daemon_set(), spec.merges_gateways());
-            let (old, new) = (alone(before?), alone(after));
-            let same_hpa = !old.declares_hpa() || !new.declares_hpa() || old.name(HPA) == new.name(HPA);
-            let same = same_hpa && old.name(DEPLOYMENT) == new.name(DEPLOYMENT);
-            let same = same && before.is_some_and(|before| kinds(before) == kinds(after));
-            let outcome = format!("may part Envoy fleets from what scales them: which run by it is not known ({reason})");
-            return (!same).then(|| warning(context, &outcome));
+            let same = alone(before).same_names(&alone(after)) && kinds(before) == kinds(after);
+            return (!same).then(|| fleet_changes::unknown(context, &RULE, PART, &reason));
         }
     };
     let broken = |change: &FleetChange<'_>| breaks(context, change.before.as_ref(), change.after.as_ref()?);
     changes.iter().find_map(|change| broken(change).or_else(|| renamed(context, change)))
 }
 
-fn finding(context: &Context<'_>, outcome: &str) -> Finding {
-    let (subject, change) = fleet_changes::subject(context);
-    let mut finding = Finding::new(&RULE, Action::Reject, subject, format!("{change} {outcome}"));
-    finding.at_stake = "it";
-    finding
-}
-
-fn warning(context: &Context<'_>, outcome: &str) -> Finding {
-    Finding { action: Action::Warn, ..finding(context, outcome) }
-}
+const PART: &str = "part Envoy fleets from what scales them";
 
 /// What the patches break that was not broken before.
 fn breaks(context: &Context<'_>, before: Option<&Effective<'_>>, after: &Effective<'_>) -> Option<Finding> {
@@ -91,7 +79,7 @@ fn breaks(context: &Context<'_>, before: Option<&Effective<'_>>, after: &Effecti
         return None;
     }
     let (what, purpose, field) = broken_by;
-    Some(finding(context, what).help(purpose, format!("spec.provider.kubernetes.{field}")))
+    Some(fleet_changes::finding(context, &RULE, Action::Reject, what).help(purpose, format!("spec.provider.kubernetes.{field}")))
 }
 
 /// What the patches make of a fleet's HPA, what to do instead, and where.
@@ -158,18 +146,15 @@ fn renamed(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Finding> {
     }
     let hpa_title = title("HPA", &hpa.0, &hpa.1);
     let by = if running.0.is_some() { running.name() } else { "Envoy Gateway before 1.5".to_owned() };
-    let (outcome, resource, name) = match new_deployment {
-        Some(next) => {
-            let outcome = format!("would leave {former} behind with no autoscaler: {by} aims its HPA at \"{}\" instead", next.name);
-            (outcome, "deployment", former.name.clone())
-        }
-        None => {
-            let outcome = format!("would leave {hpa_title} behind: {by} makes \"{}\" beside it, and neither scales then", next_hpa.1);
-            (outcome, "hpa", hpa.1)
-        }
+    let (outcome, resource, name) = if let Some(next) = new_deployment {
+        let aims = format!("{by} aims its HPA at \"{}\" instead", next.name);
+        (format!("would leave {former} behind with no autoscaler: {aims}"), "deployment", former.name.clone())
+    } else {
+        let makes = format!("{by} makes \"{}\" beside it, and neither scales then", next_hpa.1);
+        (format!("would leave {hpa_title} behind: {makes}"), "hpa", hpa.1)
     };
     let left = Subject { resource, namespace: former.namespace.clone(), name };
-    let finding = finding(context, &outcome).about(former, hpa_title);
+    let finding = fleet_changes::finding(context, &RULE, Action::Reject, &outcome).about(former, hpa_title);
     let finding = finding.help("Afterwards delete what stays behind", left.kubectl("delete", ""));
     Some(if running.0.is_none() { version_unknown(finding) } else { finding })
 }
@@ -185,14 +170,13 @@ fn leaves_scaler(context: &Context<'_>, fleet: &Fleet<'_>, former: &WorkloadRef,
     let (resource, object): (&'static str, &Object<'_>) = match scaled_object.or_else(hpa) {
         Some(found) => found,
         None => {
-            let reason = namespace.unknown?;
-            let outcome = format!("may take {former} from what scales it: whether anything does is not known ({reason})");
-            return Some(warning(context, &outcome));
+            return Some(fleet_changes::unknown(context, &RULE, PART, &namespace.unknown?));
         }
     };
     let theirs = object.title(if resource == "hpa" { "HPA" } else { "ScaledObject" });
     let place = next.map_or_else(String::new, |next| format!(": the fleet becomes {next}"));
-    let finding = finding(context, &format!("would take {former} from {theirs}, which scales it{place}"));
+    let outcome = format!("would take {former} from {theirs}, which scales it{place}");
+    let finding = fleet_changes::finding(context, &RULE, Action::Reject, &outcome);
     let subject = Subject::new(resource, &object.metadata);
     let aim = match next {
         Some(next) => subject.kubectl("patch", &format!(r#"--type merge -p '{{"spec":{{"scaleTargetRef":{{"name":"{}"}}}}}}'"#, next.name)),

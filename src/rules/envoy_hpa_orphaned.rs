@@ -28,7 +28,6 @@ use crate::kinds::autoscalers::hpas;
 use crate::kinds::envoy_gateway::{EnvoyProxySpec, Estate, Fleet, Gateway, Level, Running, has_own_labels};
 use crate::kinds::fleet_changes;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
-use crate::kinds::workload::WorkloadRef;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {
@@ -87,11 +86,10 @@ fn left_behind<'a>(context: &Context<'a>, fleet: &Fleet<'_>) -> Option<Horizonta
 }
 
 fn told(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, fate: &str) -> Finding {
-    let (subject, change) = fleet_changes::subject(context);
     let metadata = &hpa.object.metadata;
-    let (theirs, workload) = (hpa.object.title("HPA"), WorkloadRef::new(&hpa.target(), &metadata.namespace));
-    let what = format!("{change} leaves {theirs} {fate} {workload}");
-    let mut finding = Finding::new(&RULE, Action::Warn, subject, what).about(workload, theirs);
+    let (theirs, workload) = (hpa.object.title("HPA"), hpa.workload());
+    let outcome = format!("leaves {theirs} {fate} {workload}");
+    let mut finding = fleet_changes::finding(context, &RULE, Action::Warn, &outcome).about(workload, theirs);
     finding.notes.push(format!("Delete it: {}", Subject::new("hpa", metadata).kubectl("delete", "")));
     finding
 }

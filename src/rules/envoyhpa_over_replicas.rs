@@ -45,15 +45,13 @@ pub(super) static RULE: Rule = Rule {
 pub(super) const LOOK_UPS: &[super::LookUp] = &[];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let (subject, change) = fleet_changes::subject(context);
     let changes = match fleet_changes::look_up(context) {
         Ok(changes) => changes,
         Err(reason) => {
             let (before, after) = fleet_changes::specs(context)?;
             let alone = |spec| Effective::new(Some(spec), None);
             lets_go(context, &alone(before?), &alone(after))?;
-            let what = format!("{change} may restart Envoy fleets at 1 replica: which run by it is not known ({reason})");
-            return Some(Finding::new(&RULE, Action::Warn, subject, what));
+            return Some(fleet_changes::unknown(context, &RULE, "restart Envoy fleets at 1 replica", &reason));
         }
     };
     let restarts: Vec<Restart> = changes.iter().filter_map(|change| restart(context, change)).collect();
@@ -61,9 +59,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let fleet = format!("{fleet}{}", and_more(restarts.len()));
     let from = count.map_or_else(String::new, |count| format!(", {count} now,"));
     let restarts_at = if *is_certain { "restarts" } else { "may restart" };
-    let what =
-        format!("{change} {restarts_at} {fleet} at 1 replica: Envoy Gateway lets go of its count{from} before envoyHpa's HPA scales it");
-    let mut finding = Finding::new(&RULE, Action::Warn, subject, what);
+    let outcome =
+        format!("{restarts_at} {fleet} at 1 replica: Envoy Gateway lets go of its count{from} before envoyHpa's HPA scales it");
+    let mut finding = fleet_changes::finding(context, &RULE, Action::Warn, &outcome);
     finding.notes = restarts.iter().take(10).map(keep).collect();
     if !is_certain {
         finding = version_unknown(finding);

@@ -263,7 +263,7 @@ pub(super) fn clean_up(mut finding: Finding, context: &Context<'_>, lost: &[Lost
 
 /// Setting `envoyHpaRemoval: pin`: envoyHpa stays with min = max, where that is possible.
 fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>, lost: &[LostFleet<'_>]) -> Finding {
-    let pins = context.settings.envoy_hpa_removal == EnvoyHpaRemoval::Pin && finding.action == Action::Reject;
+    let pins = context.settings.envoy_hpa_removal == EnvoyHpaRemoval::Pin && matches!(finding.action, Action::Reject);
     let possible = !after.is_daemon_set() && !after.is_other_provider();
     let count = after.replicas().or_else(|| lost.iter().filter_map(|fleet| fleet.count(context)).max()).filter(|count| *count > 0);
     if let Some(count) = count.filter(|_| pins && possible) {

@@ -24,12 +24,13 @@
 
 use super::{Default, Rule};
 use crate::change::{Kind, Operation};
+use crate::cluster::Reason;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::hpas;
-use crate::kinds::envoy_gateway::{Effective, Fleet, Running, has_gateway_owner, has_own_labels};
+use crate::kinds::envoy_gateway::{Effective, Fleet, HPA, Running, has_gateway_owner, has_own_labels};
 use crate::kinds::fleet_changes::{self, FleetChange};
-use crate::kinds::horizontal_pod_autoscaler::{HorizontalPodAutoscaler, scaled_object_owners};
+use crate::kinds::horizontal_pod_autoscaler::scaled_object_owners;
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{Owner, title};
 use crate::verdict::{Action, Finding, Subject};
@@ -53,84 +54,90 @@ pub(super) static RULE: Rule = Rule {
 
 pub(super) const LOOK_UPS: &[super::LookUp] = &[];
 
+const OTHERS: &str = "overwrite another HPA";
+
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let (subject, change) = fleet_changes::subject(context);
     if matches!(context.change.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject) {
-        return labelled(context, subject, &change);
+        return labelled(context);
     }
-    let new = |action, outcome: String| Finding::new(&RULE, action, subject.clone(), format!("{change} {outcome}"));
     let changes = match fleet_changes::look_up(context) {
         Ok(changes) => changes,
         Err(reason) => {
             let may = fleet_changes::may_declare_hpa(context);
-            return may.then(|| new(Action::Warn, format!("may overwrite another HPA: which fleets run by what is not known ({reason})")));
+            return may.then(|| fleet_changes::unknown(context, &RULE, OTHERS, &reason));
         }
     };
     let mut unknown = None;
-    let mut named: Vec<(&Fleet<'_>, (String, String))> = Vec::new();
-    for FleetChange { fleet, before, after } in &changes {
-        let hpa = |effective: &Option<Effective<'_>>| {
-            effective.as_ref().filter(|effective| effective.declares_hpa()).map(|effective| fleet.hpa(effective, context.settings))
-        };
-        let (former, next) = (hpa(before), hpa(after));
-        if let Some(next) = &next {
-            if let Some((other, _)) = named.iter().find(|(_, name)| name == next) {
-                let (one, other) = (fleet.title(), other.title());
-                let outcome = format!("would give {other} and {one} one HPA, \"{}\": each overwrites the other's", next.1);
-                return Some(free_name(new(Action::Reject, outcome)));
-            }
-            named.push((fleet, next.clone()));
-        }
-        if former == next {
-            continue;
-        }
-        let deployment = after.as_ref().or(before.as_ref()).map(|effective| fleet.deployment(effective, context.settings))?;
-        for hpa in &hpas(context, &deployment.namespace, &mut unknown) {
-            let Some(fate) = fate(fleet, next.as_ref(), former.as_ref(), &deployment, hpa) else { continue };
-            let workload = WorkloadRef::new(&hpa.target(), &deployment.namespace);
-            let theirs = hpa.object.title("HPA");
-            let whose = match scaled_object_owners(&hpa.object).next() {
-                Some(owner) => format!("which {} owns", owner.title(&deployment.namespace)),
-                None => format!("which scales {workload}: that would be left with no autoscaler"),
-            };
-            let finding = new(Action::Reject, format!("would {fate} {theirs}, {whose}")).about(workload, theirs);
-            if fate == DELETE {
-                let unlabel = Subject::new("hpa", &hpa.object.metadata).kubectl("label", "app.kubernetes.io/managed-by-");
-                return Some(finding.help("Take Envoy Gateway's label from it first", unlabel));
-            }
-            return Some(free_name(finding));
+    for change in &changes {
+        let taken = shared(context, change, &changes).or_else(|| taken(context, change, &mut unknown));
+        if taken.is_some() {
+            return taken;
         }
     }
-    unknown.map(|reason| new(Action::Warn, format!("may overwrite another HPA: which there are is not known ({reason})")))
+    unknown.map(|reason| fleet_changes::unknown(context, &RULE, OTHERS, &reason))
 }
 
-const DELETE: &str = "delete";
+/// Two fleets in one namespace that get an HPA of one name.
+fn shared(context: &Context<'_>, change: &FleetChange<'_>, changes: &[FleetChange<'_>]) -> Option<Finding> {
+    let name = change.gets_hpa()?.name(HPA)?;
+    let is_other = |other: &&FleetChange<'_>| {
+        let after = other.after.filter(Effective::declares_hpa);
+        !other.fleet.is(&change.fleet) && after.is_some_and(|after| after.name(HPA).as_ref() == Some(&name))
+    };
+    let other = changes.iter().find(is_other)?;
+    if context.settings.envoy_gateway.gateway_namespace_mode {
+        return None;
+    }
+    let (one, other) = (change.fleet.title(), other.fleet.title());
+    let outcome = format!("would give {one} and {other} one HPA, \"{name}\": each overwrites the other's");
+    Some(free_name(fleet_changes::finding(context, &RULE, Action::Reject, &outcome)))
+}
+
+/// Somebody's HPA that is overwritten or deleted when a fleet gets an HPA, one of another name, or none.
+fn taken(context: &Context<'_>, change: &FleetChange<'_>, unknown: &mut Option<Reason>) -> Option<Finding> {
+    let declares = |effective: &Option<Effective<'_>>| effective.is_some_and(|effective| effective.declares_hpa());
+    let (had, has) = (declares(&change.before), declares(&change.after));
+    let (before, after) = (change.before.unwrap_or_default(), change.after.unwrap_or_default());
+    if had == has && (!has || before.name(HPA) == after.name(HPA)) {
+        return None;
+    }
+    let fleet = &change.fleet;
+    let (_, former) = fleet.hpa(&before, context.settings);
+    let (namespace, next) = fleet.hpa(&after, context.settings);
+    let deployment = fleet.deployment(&after, context.settings);
+    for hpa in &hpas(context, &namespace, unknown) {
+        let name = hpa.object.metadata.name.as_ref();
+        let workload = hpa.workload();
+        let elsewhere = workload != deployment;
+        let owner = scaled_object_owners(&hpa.object).next();
+        let labelled = fleet.labels(&hpa.object);
+        let overwritten = has && name == next && (owner.is_some() || elsewhere && !labelled);
+        let foreign = name != next && name != former && elsewhere && !has_gateway_owner(&hpa.object);
+        if !(overwritten || foreign && labelled && has_own_labels(&hpa.object)) {
+            continue;
+        }
+        let fate = if overwritten { "overwrite" } else { "delete" };
+        let theirs = hpa.object.title("HPA");
+        let outcome = match owner {
+            Some(owner) => format!("would {fate} {theirs}, which {} owns", owner.title(&namespace)),
+            None => format!("would {fate} {theirs}, which scales {workload}: that would be left with no autoscaler"),
+        };
+        let finding = fleet_changes::finding(context, &RULE, Action::Reject, &outcome).about(workload, theirs);
+        if overwritten {
+            return Some(free_name(finding));
+        }
+        let unlabel = Subject::new("hpa", &hpa.object.metadata).kubectl("label", "app.kubernetes.io/managed-by-");
+        return Some(finding.help("Take Envoy Gateway's label from it first", unlabel));
+    }
+    None
+}
 
 fn free_name(finding: Finding) -> Finding {
     finding.help("Give the fleet's HPA a free name (from 1.5)", "spec.provider.kubernetes.envoyHpa.name".to_owned())
 }
 
-/// What becomes of somebody's HPA when a fleet gets an HPA of another name, or none.
-fn fate(
-    fleet: &Fleet<'_>,
-    next: Option<&(String, String)>,
-    former: Option<&(String, String)>,
-    deployment: &WorkloadRef,
-    hpa: &HorizontalPodAutoscaler<'_>,
-) -> Option<&'static str> {
-    let is = |name: Option<&(String, String)>| name.is_some_and(|(_, name)| *name == hpa.object.metadata.name);
-    let labelled = fleet.labels(&hpa.object);
-    let elsewhere = !hpa.target().same_workload(&deployment.target());
-    if is(next) {
-        let owned = scaled_object_owners(&hpa.object).next().is_some();
-        return (owned || elsewhere && !labelled).then_some("overwrite");
-    }
-    let foreign = !is(former) && !has_gateway_owner(&hpa.object);
-    (labelled && elsewhere && foreign && has_own_labels(&hpa.object)).then_some(DELETE)
-}
-
 /// An HPA or ScaledObject that gets Envoy Gateway's labels.
-fn labelled(context: &Context<'_>, subject: Subject, change: &str) -> Option<Finding> {
+fn labelled(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref().filter(|new| has_own_labels(new))?;
     let fleet = Fleet::labelled(new)?;
     // Envoy Gateway's own may be put back from a backup.
@@ -145,9 +152,9 @@ fn labelled(context: &Context<'_>, subject: Subject, change: &str) -> Option<Fin
         None => "Envoy Gateway (from 1.5)".to_owned(),
     };
     let its = if context.change.kind == Kind::ScaledObject { "its HPA" } else { "it" };
-    let what = format!("{change} would let {by} delete {its}: by all its labels it is one of the HPAs of {}", fleet.title());
+    let outcome = format!("would let {by} delete {its}: by all its labels it is one of the HPAs of {}", fleet.title());
     let workload = WorkloadRef::new(&context.change.target(new), &new.metadata.namespace);
     let autoscaler = title(context.change.kind.name(), &new.metadata.namespace, &new.metadata.name);
-    let finding = Finding::new(&RULE, Action::Reject, subject, what).about(workload, autoscaler);
+    let finding = fleet_changes::finding(context, &RULE, Action::Reject, &outcome).about(workload, autoscaler);
     Some(finding.help("Leave this label out", "app.kubernetes.io/managed-by: envoy-gateway".to_owned()))
 }

@@ -12,7 +12,7 @@
 //! An EnvoyProxy is created or changed and declares both, itself or together with the class's by which it is merged; or a Gateway or
 //! GatewayClass is pointed to such. `replicas` that is new in the change is dropped. What was there before is warned of, as dropping it
 //! restarts the fleet at 1 replica (envoyhpa-over-replicas); so is a count in a patch, one that comes of merging, and any while which
-//! version runs is not known.
+//! version runs is not known. A count that equals both bounds of envoyHpa does not flap.
 //!
 //! ## Ways through
 //! * Declare the bounds in envoyHpa alone: minReplicas keeps the fleet from falling below a count.
@@ -26,7 +26,7 @@ use super::envoyhpa_removed::version_unknown;
 use super::{Default, Rule};
 use crate::context::Context;
 use crate::gate::Passage;
-use crate::kinds::envoy_gateway::{Effective, Running};
+use crate::kinds::envoy_gateway::{Effective, HPA, Running};
 use crate::kinds::fleet_changes::{self, WATCHES};
 use crate::repair::Edit;
 use crate::verdict::{Action, Finding};
@@ -65,8 +65,12 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     told(context, &merged, false)
 }
 
+/// Whether a count is declared beside envoyHpa; one that its bounds pin does not flap.
 fn both(effective: &Effective<'_>) -> bool {
-    effective.declares_hpa() && (effective.replicas().is_some() || effective.patched_replicas().is_some())
+    let count = effective.patched_replicas().or_else(|| effective.replicas());
+    let bound = |field| effective.field(HPA, &[field]).and_then(|bound| bound.integer(&[]));
+    let is_pinned = count == bound("minReplicas") && count == bound("maxReplicas");
+    effective.declares_hpa() && count.is_some() && !is_pinned
 }
 
 fn told(context: &Context<'_>, effective: &Effective<'_>, repairs: bool) -> Option<Finding> {
@@ -78,23 +82,21 @@ fn told(context: &Context<'_>, effective: &Effective<'_>, repairs: bool) -> Opti
     }
     let count = patched.or_else(|| effective.replicas())?;
     let field = if patched.is_some() { "patch" } else { "replicas" };
-    let (subject, change) = fleet_changes::subject(context);
     let since = if writes.is_none() { " (1.3 to 1.8)" } else { "" };
     let why = format!("{}{since} sets the count to {count} (envoyDeployment.{field}) at every change", running.name());
-    let what = if count == 0 {
-        format!("{change} keeps its fleets at 0: {why}, and no HPA scales from there")
+    let outcome = if count == 0 {
+        format!("keeps its fleets at 0: {why}, and no HPA scales from there")
     } else {
-        format!("{change} lets its fleets' count flap: {why}, and envoyHpa's HPA to its own")
+        format!("lets its fleets' count flap: {why}, and envoyHpa's HPA to its own")
     };
     let action = if repairs && writes == Some(true) {
         Action::Repair(vec![Edit::Remove(REPLICAS)])
     } else {
         Action::Warn
     };
-    let mut finding = Finding::new(&RULE, action, subject, what)
+    let mut finding = fleet_changes::finding(context, &RULE, action, &outcome)
         .help("Declare the bounds in envoyHpa alone", "minReplicas keeps the fleets from falling below a count".to_owned());
     finding.repaired = format!("replicas was dropped, as envoyHpa scales the fleets: {why}");
-    finding.at_stake = "it";
     if !repairs && patched.is_none() && count > 1 {
         let first = "Dropping replicas restarts the fleets at 1: first apply the present count as another field manager";
         finding.notes.push(first.to_owned());

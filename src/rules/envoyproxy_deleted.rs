@@ -57,7 +57,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
             (!harmless).then(|| cause.unknown_fleets(&reason))
         }
     }?;
-    if finding.action == Action::Reject && helm::softens_delete(context, old) {
+    if matches!(finding.action, Action::Reject) && helm::softens_delete(context, old) {
         finding.action = Action::Warn;
     }
     Some(finding)

@@ -56,7 +56,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let mut finding = finding.unwrap_or_else(|reason| Some(cause.unknown_fleets(&reason)))?;
     let gateways = Help { purpose: "Delete or move its Gateways first", command: "kubectl get gateways -A".to_owned() };
     finding.help.insert(0, gateways);
-    if finding.action == Action::Reject && helm::softens_delete(context, old) {
+    if matches!(finding.action, Action::Reject) && helm::softens_delete(context, old) {
         finding.action = Action::Warn;
     }
     Some(finding)
