@@ -36,8 +36,8 @@ test: check annotated-policy.wasm ## Run everything that has to pass before a ch
 	$(XTASK) size --check
 	$(XTASK) reproducible
 	@$(MAKE) --no-print-directory e2e-tests
-	$(XTASK) test
 	@$(MAKE) --no-print-directory fuzz-smoke
+	$(XTASK) test
 
 .PHONY: check
 check: fmt lint doc ## Check formatting, lints and documentation
