@@ -5,8 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# Where rustup puts cargo, for shells that have not been told.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where rustup puts cargo, for shells that have not been told, and where the tools are installed that only make needs.
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(CURDIR)/target/tools/bin
 
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 XTASK := cargo xtask
@@ -36,6 +36,7 @@ test: check annotated-policy.wasm ## Run everything that has to pass before a ch
 	$(XTASK) size --check
 	$(XTASK) reproducible
 	@$(MAKE) --no-print-directory e2e-tests
+	@$(MAKE) --no-print-directory fuzz-smoke
 	$(XTASK) test
 
 .PHONY: check
@@ -46,6 +47,7 @@ fmt: rust ## Check the formatting (`cargo fmt --all` mends it)
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo fmt --all -- --check
 	cargo fmt --manifest-path bench/Cargo.toml -p harness -p emptiest -p instant -- --check
+	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 
 .PHONY: lint
 lint: rust ## Run clippy over everything, and over the core without its Kubewarden part
@@ -63,6 +65,41 @@ e2e-tests: annotated-policy.wasm ## Run the module in kwctl, where there is one
 		bats e2e/kwctl.bats; \
 	else \
 		echo "SKIPPED: the tests in e2e/kwctl.bats need kwctl and bats on PATH; the embedded host runs all cases all the same."; \
+	fi
+
+# Fuzzing
+
+# How long each target runs, and which targets.
+SECONDS ?= 60
+TARGET ?= evaluate settings repair reading
+
+CARGO_FUZZ_VERSION := 0.13.2
+
+# libFuzzer is C++.
+CXX_COMPILER = $(shell command -v c++ || command -v clang++ || true)
+
+.PHONY: fuzz
+fuzz: rust ## Feed the policy damaged input, SECONDS=60 for each TARGET="evaluate settings repair reading"
+	@if [ -z "$(CXX_COMPILER)" ]; then \
+		echo "Fuzzing needs a C++ compiler, which libFuzzer is built with; Debian's package is g++." >&2; \
+		exit 1; \
+	fi
+	@cargo fuzz --version >/dev/null 2>&1 || \
+		cargo install cargo-fuzz --locked --root target/tools --version $(CARGO_FUZZ_VERSION)
+	cargo run --quiet --locked --package autoscaler-guard-cases --example seeds -- fuzz/seeds
+	@for target in $(TARGET); do \
+		echo "+ cargo fuzz run $$target, $(SECONDS) s"; \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target fuzz/regressions/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -max_len=200000 -verbosity=0 -print_final_stats=1; \
+	done
+
+.PHONY: fuzz-smoke
+fuzz-smoke: rust ## The same for ten seconds a target; skipped where there is no C++ compiler
+	@if [ -z "$(CXX_COMPILER)" ]; then \
+		echo "SKIPPED: the fuzz targets need a C++ compiler; the tests replay their seeds and finds all the same."; \
+	else \
+		$(MAKE) --no-print-directory fuzz SECONDS=10; \
 	fi
 
 # Seeing and measuring
@@ -88,6 +125,7 @@ clean: rust ## Remove everything that was built
 	rm -f policy.wasm annotated-policy.wasm
 	cargo clean
 	cargo clean --manifest-path bench/Cargo.toml
+	cargo clean --manifest-path fuzz/Cargo.toml
 
 # Set-up
 

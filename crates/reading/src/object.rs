@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::cursor::{Cursor, Malformed, Read};
 use crate::json::Json;
+use crate::request::InRequest;
 
 /// Any Kubernetes object: its metadata read, its `spec` and `status` still text.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,26 @@ impl<'a> Object<'a> {
         let mut cursor = Cursor::new(text);
         let object = Self::read(&mut cursor)?;
         cursor.end().map(|()| object)
+    }
+
+    /// Reads the objects of a list in one pass, as a namespace may have thousands; one that cannot be read is left out.
+    pub fn list(text: &'a str) -> Result<Vec<Self>, Malformed> {
+        let (mut objects, mut cursor) = (None, Cursor::new(text));
+        cursor.members(&mut |key, cursor| {
+            if key != "items" {
+                return cursor.skip();
+            }
+            if !cursor.null()? {
+                let objects = objects.get_or_insert_with(Vec::new);
+                cursor.elements(&mut |cursor| {
+                    objects.extend(InRequest::read(cursor)?.and_then(|item| item.object.ok()));
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })?;
+        cursor.end()?;
+        objects.map_or_else(|| cursor.expected("a list of objects"), Ok)
     }
 
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Read<Self> {
@@ -211,6 +232,20 @@ mod tests {
         assert_eq!(object.metadata.annotation("autoscaler-guard/allow").as_deref(), Some("x\ny"));
         assert_eq!(object.metadata.annotation("autoscaler-guard"), None);
         assert_eq!(object.metadata.label("a"), None);
+    }
+
+    #[test]
+    fn a_list_leaves_out_what_is_no_object() {
+        let names = |text| -> Option<Vec<String>> {
+            let objects = Object::list(text).ok()?;
+            Some(objects.iter().map(|object| object.metadata.name.to_string()).collect())
+        };
+        let list = r#"{"metadata":{},"items":[{"metadata":{"name":"a"}},3,{"metadata":[{}]},null,{"metadata":{"name":"b"}}],"x":1}"#;
+        assert_eq!(names(list), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(names(r#"{"items":[]}"#), Some(Vec::new()));
+        for text in ["", "{}", r#"{"items":null}"#, r#"{"items":{}}"#, r#"{"items":[{"a":}]}"#, r#"{"items":[]}}"#] {
+            assert_eq!(names(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub struct InRequest<'a> {
 }
 
 impl<'a> InRequest<'a> {
-    fn read(cursor: &mut Cursor<'a>) -> Read<Option<Self>> {
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Read<Option<Self>> {
         if cursor.null()? {
             return Ok(None);
         }
