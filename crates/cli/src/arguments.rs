@@ -140,10 +140,10 @@ On SIGTERM it fails /readyz, takes requests for --drain more seconds, finishes w
 const SERVE_EXAMPLES: &str = "\
 Examples:
   In a Pod, with the Secret that cert-manager keeps:
-    autoscaler-guard serve --tls-cert /tls/tls.crt --tls-key /tls/tls.key --settings /settings/settings.yaml
+    autoscaler-guard serve --tls-cert /tls/tls.crt --tls-key /tls/tls.key --settings settings.yaml
 
   On this machine, against the cluster that kubectl talks to, on any free port:
-    autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --listen 127.0.0.1:0 --context kind-kind
+    autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --listen 127.0.0.1:0
 
   By a module instead of the rules that are built in:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --policy annotated-policy.wasm
@@ -158,7 +158,7 @@ Examples:
   With a certificate that cert-manager keeps:
     autoscaler-guard manifests --cert-manager | kubectl apply -f -
 
-  With a certificate of your own, in Secret autoscaler-guard-tls, for autoscaler-guard.NAMESPACE.svc:
+  With a certificate of your own for autoscaler-guard.guard.svc, in Secret autoscaler-guard-tls:
     autoscaler-guard manifests --ca-bundle ca.crt --namespace guard
 
   With settings, which also say who need not ask:

@@ -240,8 +240,7 @@ spec:
               path: /readyz
               port: https
               scheme: HTTPS
-            periodSeconds: 2
-            failureThreshold: 1
+            periodSeconds: 5
           livenessProbe:
             httpGet:
               path: /livez
@@ -363,7 +362,7 @@ kind: MutatingWebhookConfiguration
 metadata:
   name: autoscaler-guard{annotations}
 webhooks:
-  - name: autoscaler-guard.autoscaler-guard.io
+  - name: autoscaler-guard.github.io
     admissionReviewVersions: [v1]
     clientConfig:
       service:
