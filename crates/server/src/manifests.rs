@@ -1,6 +1,6 @@
 //! What a cluster needs to use the webhook, as YAML to apply.
 //!
-//! The requests to be asked about and the permissions come from [`needs`](crate::needs), the accounts that need not ask from the
+//! The requests to be asked about and the permissions come from [`needs`], the accounts that need not ask from the
 //! settings: the same as the policy itself goes by.
 
 mod conditions;
