@@ -43,9 +43,11 @@ test: check annotated-policy.wasm ## Run everything that has to pass before a ch
 check: fmt lint doc ## Check formatting, lints and documentation
 
 .PHONY: fmt
-fmt: rust ## Check the formatting (`cargo fmt --all` mends it)
+fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024 src/rules/*.rs` mend it)
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo fmt --all -- --check
+	@# The list of rules is a macro, into which cargo fmt does not look.
+	rustfmt --check --edition 2024 src/rules/*.rs
 	cargo fmt --manifest-path bench/Cargo.toml -p harness -p emptiest -p instant -- --check
 	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 

@@ -38,7 +38,7 @@
 //! ## Example
 //! `kubectl patch vmagent main -n monitoring --type json -p '[{"op":"remove","path":"/spec/hpa"}]'`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, api};
 use crate::context::Context;
@@ -58,7 +58,7 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[super::LookUp] = &[];
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let change = context.change;
@@ -72,7 +72,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         let unread = if removed { why_it_stays(context, &namespace, &name)? } else { return None };
         let by_controller = || old.metadata.owner_references().iter().any(|owner| owner.controller == Some(true));
         let action = if deletes || by_controller() { Action::Warn } else { Action::Reject };
-        let (verb, part, of) = if deletes { ("deleting", "", "") } else { ("removing ", declaration.pointer.as_str(), " from") };
+        let (verb, part, of) =
+            if deletes { ("deleting", "", "") } else { ("removing ", declaration.pointer.as_str(), " from") };
         let (this, autoscaler) = (old.title(&declaration.kind), title("HPA", &namespace, &name));
         let what = format!(
             "{verb}{part}{of} {this} would orphan {autoscaler}: it stays, still scaling, and nothing declares it any more{unread}"

@@ -23,7 +23,7 @@
 //! ## Example
 //! `kubectl autoscale deployment web --name web-2 --max 5`, where HPA `web` scales it already.
 
-use super::{Default, Rule, hpa_handover, LookUp};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Reason, api};
 use crate::context::Context;
@@ -54,7 +54,13 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::SCALED_OBJECT)];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 /// Another autoscaler in the way of the new one.
 struct Other<'a> {
@@ -75,10 +81,16 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let target = context.change.target(new);
     let is_hpa = context.change.kind == Kind::HorizontalPodAutoscaler;
     let namespace = Namespace::look_up(context, &new.metadata.namespace);
-    let other = if is_hpa { beside_hpa(&namespace, new, &new.metadata.name, &target) } else { beside_scaled_object(&namespace, new, &target) };
+    let other = if is_hpa {
+        beside_hpa(&namespace, new, &new.metadata.name, &target)
+    } else {
+        beside_scaled_object(&namespace, new, &target)
+    };
     match (other, &namespace.unknown) {
         (Some(other), _) => Some(second(context, new, WorkloadRef::new(&target, &new.metadata.namespace), &other)),
-        (None, Some(reason)) => Some(not_known(context, new, WorkloadRef::new(&target, &new.metadata.namespace), reason)),
+        (None, Some(reason)) => {
+            Some(not_known(context, new, WorkloadRef::new(&target, &new.metadata.namespace), reason))
+        }
         (None, None) => None,
     }
 }
@@ -89,7 +101,8 @@ fn beside_envoy_hpa(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> 
         Ok(changes) => changes,
         Err(reason) => {
             let may = fleet_changes::may_declare_hpa(context);
-            return may.then(|| fleet_changes::unknown(context, &RULE, "give an Envoy fleet a second autoscaler", &reason));
+            return may
+                .then(|| fleet_changes::unknown(context, &RULE, "give an Envoy fleet a second autoscaler", &reason));
         }
     };
     let mut not_seen = None;
@@ -108,7 +121,12 @@ fn beside_envoy_hpa(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> 
     not_seen.map(|(deployment, reason)| not_known(context, new, deployment, &reason))
 }
 
-fn beside_hpa<'a>(namespace: &Namespace<'a>, new: &Object<'_>, name: &str, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
+fn beside_hpa<'a>(
+    namespace: &Namespace<'a>,
+    new: &Object<'_>,
+    name: &str,
+    target: &ScaleTargetRef<'_>,
+) -> Option<Other<'a>> {
     // Under the ScaledObject's own HPA name it is hpa-name-claimed's.
     let scaled_object = |other: &&ScaledObject<'a>| {
         let owned = new.metadata.owner_with_uid(&other.object.metadata.uid).is_some();
@@ -122,7 +140,11 @@ fn beside_hpa<'a>(namespace: &Namespace<'a>, new: &Object<'_>, name: &str, targe
     Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
 }
 
-fn beside_scaled_object<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
+fn beside_scaled_object<'a>(
+    namespace: &Namespace<'a>,
+    new: &Object<'_>,
+    target: &ScaleTargetRef<'_>,
+) -> Option<Other<'a>> {
     let this = ScaledObject::new(new.clone());
     let name = this.hpa_name();
     let others = || namespace.scaled_objects.iter().filter(|other| other.object.metadata.name != new.metadata.name);
@@ -136,7 +158,8 @@ fn beside_scaled_object<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target:
     if let Some(other) = others().find(|other| other.scales(target)) {
         return Some(Other { object: other.object.clone(), kind: Kind::ScaledObject, same_hpa: false });
     }
-    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != name && hpa.scales(target) && !this.owns(hpa);
+    let hpa =
+        |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != name && hpa.scales(target) && !this.owns(hpa);
     let other = namespace.hpas.iter().find(hpa)?;
     Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
 }
@@ -146,17 +169,28 @@ fn second(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, other:
     let action = if renames && !other.same_hpa { Action::Warn } else { Action::Reject };
     let theirs = other.object.title(other.kind.name());
     let what = if other.same_hpa {
-        format!("{} would write the same HPA as {theirs}: both rewrite it for as long as both live", title(context, new))
+        format!(
+            "{} would write the same HPA as {theirs}: both rewrite it for as long as both live",
+            title(context, new)
+        )
     } else {
-        format!("{} would give {workload} a second autoscaler beside {theirs}: neither scales it then", title(context, new))
+        format!(
+            "{} would give {workload} a second autoscaler beside {theirs}: neither scales it then",
+            title(context, new)
+        )
     };
     let finding = finding(context, new, action, what).about(workload, title(context, new));
     if has_fleet_labels(&other.object) {
-        return finding.help("Change envoyHpa instead, or acknowledge this and remove envoyHpa next", "kubectl get envoyproxies -A".to_owned());
+        return finding.help(
+            "Change envoyHpa instead, or acknowledge this and remove envoyHpa next",
+            "kubectl get envoyproxies -A".to_owned(),
+        );
     }
     if context.change.kind == Kind::ScaledObject && other.kind == Kind::HorizontalPodAutoscaler {
         let name = &other.object.metadata.name;
-        let transfer = format!("horizontalPodAutoscalerConfig.name: {name}, and annotation scaledobject.keda.sh/transfer-hpa-ownership: \"true\"");
+        let transfer = format!(
+            "horizontalPodAutoscalerConfig.name: {name}, and annotation scaledobject.keda.sh/transfer-hpa-ownership: \"true\""
+        );
         return finding.help("Take it over instead", transfer);
     }
     let edit = Subject::new(other.kind.resource(), &other.object.metadata).kubectl("edit", "");
@@ -164,7 +198,10 @@ fn second(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, other:
 }
 
 fn not_known(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, reason: &Reason) -> Finding {
-    let what = format!("{} may be a second autoscaler of {workload}: what scales it is not known ({reason})", title(context, new));
+    let what = format!(
+        "{} may be a second autoscaler of {workload}: what scales it is not known ({reason})",
+        title(context, new)
+    );
     finding(context, new, Action::Warn, what).about(workload, title(context, new))
 }
 

@@ -25,7 +25,8 @@
 //! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"patch":{"value":{"metadata":{"name":"edge"}}}}}}}}'`
 
 use super::envoyhpa_removed::version_unknown;
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::Namespace;
@@ -46,7 +47,13 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[super::LookUp] = &[];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let alone = |spec| Effective::new(Some(spec), None);
@@ -79,7 +86,10 @@ fn breaks(context: &Context<'_>, before: Option<&Effective<'_>>, after: &Effecti
         return None;
     }
     let (what, purpose, field) = broken_by;
-    Some(fleet_changes::finding(context, &RULE, Action::Reject, what).help(purpose, format!("spec.provider.kubernetes.{field}")))
+    Some(
+        fleet_changes::finding(context, &RULE, Action::Reject, what)
+            .help(purpose, format!("spec.provider.kubernetes.{field}")),
+    )
 }
 
 /// What the patches make of a fleet's HPA, what to do instead, and where.
@@ -132,7 +142,11 @@ fn renamed(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Finding> {
         return None;
     }
     if !before.declares_hpa() {
-        return if next.as_ref() == Some(&former) { None } else { leaves_scaler(context, fleet, &former, next.as_ref()) };
+        return if next.as_ref() == Some(&former) {
+            None
+        } else {
+            leaves_scaler(context, fleet, &former, next.as_ref())
+        };
     }
     let after = change.after.as_ref().filter(|after| after.declares_hpa())?;
     let (hpa, next_hpa) = (fleet.hpa(before, context.settings), fleet.hpa(after, context.settings));
@@ -159,14 +173,28 @@ fn renamed(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Finding> {
     Some(if running.0.is_none() { version_unknown(finding) } else { finding })
 }
 
-
 /// Somebody's autoscaler on a Deployment that goes.
-fn leaves_scaler(context: &Context<'_>, fleet: &Fleet<'_>, former: &WorkloadRef, next: Option<&WorkloadRef>) -> Option<Finding> {
+fn leaves_scaler(
+    context: &Context<'_>,
+    fleet: &Fleet<'_>,
+    former: &WorkloadRef,
+    next: Option<&WorkloadRef>,
+) -> Option<Finding> {
     let namespace = Namespace::look_up(context, &former.namespace);
     let target = former.target();
-    let scaled_object = namespace.scaled_objects.iter().find(|candidate| candidate.scales(&target)).map(|found| ("scaledobject", &found.object));
+    let scaled_object = namespace
+        .scaled_objects
+        .iter()
+        .find(|candidate| candidate.scales(&target))
+        .map(|found| ("scaledobject", &found.object));
     // What Envoy Gateway itself made is no concern of anybody's declaration.
-    let hpa = || namespace.hpas.iter().find(|hpa| hpa.scales(&target) && !fleet.labels(&hpa.object)).map(|found| ("hpa", &found.object));
+    let hpa = || {
+        namespace
+            .hpas
+            .iter()
+            .find(|hpa| hpa.scales(&target) && !fleet.labels(&hpa.object))
+            .map(|found| ("hpa", &found.object))
+    };
     let (resource, object): (&'static str, &Object<'_>) = match scaled_object.or_else(hpa) {
         Some(found) => found,
         None => {
@@ -179,7 +207,10 @@ fn leaves_scaler(context: &Context<'_>, fleet: &Fleet<'_>, former: &WorkloadRef,
     let finding = fleet_changes::finding(context, &RULE, Action::Reject, &outcome);
     let subject = Subject::new(resource, &object.metadata);
     let aim = match next {
-        Some(next) => subject.kubectl("patch", &format!(r#"--type merge -p '{{"spec":{{"scaleTargetRef":{{"name":"{}"}}}}}}'"#, next.name)),
+        Some(next) => subject.kubectl(
+            "patch",
+            &format!(r#"--type merge -p '{{"spec":{{"scaleTargetRef":{{"name":"{}"}}}}}}'"#, next.name),
+        ),
         None => subject.kubectl("edit", ""),
     };
     Some(finding.about(former.clone(), theirs).help("Afterwards aim it at what takes its place", aim))

@@ -20,8 +20,9 @@
 //! ## Example
 //! `kubectl delete gateway eg -n default`, on Envoy Gateway 1.3.0
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::hpas;
@@ -41,7 +42,12 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[super::LookUp] = &[];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     match context.change.deleted() {

@@ -22,8 +22,8 @@
 //! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"replicas":null},"envoyHpa":{"minReplicas":2,"maxReplicas":10}}}}}'`
 
 use super::envoyhpa_removed::{and_more, version_unknown};
-use super::{Default, Rule};
-use crate::cluster::Answer;
+use super::{Default, LookUp, Rule};
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::{Effective, Running};
@@ -42,7 +42,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[super::LookUp] = &[];
+pub(super) const LOOK_UPS: &[LookUp] =
+    &[LookUp::Get(&api::ENVOY_PROXY), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let changes = match fleet_changes::look_up(context) {
@@ -59,8 +60,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let fleet = format!("{fleet}{}", and_more(restarts.len()));
     let from = count.map_or_else(String::new, |count| format!(", {count} now,"));
     let restarts_at = if *is_certain { "restarts" } else { "may restart" };
-    let outcome =
-        format!("{restarts_at} {fleet} at 1 replica: Envoy Gateway lets go of its count{from} before envoyHpa's HPA scales it");
+    let outcome = format!(
+        "{restarts_at} {fleet} at 1 replica: Envoy Gateway lets go of its count{from} before envoyHpa's HPA scales it"
+    );
     let mut finding = fleet_changes::finding(context, &RULE, Action::Warn, &outcome);
     finding.notes = restarts.iter().take(10).map(keep).collect();
     if !is_certain {

@@ -22,9 +22,9 @@
 //! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p '{"spec":{"provider":{"kubernetes":{"envoyHpa":{"name":"web"}}}}}'`,
 //! where HPA `web` scales Deployment `web`.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::Reason;
+use crate::cluster::{Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::hpas;
@@ -52,7 +52,12 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[super::LookUp] = &[];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+];
 
 const OTHERS: &str = "overwrite another HPA";
 
@@ -142,7 +147,10 @@ fn labelled(context: &Context<'_>) -> Option<Finding> {
     let fleet = Fleet::labelled(new)?;
     // Envoy Gateway's own may be put back from a backup.
     let own = has_gateway_owner(new) || new.metadata.name == fleet.generated_name(context.settings);
-    if context.change.old.as_ref().is_some_and(has_own_labels) || own || fleet.namespace(context.settings) != new.metadata.namespace {
+    if context.change.old.as_ref().is_some_and(has_own_labels)
+        || own
+        || fleet.namespace(context.settings) != new.metadata.namespace
+    {
         return None;
     }
     let running = Running::look_up(context);

@@ -23,7 +23,8 @@
 //! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"replicas":3}}}}}'`, where it declares envoyHpa.
 
 use super::envoyhpa_removed::version_unknown;
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::{Effective, HPA, Running};
@@ -42,7 +43,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[super::LookUp] = &[];
+pub(super) const LOOK_UPS: &[LookUp] =
+    &[LookUp::Get(&api::ENVOY_PROXY), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS)];
 
 const REPLICAS: &[&str] = &["spec", "provider", "kubernetes", "envoyDeployment", "replicas"];
 
@@ -89,16 +91,16 @@ fn told(context: &Context<'_>, effective: &Effective<'_>, repairs: bool) -> Opti
     } else {
         format!("lets its fleets' count flap: {why}, and envoyHpa's HPA to its own")
     };
-    let action = if repairs && writes == Some(true) {
-        Action::Repair(vec![Edit::Remove(REPLICAS)])
-    } else {
-        Action::Warn
-    };
-    let mut finding = fleet_changes::finding(context, &RULE, action, &outcome)
-        .help("Declare the bounds in envoyHpa alone", "minReplicas keeps the fleets from falling below a count".to_owned());
+    let action =
+        if repairs && writes == Some(true) { Action::Repair(vec![Edit::Remove(REPLICAS)]) } else { Action::Warn };
+    let mut finding = fleet_changes::finding(context, &RULE, action, &outcome).help(
+        "Declare the bounds in envoyHpa alone",
+        "minReplicas keeps the fleets from falling below a count".to_owned(),
+    );
     finding.repaired = format!("replicas was dropped, as envoyHpa scales the fleets: {why}");
     if !repairs && patched.is_none() && count > 1 {
-        let first = "Dropping replicas restarts the fleets at 1: first apply the present count as another field manager";
+        let first =
+            "Dropping replicas restarts the fleets at 1: first apply the present count as another field manager";
         finding.notes.push(first.to_owned());
     }
     Some(if writes.is_none() { version_unknown(finding) } else { finding })

@@ -26,7 +26,7 @@
 
 use super::envoyhpa_removed::{self, Cause, LostFleet};
 use super::envoyproxy_deleted::{dangles, drop_reference};
-use super::{Default, Rule, gatewayclass_parameters, merge_gateways, LookUp};
+use super::{Default, LookUp, Rule, gatewayclass_parameters, merge_gateways};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Reason, api};
 use crate::context::Context;
@@ -48,7 +48,12 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::ENVOY_PROXY), LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::GATEWAY_CLASS), LookUp::List(&api::SCALED_OBJECT)];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

@@ -21,7 +21,7 @@
 //! `kubectl delete gatewayclass eg`
 
 use super::envoyhpa_removed::Cause;
-use super::{Default, Rule, gatewayclass_parameters, LookUp};
+use super::{Default, LookUp, Rule, gatewayclass_parameters};
 use crate::change::{Kind, Operation};
 use crate::cluster::api;
 use crate::context::Context;
@@ -41,7 +41,13 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::ENVOY_PROXY), LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS), LookUp::List(&api::SCALED_OBJECT)];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;

@@ -24,7 +24,7 @@
 //! `kubectl patch gatewayclass eg --type json -p '[{"op":"remove","path":"/spec/parametersRef"}]'`
 
 use super::envoyhpa_removed::{self, Cause, lost_fleets};
-use super::{Default, Rule, merge_gateways, LookUp};
+use super::{Default, LookUp, Rule, merge_gateways};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Reason, api};
 use crate::context::Context;
@@ -44,7 +44,13 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::ENVOY_PROXY), LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS), LookUp::List(&api::SCALED_OBJECT)];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

@@ -18,7 +18,7 @@
 //! ## Example
 //! `kubectl autoscale deployment web --name keda-hpa-web --max 5`, where ScaledObject `web` is paused.
 
-use super::{Default, Rule, hpa_handover, LookUp};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, List, api};
 use crate::context::Context;

@@ -45,7 +45,11 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT), LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::SCALED_OBJECT)];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::SCALED_OBJECT),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
@@ -104,19 +108,38 @@ impl Retarget<'_, '_> {
         let unseen = from.needs_autoscaler(context, hpa)?;
         let (action, then) = match other_autoscaler(context, &self.going) {
             Other::Scales(_) => return None,
-            Other::Takes(other) => {
-                (Action::Warn, format!("leaves {from} to {other} of the same Helm release: check that it becomes Ready"))
-            }
-            Other::Nothing(_) if hpa_handover::declares(context) && self.is_renamed(context, &from) && self.is_renamed(context, &to) => {
-                (Action::Warn, format!("leaves {from} with no autoscaler: fine if that workload is deleted next, as in a rename; else nothing scales it"))
+            Other::Takes(other) => (
+                Action::Warn,
+                format!("leaves {from} to {other} of the same Helm release: check that it becomes Ready"),
+            ),
+            Other::Nothing(_)
+                if hpa_handover::declares(context)
+                    && self.is_renamed(context, &from)
+                    && self.is_renamed(context, &to) =>
+            {
+                (
+                    Action::Warn,
+                    format!(
+                        "leaves {from} with no autoscaler: fine if that workload is deleted next, as in a rename; else nothing scales it"
+                    ),
+                )
             }
             Other::Nothing(reason) => {
                 let others = Other::caveat(reason.as_ref());
-                (Action::Reject, format!("would leave {from} with no autoscaler: {how}nothing else scales it{caveat}{unseen}{others}"))
+                (
+                    Action::Reject,
+                    format!(
+                        "would leave {from} with no autoscaler: {how}nothing else scales it{caveat}{unseen}{others}"
+                    ),
+                )
             }
         };
         // Named by its API only where nothing else tells the two apart.
-        let api = if (&from.kind, &from.name) == (&to.kind, &to.name) { format!(" of {}", to.api_version) } else { String::new() };
+        let api = if (&from.kind, &from.name) == (&to.kind, &to.name) {
+            format!(" of {}", to.api_version)
+        } else {
+            String::new()
+        };
         let what = format!("aiming {} at {to}{api} {then}", self.this);
         let (copy, off) = (self.subject.kubectl("get", "-o yaml"), from.not_autoscaled());
         let mut finding = Finding::new(self.rule, action, self.subject, what)

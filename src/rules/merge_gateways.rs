@@ -22,7 +22,7 @@
 
 use super::envoyhpa_removed::{Cause, LostFleet, about, and_more, clean_up, version_unknown};
 use super::envoyproxy_deleted::drop_reference;
-use super::{Default, Rule, LookUp};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::api;
 use crate::context::Context;
@@ -42,7 +42,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::ENVOY_PROXY), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS)];
+pub(super) const LOOK_UPS: &[LookUp] =
+    &[LookUp::Get(&api::ENVOY_PROXY), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

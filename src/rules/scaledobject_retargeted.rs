@@ -22,7 +22,7 @@
 //! `kubectl patch scaledobject web -n shop --type merge -p '{"spec":{"scaleTargetRef":{"name":"api"}}}'`
 
 use super::hpa_retargeted::Retarget;
-use super::{Default, Rule, LookUp};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, api};
 use crate::context::Context;
@@ -43,7 +43,11 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::SCALED_OBJECT)];
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = scaled_object::respecified(context)?;

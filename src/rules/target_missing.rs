@@ -18,7 +18,7 @@
 //! ## Example
 //! `kubectl autoscale deployment wbe --max 5`, for Deployment `web`.
 
-use super::{Default, Rule, LookUp};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::context::Context;
 use crate::gate::Passage;

@@ -293,10 +293,6 @@ fn rules_look_up_what_they_declare_and_little_of_it() {
     let mut table = String::new();
     for (rule, (kinds, most)) in &used {
         let declared: BTreeSet<String> = look_ups(rule).iter().map(described).collect();
-        if std::env::var_os("DUMP").is_some() {
-            println!("DUMP {rule} {kinds:?} {most}");
-            continue;
-        }
         assert_eq!(&declared, kinds, "{rule}: its LOOK_UPS (left) are not what its cases look up (right)");
         let kinds = if kinds.is_empty() {
             "nothing of its own".to_owned()
