@@ -2,9 +2,9 @@
 
 use super::helm;
 use super::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
-use super::scaled_object::{self, Ready, ScaledObject};
+use super::scaled_object::{self, Ready, ScaledObject, is_scaled_object};
 use super::workload::WorkloadRef;
-use super::{Object, ScaleTargetRef};
+use super::{Object, OwnerReference, ScaleTargetRef};
 use crate::cluster::{Answer, List, Reason, api};
 use crate::context::Context;
 
@@ -90,7 +90,10 @@ impl<'a> Namespace<'a> {
 /// Looks for another autoscaler of the workload in its namespace.
 pub fn other_autoscaler(context: &Context<'_>, going: &Going<'_, '_>) -> Other {
     let Namespace { hpas, mut scaled_objects, unknown } = Namespace::look_up(context, &going.object.metadata.namespace);
-    if let Some(other) = hpas.iter().find(|hpa| scales_instead(hpa, going)) {
+    let scales = |hpa: &&HorizontalPodAutoscaler<'_>| {
+        scales_instead(hpa, going) && (unknown.is_some() || !is_doomed(hpa, &scaled_objects))
+    };
+    if let Some(other) = hpas.iter().find(scales) {
         return Other::Scales(other.object.title("HPA"));
     }
     scaled_objects.retain(|candidate| may_scale(candidate, going));
@@ -111,6 +114,16 @@ fn scales_instead(hpa: &HorizontalPodAutoscaler<'_>, going: &Going<'_, '_>) -> b
     let goes_too =
         metadata.name == going.hpa || going.scaled_object.is_some_and(|uid| metadata.owner_with_uid(uid).is_some());
     !goes_too && hpa.scales(going.target)
+}
+
+/// Whether it is a ScaledObject's and the garbage collector is about to take it, as all its owners are gone or going.
+fn is_doomed(hpa: &HorizontalPodAutoscaler<'_>, scaled_objects: &[ScaledObject<'_>]) -> bool {
+    let owners = hpa.object.metadata.owner_references();
+    let lives = |uid: &str| {
+        scaled_objects.iter().any(|owner| owner.object.metadata.uid == uid && !owner.object.metadata.is_terminating())
+    };
+    let is_dead = |owner: &OwnerReference<'_>| is_scaled_object(&owner.api_version, &owner.kind) && !lives(&owner.uid);
+    !owners.is_empty() && owners.iter().all(is_dead)
 }
 
 fn may_scale(candidate: &ScaledObject<'_>, going: &Going<'_, '_>) -> bool {

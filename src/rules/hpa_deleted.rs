@@ -10,7 +10,7 @@
 //! ## When it fires
 //! Someone deletes an HPA that no controller owns, its target lives and does not own its count, and nothing else scales it. A ScaledObject
 //! counts as something else if it is Ready and names this HPA or has one of its own; one of the same Helm release and target unless its
-//! Ready is False. Helm-managed HPAs only get a warning, since Helm deletes an HPA before its Deployment and would be stuck in `uninstall`
+//! Ready is False; an HPA, unless the garbage collector is about to take it. Helm-managed HPAs only get a warning, since Helm deletes an HPA before its Deployment and would be stuck in `uninstall`
 //! (settings `helm.hpaDeletes`, `helm.readReleases`). So do HPAs that Envoy Gateway left behind: deleting them is the cure.
 //!
 //! ## Ways through

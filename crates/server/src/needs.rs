@@ -127,7 +127,8 @@ mod tests {
     fn every_rule_is_asked_about_all_that_it_watches() {
         let watched = watched();
         for rule in RULES {
-            for (kind, operations) in rule.watches {
+            // Which other kinds there are, only settings know.
+            for (kind, operations) in rule.watches.iter().filter(|(kind, _)| *kind != Kind::Other) {
                 let api = served(*kind).unwrap_or_else(|| panic!("{} watches a kind without a resource", rule.id));
                 let registered = watched.iter().find(|watched| watched.api == api).unwrap();
                 assert!(operations.len() <= registered.operations.len(), "{}", rule.id);
