@@ -52,7 +52,8 @@ fn the_cases_pass_the_targets() {
     }
     // A few choices after the payload: answers that go wrong, objects that are damaged.
     for (seed, payload) in payloads.iter().enumerate() {
-        let choices: Vec<u8> = (0..64_usize).map(|index| ((seed + 1) * (index + 7) % 251) as u8).collect();
+        let choices: Vec<u8> =
+            (0..64_usize).map(|index| u8::try_from((seed + 1) * (index + 7) % 251).unwrap_or_default()).collect();
         let input = [payload.as_bytes(), b"\0", &choices].concat();
         for (_, check) in TARGETS {
             check(&input);

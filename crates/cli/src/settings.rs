@@ -71,8 +71,9 @@ impl Checked {
             return format!("{}: {}\n", self.file, paint::paint(GOOD, "valid"));
         }
         let count = paint::paint(BAD, paint::count(self.errors.len(), "error"));
-        let errors: String = self.errors.iter().map(|wrong| format!("  {}: {}\n", wrong.path, wrong.problem)).collect();
-        format!("{}: {count}\n{errors}", self.file)
+        let errors: Vec<String> =
+            self.errors.iter().map(|wrong| format!("  {}: {}", wrong.path, wrong.problem)).collect();
+        format!("{}: {count}\n{}\n", self.file, errors.join("\n"))
     }
 }
 

@@ -46,6 +46,6 @@ fn facts(rule: &Rule) -> String {
         ("Looks up", format!("{looked_up}; where it speaks, the workload and the namespace")),
         ("Since", rule.since.to_owned()),
     ];
-    let rows: String = rows.iter().map(|(what, text)| format!("| {what} | {text} |\n")).collect();
-    format!("\n## Facts\n| | |\n|---|---|\n{rows}")
+    let rows: Vec<String> = rows.iter().map(|(what, text)| format!("| {what} | {text} |")).collect();
+    format!("\n## Facts\n| | |\n|---|---|\n{}\n", rows.join("\n"))
 }
