@@ -1,0 +1,70 @@
+//! The API server's audit log: who asked for what, and what admission made of it.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+/// A request that the API server has answered.
+#[derive(Clone, Debug)]
+pub struct Event(Value);
+
+impl Event {
+    fn text(&self, pointer: &str) -> &str {
+        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Who asked.
+    pub fn user(&self) -> &str {
+        let impersonated = self.text("/impersonatedUser/username");
+        if impersonated.is_empty() { self.text("/user/username") } else { impersonated }
+    }
+
+    /// What was asked for, such as `delete`.
+    pub fn verb(&self) -> &str {
+        self.text("/verb")
+    }
+
+    /// The kind of object, such as `horizontalpodautoscalers`.
+    pub fn resource(&self) -> &str {
+        self.text("/objectRef/resource")
+    }
+
+    /// The object's namespace.
+    pub fn namespace(&self) -> &str {
+        self.text("/objectRef/namespace")
+    }
+
+    /// The object's name.
+    pub fn name(&self) -> &str {
+        self.text("/objectRef/name")
+    }
+
+    /// The message of a request that admission refused.
+    pub fn refusal(&self) -> Option<&str> {
+        Some(self.text("/responseStatus/message")).filter(|message| is_refusal(message))
+    }
+
+    /// The rules that the policy named in its annotations.
+    pub fn rules(&self) -> Vec<&str> {
+        let annotations = self.0.get("annotations").and_then(Value::as_object);
+        let named = annotations.into_iter().flatten().filter(|(name, _)| name.ends_with("/rule"));
+        named.filter_map(|(_, value)| value.as_str()).flat_map(|rules| rules.split([',', ' '])).collect()
+    }
+}
+
+/// Whether an answer's message is a webhook's refusal.
+pub fn is_refusal(message: &str) -> bool {
+    message.contains("admission webhook") && message.contains("denied the request")
+}
+
+/// All events about objects in a namespace, or all, for the empty name.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn events(log: &Path, namespace: &str) -> Result<Vec<Event>> {
+    let text = std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
+    // The last line may be half-written.
+    let events = text.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Event);
+    Ok(events.filter(|event| namespace.is_empty() || event.namespace() == namespace).collect())
+}
