@@ -298,6 +298,8 @@ fn start_controller_manager(tools: &Tools, folder: &Path, logs: &Path, kubeconfi
         format!("--root-ca-file={}", folder.join("ca.crt").display()),
         "--use-service-account-credentials".into(),
         "--leader-elect=false".into(),
+        // Three times as often as by default: scenarios wait for what the HPA controller says.
+        "--horizontal-pod-autoscaler-sync-period=5s".into(),
         "--bind-address=127.0.0.1".into(),
         format!("--secure-port={port}"),
         format!("--cert-dir={}", folder.join("controller-manager").display()),
