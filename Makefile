@@ -65,6 +65,19 @@ e2e-tests: annotated-policy.wasm ## Run the module in kwctl, where there is one
 		echo "SKIPPED: the tests in e2e/kwctl.bats need kwctl and bats on PATH; the embedded host runs all cases all the same."; \
 	fi
 
+.PHONY: e2e
+e2e: annotated-policy.wasm ## Show hazards and cures on a real control plane: all scenarios, or SCENARIO=<id>
+	@cargo build --quiet --locked --package autoscaler-guard-cli --package autoscaler-guard-e2e
+	@cargo run --quiet --locked --package autoscaler-guard-e2e -- run $(SCENARIO)
+
+.PHONY: e2e-list
+e2e-list: rust ## List the scenarios of `make e2e`
+	@cargo run --quiet --locked --package autoscaler-guard-e2e -- list
+
+.PHONY: e2e-tools
+e2e-tools: rust ## Build what `make e2e` runs: etcd, Kubernetes, KEDA, Envoy Gateway and Helm; the first time takes half an hour
+	@cargo run --quiet --locked --package autoscaler-guard-e2e -- tools
+
 # Seeing and measuring
 
 .PHONY: demo

@@ -53,18 +53,17 @@ impl Event {
     }
 }
 
-/// Whether an answer's message is a webhook's refusal.
+/// Whether an answer's message is a webhook's refusal, or that of the API server for a webhook that does not answer.
 pub fn is_refusal(message: &str) -> bool {
-    message.contains("admission webhook") && message.contains("denied the request")
+    message.contains("admission webhook") && message.contains("denied the request") || message.contains("failed calling webhook")
 }
 
-/// All events about objects in a namespace, or all, for the empty name.
+/// All events so far.
 ///
 /// # Errors
 /// The log cannot be read.
-pub fn events(log: &Path, namespace: &str) -> Result<Vec<Event>> {
+pub fn events(log: &Path) -> Result<Vec<Event>> {
     let text = std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
     // The last line may be half-written.
-    let events = text.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Event);
-    Ok(events.filter(|event| namespace.is_empty() || event.namespace() == namespace).collect())
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Event).collect())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use autoscaler_guard_e2e::results::{self, Outcome};
 use autoscaler_guard_e2e::runner::{self, Options};
 use autoscaler_guard_e2e::scenarios::{SCENARIOS, Scenario, without_scenario};
@@ -44,9 +44,9 @@ enum Task {
 struct Run {
     /// Ids of scenarios, or how they begin; all, if none is given
     scenarios: Vec<String>,
-    /// The command line that serves the policy
-    #[arg(long, default_value = "target/debug/autoscaler-guard")]
-    program: PathBuf,
+    /// The command line that serves the policy; by default the one beside this program
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// The annotated module
     #[arg(long, default_value = "annotated-policy.wasm")]
     module: PathBuf,
@@ -142,7 +142,16 @@ async fn play(options: Run) -> Result<ExitCode> {
     };
     let folder = absolute(&options.folder)?;
     std::fs::create_dir_all(&folder)?;
-    let subject = Subject { program: absolute(&options.program)?, module: absolute(&options.module)? };
+    let program = match &options.program {
+        Some(program) => absolute(program)?,
+        None => std::env::current_exe()?.with_file_name("autoscaler-guard"),
+    };
+    let subject = Subject { program, module: absolute(&options.module)? };
+    if options.policy != Mode::Off {
+        for file in [&subject.program, &subject.module] {
+            ensure!(file.is_file(), "{} is not there; `make e2e` builds it", file.display());
+        }
+    }
     let options = Options { subject, policies, jobs: options.jobs.max(1), folder: folder.clone() };
     let outcomes = runner::play(&scenarios, &tools, &options).await?;
 

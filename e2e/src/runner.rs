@@ -134,7 +134,7 @@ fn controllers_run_free(world: &World, name: &str) -> Outcome {
 
 fn check_controllers(log: &Path) -> Result<String> {
     let is_controller = |user: &str| [KEDA_USER, ENVOY_GATEWAY_USER].contains(&user) || user.starts_with("system:");
-    let events = audit::events(log, "")?;
+    let events = audit::events(log)?;
     let mut requests = 0;
     for event in events.iter().filter(|event| is_controller(event.user())) {
         requests += 1;

@@ -1,16 +1,13 @@
 //! What a scenario works with: a namespace of its own, a user, Helm, and means to wait for what happens.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
-use kube::client::ClientBuilder;
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
-use tower::util::MapResponseLayer;
 
 use crate::audit::{self, Event};
 use crate::control_plane::{ControlPlane, GUARDED_USER, UNGUARDED_USER};
@@ -18,7 +15,7 @@ use crate::helm::Helm;
 use crate::objects::{self, HPA, Kind};
 use crate::operators::Keda;
 use crate::tools::Tools;
-use crate::webhook::Subject;
+use crate::webhook::{self, POLICY_LABEL, Subject, Warnings, Webhook};
 
 /// How long what should happen may take: the garbage collector and KEDA need seconds, two busy cores more.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -39,7 +36,7 @@ pub enum Policy {
 pub enum Answer {
     /// It was done.
     Done,
-    /// Admission refused it, with that message.
+    /// Admission refused it, with that message; a webhook that does not answer refuses, too.
     Refused(String),
 }
 
@@ -58,7 +55,7 @@ pub struct Stage<'a> {
     /// The scenario's own namespace.
     pub namespace: String,
     client: Client,
-    warnings: Arc<Mutex<Vec<String>>>,
+    warnings: Warnings,
     folder: PathBuf,
 }
 
@@ -75,9 +72,9 @@ impl<'a> Stage<'a> {
         policy: Policy,
         namespace: String,
     ) -> Result<Self> {
-        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let warnings = Warnings::default();
         let user = if policy == Policy::On { GUARDED_USER } else { UNGUARDED_USER };
-        let client = warned(plane.config(user).await?, &warnings)?;
+        let client = warnings.kept_of(plane.config(user).await?)?;
         let folder = plane.folder().join("scenarios").join(&namespace);
         std::fs::create_dir_all(&folder)?;
         Ok(Self { plane, tools, keda, subject, policy, namespace, client, warnings, folder })
@@ -104,11 +101,41 @@ impl<'a> Stage<'a> {
 
     /// The warnings that came with answers since they were last asked for.
     pub fn take_warnings(&self) -> Vec<String> {
-        self.warnings.lock().map(|mut warnings| std::mem::take(&mut *warnings)).unwrap_or_default()
+        self.warnings.take()
     }
 
     fn api(&self, kind: (&str, &str)) -> Result<kube::Api<DynamicObject>> {
         objects::api(&self.client, kind, &self.namespace)
+    }
+
+    /// Serves a policy of the scenario's own for its namespace, with other settings or rights.
+    ///
+    /// # Errors
+    /// It does not start, or is not asked.
+    pub async fn own_policy(&self, settings: &Value, kubeconfig: &Path) -> Result<Webhook> {
+        let name = format!("policy-of-{}", self.namespace);
+        let policy = Webhook::start(self.plane, self.subject, &name, settings, kubeconfig).await?;
+        self.own_webhook(policy.port()).await?;
+        Ok(policy)
+    }
+
+    /// Leads requests for the namespace to a webhook on that port, whether one listens there or not.
+    ///
+    /// # Errors
+    /// It is not asked.
+    pub async fn own_webhook(&self, port: u16) -> Result<()> {
+        webhook::configure(self.plane, &self.namespace, port, "Fail").await?;
+        self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: self.namespace})).await?;
+        webhook::until_asked(self.plane, &self.namespace, true).await
+    }
+
+    /// Lets requests pass while no webhook listens on that port.
+    ///
+    /// # Errors
+    /// They still fail.
+    pub async fn ignore_failures(&self, port: u16) -> Result<()> {
+        webhook::configure(self.plane, &self.namespace, port, "Ignore").await?;
+        webhook::until_asked(self.plane, &self.namespace, false).await
     }
 
     /// Applies manifests server-side, as that field manager and with force.
@@ -342,15 +369,22 @@ impl<'a> Stage<'a> {
         error.map_or(Ok(()), |line| bail!("KEDA logged an error: {line}"))
     }
 
-    /// What the API server wrote down about requests for this namespace.
+    /// What the API server wrote down about requests for this namespace, and for objects without one.
     ///
     /// # Errors
     /// The audit log cannot be read.
     pub fn events(&self) -> Result<Vec<Event>> {
-        audit::events(&self.plane.audit_log(), &self.namespace)
+        let events = audit::events(&self.plane.audit_log())?;
+        let mine = |event: &Event| match event.resource() {
+            // Scenarios call their class as their namespace.
+            "gatewayclasses" => event.name() == self.namespace,
+            "customresourcedefinitions" => event.user() == self.user(),
+            _ => event.namespace() == self.namespace,
+        };
+        Ok(events.into_iter().filter(mine).collect())
     }
 
-    /// Fails unless the policy had that rule's say in this namespace, or about this scenario's user anywhere.
+    /// Fails unless that rule judged a request of this scenario.
     ///
     /// # Errors
     /// It had not.
@@ -387,19 +421,6 @@ impl Answer {
             }
         }
     }
-}
-
-/// A client that keeps the warnings of its answers.
-fn warned(config: kube::Config, warnings: &Arc<Mutex<Vec<String>>>) -> Result<Client> {
-    let kept = Arc::clone(warnings);
-    let keep = MapResponseLayer::new(move |response: http::Response<_>| {
-        let texts = response.headers().get_all("warning").iter().filter_map(|value| value.to_str().ok());
-        if let Ok(mut kept) = kept.lock() {
-            kept.extend(texts.map(str::to_owned));
-        }
-        response
-    });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&keep).build())
 }
 
 /// Tells a refusal by admission from a failure.

@@ -1,14 +1,20 @@
 //! The policy as a webhook of the API server: `autoscaler-guard serve` and the configuration that leads requests to it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use kube::Client;
+use kube::api::{DynamicObject, PostParams};
+use kube::client::ClientBuilder;
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tower::util::MapResponseLayer;
 
-use crate::control_plane::{ControlPlane, UNGUARDED_USER, free_ports};
-use crate::objects;
+use crate::control_plane::{ControlPlane, GUARDED_USER, UNGUARDED_USER, free_ports};
+use crate::objects::{self, HPA};
 use crate::operators::listening;
 use crate::process::Process;
 
@@ -34,11 +40,11 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Starts the policy with those settings and waits until it listens.
+    /// Starts the policy with those settings and waits until it listens; by that kubeconfig it looks things up.
     ///
     /// # Errors
     /// It does not start.
-    pub async fn start(plane: &ControlPlane, subject: &Subject, name: &str, settings: &Value) -> Result<Self> {
+    pub async fn start(plane: &ControlPlane, subject: &Subject, name: &str, settings: &Value, kubeconfig: &Path) -> Result<Self> {
         let folder = plane.folder().join(name);
         plane.authority().write(&folder, &["127.0.0.1"])?;
         let settings_file = folder.join("settings.json");
@@ -47,7 +53,7 @@ impl Webhook {
         let mut command = Command::new(&subject.program);
         command.arg("serve");
         command.arg("--policy").arg(&subject.module).arg("--settings").arg(&settings_file);
-        command.arg("--kubeconfig").arg(policy_server(plane).await?);
+        command.arg("--kubeconfig").arg(kubeconfig);
         command.arg("--tls-cert").arg(folder.join("tls.crt")).arg("--tls-key").arg(folder.join("tls.key"));
         command.arg("--listen").arg(format!("127.0.0.1:{port}"));
         let mut process = Process::start(name, command, &plane.logs())?;
@@ -55,12 +61,19 @@ impl Webhook {
         Ok(Self { process, port })
     }
 
-    /// Leads the requests of namespaces with that label's value to it.
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Asks it to end, as Kubernetes does, and waits for it.
     ///
     /// # Errors
-    /// The API server refuses.
-    pub async fn configure(&self, plane: &ControlPlane, label: &str, failure_policy: &str) -> Result<()> {
-        configure(plane, label, self.port, failure_policy).await
+    /// It does not end with success.
+    pub async fn stop(&mut self) -> Result<()> {
+        let status = self.process.stop(Duration::from_secs(30)).await?;
+        ensure!(status.success(), "the policy ended with {status}");
+        Ok(())
     }
 
     /// Where it writes its log.
@@ -115,7 +128,69 @@ fn policy_rules() -> Result<Vec<Value>> {
     rules.cloned().context("policies/guard.yaml has no rules")
 }
 
-/// The account that looks things up for the policy, with the rights of the shipped roles and no others.
-async fn policy_server(plane: &ControlPlane) -> Result<PathBuf> {
-    plane.service_account("kubewarden", "policy-server", include_str!("../../policies/rbac.yaml")).await
+/// Waits until requests for that namespace come to a webhook, or do no more: the API server learns of a configuration a little later.
+///
+/// # Errors
+/// Half a minute later it has not.
+pub async fn until_asked(plane: &ControlPlane, namespace: &str, asked: bool) -> Result<()> {
+    // The policy warns of an HPA that is aimed at nothing; a webhook that is down fails the request.
+    let probe: DynamicObject = serde_json::from_value(json!({
+        "apiVersion": HPA.0, "kind": HPA.1, "metadata": {"name": "probe"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nothing"}, "maxReplicas": 2},
+    }))?;
+    let warnings = Warnings::default();
+    let client = warnings.kept_of(plane.config(GUARDED_USER).await?)?;
+    let api = objects::api(&client, HPA, namespace)?;
+    let parameters = PostParams { dry_run: true, ..PostParams::default() };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while (api.create(&parameters, &probe).await.is_err() || !warnings.take().is_empty()) != asked {
+        ensure!(Instant::now() < deadline, "the API server has not learnt of the webhook for {namespace}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// The account that looks things up for the policy, with the rights of the shipped roles, and what Kubewarden's chart grants.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn policy_server(plane: &ControlPlane) -> Result<PathBuf> {
+    const REVIEWS: &str = "
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: policy-server-reviews}, rules: [
+  {apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: policy-server-reviews},
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: policy-server-reviews},
+  subjects: [{kind: ServiceAccount, name: policy-server, namespace: kubewarden}]}
+";
+    let roles = format!("{}{REVIEWS}", include_str!("../../policies/rbac.yaml"));
+    plane.service_account("kubewarden", "policy-server", &roles).await
+}
+
+/// The warnings that came with a client's answers.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// A client that keeps the warnings of its answers here.
+    ///
+    /// # Errors
+    /// The client cannot be made.
+    pub fn kept_of(&self, config: kube::Config) -> Result<Client> {
+        let kept = Arc::clone(&self.0);
+        let keep = MapResponseLayer::new(move |response: http::Response<_>| {
+            let texts = response.headers().get_all("warning").iter().filter_map(|value| value.to_str().ok());
+            if let Ok(mut kept) = kept.lock() {
+                kept.extend(texts.map(str::to_owned));
+            }
+            response
+        });
+        Ok(ClientBuilder::try_from(config)?.with_layer(&keep).build())
+    }
+
+    /// Those that came since they were last taken.
+    pub fn take(&self) -> Vec<String> {
+        self.0.lock().map(|mut warnings| std::mem::take(&mut *warnings)).unwrap_or_default()
+    }
 }

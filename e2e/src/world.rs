@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::control_plane::ControlPlane;
 use crate::operators::{ENVOY_GATEWAY_NAMESPACE, EnvoyGateway, Keda};
 use crate::tools::Tools;
-use crate::webhook::{ENFORCED, POLICY_LABEL, Subject, Webhook};
+use crate::webhook::{self, ENFORCED, POLICY_LABEL, Subject, Webhook};
 
 /// The worlds; scenarios of one share its control plane. They run one after the other, as Envoy Gateway's ports are fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,13 +74,15 @@ impl World {
             None => None,
         };
         // The policy comes last: it looks up which kinds there are when it starts.
-        let mut webhook = None;
+        let mut policy = None;
         if let Some(subject) = subject {
-            let started = Webhook::start(&plane, subject, "autoscaler-guard", &json!({})).await?;
-            started.configure(&plane, ENFORCED, "Fail").await?;
+            let account = webhook::policy_server(&plane).await?;
+            let started = Webhook::start(&plane, subject, "autoscaler-guard", &json!({}), &account).await?;
+            webhook::configure(&plane, ENFORCED, started.port(), "Fail").await?;
             plane.namespace(ENVOY_GATEWAY_NAMESPACE, &json!({POLICY_LABEL: ENFORCED})).await?;
-            webhook = Some(started);
+            webhook::until_asked(&plane, ENVOY_GATEWAY_NAMESPACE, true).await?;
+            policy = Some(started);
         }
-        Ok(Self { envoy_gateway, keda, webhook, plane })
+        Ok(Self { envoy_gateway, keda, webhook: policy, plane })
     }
 }

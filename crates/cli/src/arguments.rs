@@ -1,6 +1,8 @@
 //! What can be asked: commands, options and their help.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::builder::styling::{AnsiColor, Styles};
@@ -40,6 +42,9 @@ Examples:
   What would the policy say to this request, with these objects around it?
     autoscaler-guard review request.json --cluster cluster.yaml
 
+  Be the cluster's admission webhook:
+    autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key
+
   Which rules are there, and what is this one about?
     autoscaler-guard rules
     autoscaler-guard rules hpa-handover
@@ -55,6 +60,9 @@ pub enum Command {
     /// Show the rules, or one rule's page
     #[command(after_long_help = RULES_EXAMPLES)]
     Rules(RulesOptions),
+    /// Answer an API server's admission reviews by HTTPS
+    #[command(long_about = SERVE, after_long_help = SERVE_EXAMPLES)]
+    Serve(ServeOptions),
     /// Print a script by which a shell completes commands and options
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -108,6 +116,34 @@ Examples:
   autoscaler-guard rules scaledobject-deleted
   autoscaler-guard rules --output json | jq -r '.[].id'";
 
+const SERVE: &str = "\
+Answer an API server's admission reviews by HTTPS: the webhook for clusters without Kubewarden.
+
+It judges at POST /validate and answers with a JSON Patch where it repairs. GET /readyz and /livez tell its health, \
+/metrics what it does. Neighbours come from the cluster, by kubeconfig or, in a Pod, by its service account.
+
+What cannot be judged is answered with an HTTP error, so that the webhook's failurePolicy decides: 400 for what is no \
+AdmissionReview v1, 413 for one that is too large, 503 with Retry-After when too many are in flight, 500 when there is \
+no verdict in time or at all.
+
+On SIGTERM it fails /readyz, takes requests for --drain more seconds, finishes what is in flight, and ends with 0.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  In a Pod, with the Secret that cert-manager keeps:
+    autoscaler-guard serve --tls-cert /tls/tls.crt --tls-key /tls/tls.key --settings /settings/settings.yaml
+
+  On this machine, against the cluster that kubectl talks to, on any free port:
+    autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --listen 127.0.0.1:0 --context kind-kind
+
+  By a module instead of the rules that are built in:
+    autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --policy annotated-policy.wasm
+
+Its first line on standard output is `listening on https://ADDRESS:PORT`. What it needs in a cluster is printed by \
+autoscaler-guard manifests.
+
+Exit codes: 0 ended by a signal, 2 unusable input: then it has not listened.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   source <(autoscaler-guard completions bash)
@@ -151,6 +187,63 @@ pub enum ReviewOutput {
     Human,
     /// For scripts
     Json,
+}
+
+/// The options of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    /// The certificate, PEM, followed by those that it was issued by; read again when the file changes
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: PathBuf,
+    /// The certificate's private key, PEM; read again when the file changes
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: PathBuf,
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    pub listen: SocketAddr,
+    /// Where to answer /readyz, /livez and /metrics by plain HTTP, too
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub settings: Option<PathBuf>,
+    /// Run this module, as Kubewarden's policy server would, instead of the rules that are built in
+    #[arg(long, value_name = "MODULE", help_heading = "Policy")]
+    pub policy: Option<PathBuf>,
+    /// Take neighbours from the cluster of this kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the Pod's own
+    #[arg(long, value_name = "FILE", help_heading = "Neighbours")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Take neighbours from the cluster of this kubeconfig context
+    #[arg(long, value_name = "NAME", help_heading = "Neighbours")]
+    pub context: Option<String>,
+    /// The longest request, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, help_heading = "Limits")]
+    pub max_request_bytes: usize,
+    /// How many requests at a time; one more gets 503
+    #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = in_flight, help_heading = "Limits")]
+    pub max_in_flight: usize,
+    /// How long a request may take, in seconds; less than the webhook's timeoutSeconds
+    #[arg(long, value_name = "SECONDS", default_value = "8", value_parser = seconds, help_heading = "Limits")]
+    pub timeout: Duration,
+    /// How long to take new requests after SIGTERM, in seconds: until every API server knows
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, help_heading = "Limits")]
+    pub drain: Duration,
+}
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1024) => Ok(number),
+        _ => Err("it must be a number from 1 to 1024".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it must be a number of seconds")?;
+    let longest = 60.0;
+    if !(0.0..=longest).contains(&seconds) {
+        return Err(format!("it must be a number of seconds from 0 to {longest}"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// The options of `rules`.

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
 //! | `rules` | the catalogue of rules, and each one's page |
+//! | `serve` | nothing but where it listens: it answers API servers |
 //! | `completions` | what a shell needs to complete all this |
 //!
-//! Every command computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves nothing
-//! on standard output that a script might take for an answer.
+//! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
+//! nothing on standard output that a script might take for an answer.
 //!
 //! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
 //! [`fault`] (how failures do).
@@ -19,6 +20,7 @@ pub mod fault;
 pub mod paint;
 pub mod review;
 pub mod rules;
+mod serve;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -63,6 +65,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
     match command {
         Command::Review(options) => review::run(options),
         Command::Rules(options) => rules::run(options),
+        Command::Serve(options) => serve::run(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }

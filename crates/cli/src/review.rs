@@ -24,6 +24,8 @@ pub use neighbours::Neighbours;
 pub use request::Request;
 pub use settings::SettingsText;
 
+use autoscaler_guard_host::Limits;
+
 use crate::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
@@ -34,7 +36,7 @@ const REJECTED: u8 = 1;
 /// Judges all requests and words the outcome.
 pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     input::check_stdin(options)?;
-    let judge = Judge::load(options.policy.as_deref())?;
+    let judge = Judge::load(options.policy.as_deref(), Limits::default())?;
     let settings = SettingsText::read(options.settings.as_deref(), &judge)?;
     let requests = input::requests(&options.files)?;
     let neighbours = Neighbours::open(options, &settings)?;

@@ -60,7 +60,7 @@ pub use admission::Response;
 pub use capabilities::{Capabilities, NoCluster};
 pub use live::{ConnectError, LiveCluster, LiveOptions};
 pub use load::LoadError;
-pub use lookup::{CanI, Get, List, Lookup, ResourceAttributes, SubjectAccessReview};
+pub use lookup::{CanI, Get, List, Lookup, Outcome, ResourceAttributes, SubjectAccessReview};
 pub use metadata::{ContextAwareResource, Metadata};
 pub use policy::{CallError, Limits, Policy, SettingsResponse};
 pub use recorded::{Call, Recorded};

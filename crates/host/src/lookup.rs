@@ -115,6 +115,31 @@ impl Lookup {
     }
 }
 
+/// How a look-up came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is an answer.
+    Answered,
+    /// The object does not exist.
+    Absent,
+    /// The API server does not serve the kind.
+    NotServed,
+    /// There is no answer: not permitted, or it failed.
+    Failed,
+}
+
+impl Outcome {
+    /// The outcome behind what a guest is told, which is a text when there is no answer.
+    pub fn of(answer: &Result<Vec<u8>, String>) -> Self {
+        match answer {
+            Ok(_) => Self::Answered,
+            Err(failure) if wording::is_absence(failure) => Self::Absent,
+            Err(failure) if wording::is_unserved(failure) => Self::NotServed,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
 impl Display for Lookup {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {

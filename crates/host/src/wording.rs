@@ -65,6 +65,17 @@ pub(crate) fn client_failure(error: &kube::Error) -> String {
     failure(&with_causes(error))
 }
 
+/// Whether a failure says that an object does not exist.
+pub(crate) fn is_absence(failure: &str) -> bool {
+    failure.contains("Cannot find ") && failure.contains(" named '")
+}
+
+/// Whether a failure says that the API server does not serve the kind.
+pub(crate) fn is_unserved(failure: &str) -> bool {
+    failure.contains("Cannot find resource ")
+        || failure.contains("error finding resource ") && failure.contains("404 page not found")
+}
+
 /// What kube makes of an answer that is no `Status`: a group that is not there gets `404 page not found`.
 pub(crate) fn page_not_found() -> kube::Error {
     api_error(Status::failure("404 page not found", "Failed to parse error data").with_code(404))
@@ -115,6 +126,18 @@ mod tests {
             "{first}"
         );
         assert_eq!(rest, "\nCaused by:\n    pods is forbidden: Forbidden");
+    }
+
+    #[test]
+    fn absent_objects_and_kinds_are_told_from_failures() {
+        let missing = missing_object("v1", "Pod", "x", Some("default"));
+        let undiscovered = undiscovered("keda.sh/v1alpha1", "ScaledObject", &page_not_found());
+        assert!(is_absence(&missing) && !is_unserved(&missing));
+        for unserved in [missing_kind("v1", "Fleet"), undiscovered] {
+            assert!(is_unserved(&unserved) && !is_absence(&unserved), "{unserved}");
+        }
+        let failed = client_failure(&forbidden("pods is forbidden"));
+        assert!(!is_unserved(&failed) && !is_absence(&failed));
     }
 
     #[test]

@@ -186,6 +186,14 @@ async fn definition_deleted(stage: &Stage<'_>) -> Result<String> {
         stage.only_hpa("web", "web").await?;
         return Ok("refused".into());
     }
-    // A dry run of what would come: the others' ScaledObjects have to live on, so only admission is asked.
-    Ok("not played: it would take every ScaledObject".into())
+    stage.delete(DEFINITION, NAME).await?.done()?;
+    no_autoscaler(stage).await?;
+    stage.until_gone(DEFINITION, NAME).await?;
+    // Whoever plays next finds it again.
+    let sources = stage.tools.sources("keda", "github.com/kedacore/keda/v2")?;
+    stage.plane.apply_definitions(&sources.join("config/crd/bases")).await?;
+    if let Some(keda) = stage.keda {
+        keda.lock().await.restart().await?;
+    }
+    Ok("every ScaledObject and its HPA is gone".into())
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Scenario;
 use crate::helm::{Helm, Output};
-use crate::objects::{self, HPA, SCALED_OBJECT};
+use crate::objects::{self, DEPLOYMENT, HPA, SCALED_OBJECT};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
@@ -32,6 +32,23 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .helm(4)
     .rules(&["hpa-handover"]),
+    Scenario::keda("helm4-back-to-hpa-client-side", "Helm 4 with --server-side=false and another spec", |stage| {
+        Box::pin(upgrade_back(stage, 4, DIFFERENT, &["--server-side=false"]))
+    })
+    .helm(4)
+    .rules(&["hpa-handover", "hpa-readoption"]),
+    Scenario::keda("helm4-rollback-to-hpa", "Helm 4: HPA, upgraded to KEDA, rolled back by force", |stage| {
+        Box::pin(roll_back(stage, 4))
+    })
+    .helm(4)
+    .rules(&["hpa-handover"]),
+    Scenario::keda("helm3-to-nothing", "Helm 3: a chart drops its ScaledObject and declares no count", |stage| {
+        Box::pin(to_nothing(stage))
+    })
+    .helm(3)
+    .rules(&["scaledobject-deleted"]),
+    Scenario::keda("helm3-to-replicas", "Helm 3: a chart replaces its ScaledObject by a count", |stage| Box::pin(to_replicas(stage)))
+        .helm(3),
     Scenario::keda("helm4-conflict", "Helm 4 with another spec stops at a field conflict, and nothing is lost", |stage| {
         Box::pin(conflict(stage))
     })
@@ -102,7 +119,8 @@ async fn roll_back(stage: &Stage<'_>, major: u8) -> Result<String> {
     let helm = stage.helm(major)?;
     helm.upgrade(DIFFERENT, &[]).await?.succeeded()?;
     upgrade_to_keda(stage, &helm).await?;
-    helm.rollback(1, &[]).await?.succeeded()?;
+    let flags: &[&str] = if major == 4 { &["--force-conflicts"] } else { &[] };
+    helm.rollback(1, flags).await?.succeeded()?;
     lost_or_kept(stage, 9).await
 }
 
@@ -115,13 +133,43 @@ async fn contained(stage: &Stage<'_>) -> Result<String> {
     if !stage.guarded() {
         return lost_or_kept(stage, 5).await;
     }
-    // Helm swallows the refusal of a delete, but not its warning.
-    let warned = output.text.lines().any(|line| line.to_lowercase().contains("warning:") && line.contains("ScaledObject"));
-    ensure!(warned, "Helm did not print the policy's warning: {}", output.text);
+    warned(&output)?;
     ensure!(stage.get(SCALED_OBJECT, "web").await?.is_some(), "the ScaledObject was deleted");
     stage.only_hpa("web", "web").await?;
     stage.keda_is_content().await?;
     Ok("ScaledObject kept, Helm prints the warning".into())
+}
+
+async fn to_nothing(stage: &Stage<'_>) -> Result<String> {
+    let helm = stage.helm(3)?;
+    helm.upgrade(KEDA, &[]).await?.succeeded()?;
+    keda_has(stage).await?;
+    let output = helm.upgrade(&["autoscaler=none"], &[]).await?;
+    deployed(output.succeeded()?)?;
+    if !stage.guarded() {
+        return lost_or_kept(stage, 5).await;
+    }
+    warned(&output)?;
+    stage.only_hpa("web", "web").await?;
+    Ok("ScaledObject kept, Helm prints the warning".into())
+}
+
+async fn to_replicas(stage: &Stage<'_>) -> Result<String> {
+    let helm = stage.helm(3)?;
+    helm.upgrade(KEDA, &[]).await?.succeeded()?;
+    keda_has(stage).await?;
+    helm.upgrade(&["autoscaler=none", "replicas=7"], &[]).await?.succeeded()?;
+    stage.until_gone(SCALED_OBJECT, "web").await?;
+    stage.until_gone(HPA, "web").await?;
+    stage.until(DEPLOYMENT, "web", "at its count", |web| objects::field(web, "/spec/replicas") == Some(&json!(7))).await?;
+    Ok("the count is the declared one".into())
+}
+
+/// Helm swallows the refusal of a delete, but not its warning.
+fn warned(output: &Output) -> Result<()> {
+    let warned = output.text.lines().any(|line| line.to_lowercase().contains("warning:") && line.contains("ScaledObject"));
+    ensure!(warned, "Helm did not print the policy's warning: {}", output.text);
+    Ok(())
 }
 
 async fn conflict(stage: &Stage<'_>) -> Result<String> {

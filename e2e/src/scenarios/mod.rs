@@ -5,6 +5,7 @@
 
 mod deletes;
 mod envoy;
+mod faults;
 mod free;
 mod handover;
 mod keda;
@@ -88,7 +89,7 @@ impl Scenario {
 
 /// All scenarios.
 pub static SCENARIOS: &[&[Scenario]] =
-    &[handover::SCENARIOS, deletes::SCENARIOS, keda::SCENARIOS, free::SCENARIOS, envoy::SCENARIOS];
+    &[handover::SCENARIOS, deletes::SCENARIOS, keda::SCENARIOS, free::SCENARIOS, faults::SCENARIOS, envoy::SCENARIOS];
 
 /// Rules that no scenario shows yet. A test holds this list to be exact, so that it can only be made shorter.
 pub const WITHOUT_SCENARIO: &[&str] = &[];

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use autoscaler_guard_cli::fault::Fault;
 use autoscaler_guard_cli::review::Judge;
+use autoscaler_guard_host::Limits;
 use stage::Stage;
 
 fn main() -> ExitCode {
@@ -35,7 +36,7 @@ fn play() -> Result<bool, Fault> {
         let fault = Fault::new("the demo needs the policy's module");
         fault.help("`make demo` builds it and plays it; or name a module: demo annotated-policy.wasm")
     })?;
-    let judge = Judge::load(Some(&module))?;
+    let judge = Judge::load(Some(&module), Limits::default())?;
     let mut stage = Stage::new(judge);
     opening(&stage, &module);
     keda::play(&mut stage)?;

@@ -53,13 +53,13 @@ pub enum Verdict {
 }
 
 impl Judge {
-    /// The module of that file, or the built-in rules.
-    pub fn load(module: Option<&Path>) -> Result<Self, Fault> {
+    /// The module of that file, held to these limits, or the built-in rules.
+    pub fn load(module: Option<&Path>, limits: Limits) -> Result<Self, Fault> {
         let Some(path) = module else { return Ok(Self::Core) };
         let unusable = || Fault::new(format!("the module {} cannot be used", path.display()));
         let bytes = std::fs::read(path)
             .map_err(|error| unusable().because(error).help("`make annotated-policy.wasm` builds one"))?;
-        let policy = Policy::load(&bytes, Limits::default()).map_err(|error| unusable().because(error))?;
+        let policy = Policy::load(&bytes, limits).map_err(|error| unusable().because(error))?;
         Ok(Self::Module(Box::new(policy)))
     }
 
@@ -103,7 +103,8 @@ impl Judge {
         Ok(Judgement { request: request.clone(), response, repaired, lookups: neighbours.lookups.take() })
     }
 
-    fn ask(&self, request: &str, settings: &str, lookups: &Arc<dyn Capabilities>) -> Result<Response, String> {
+    /// The verdict on an `AdmissionRequest`, given as JSON text; the error is why there is none.
+    pub fn ask(&self, request: &str, settings: &str, lookups: &Arc<dyn Capabilities>) -> Result<Response, String> {
         match self {
             Self::Core => {
                 let payload = format!(r#"{{"request":{request},"settings":{settings}}}"#);
@@ -116,7 +117,7 @@ impl Judge {
     }
 
     /// Whether the policy's manifest would let it change requests.
-    fn may_change(&self) -> bool {
+    pub fn may_change(&self) -> bool {
         match self {
             Self::Core => true,
             Self::Module(policy) => policy.metadata().is_none_or(|metadata| metadata.mutating),
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_no_module_is_told_with_its_path() {
-        let fault = Judge::load(Some(Path::new("no-such.wasm"))).unwrap_err().to_string();
+        let fault = Judge::load(Some(Path::new("no-such.wasm")), Limits::default()).unwrap_err().to_string();
         assert!(fault.starts_with("error: the module no-such.wasm cannot be used: "), "{fault}");
     }
 }

@@ -33,6 +33,16 @@ impl SettingsText {
         })
     }
 
+    /// The same, for a judge that has to prove first that it can judge without settings, too.
+    pub fn proven(path: Option<&Path>, judge: &Judge) -> Result<Self, Fault> {
+        if path.is_none() {
+            let settings = Self::new(&Value::Object(serde_json::Map::new()), judge);
+            let fault = || Fault::new("the policy does not do without settings").help("name a file by --settings");
+            return settings.map_err(|reasons| reasons.into_iter().fold(fault(), Fault::because));
+        }
+        Self::read(path, judge)
+    }
+
     /// Takes settings, or tells all that is wrong with them.
     pub fn new(settings: &Value, judge: &Judge) -> Result<Self, Vec<String>> {
         let text = settings.to_string();

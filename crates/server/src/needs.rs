@@ -1,0 +1,144 @@
+//! What the policy needs of a cluster: the requests to be asked about, and the look-ups that its rules make.
+//!
+//! The one source of the webhook's manifests; the manifests in `policies/` and `metadata.yml` are checked against it.
+
+use std::collections::BTreeMap;
+
+use autoscaler_guard::change::{Kind, Operation};
+use autoscaler_guard::rules::RULES;
+
+/// A kind as the API server serves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Api {
+    /// The API group; empty for the core.
+    pub group: &'static str,
+    /// The version that rules read.
+    pub version: &'static str,
+    /// The resource's plural name.
+    pub resource: &'static str,
+    /// The kind.
+    pub kind: &'static str,
+}
+
+const fn api(group: &'static str, version: &'static str, resource: &'static str, kind: &'static str) -> Api {
+    Api { group, version, resource, kind }
+}
+
+const HPA: Api = api("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler");
+const SCALED_OBJECT: Api = api("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject");
+const ENVOY_PROXY: Api = api("gateway.envoyproxy.io", "v1alpha1", "envoyproxies", "EnvoyProxy");
+const GATEWAY: Api = api("gateway.networking.k8s.io", "v1", "gateways", "Gateway");
+const GATEWAY_CLASS: Api = api("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass");
+const CRD: Api = api("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition");
+
+/// Changes of a kind that some rule watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The kind.
+    pub api: Api,
+    /// `CREATE`, `UPDATE` and `DELETE`, or some of them, in this order.
+    pub operations: Vec<&'static str>,
+}
+
+/// All that rules watch, in the order of the rules that do first.
+pub fn watched() -> Vec<Watched> {
+    let mut order = Vec::new();
+    let mut all: BTreeMap<Api, Vec<Operation>> = BTreeMap::new();
+    for (kind, operations) in RULES.iter().flat_map(|rule| rule.watches) {
+        let Some(api) = served(*kind) else { continue };
+        if !order.contains(&api) {
+            order.push(api);
+        }
+        all.entry(api).or_default().extend(*operations);
+    }
+    let named = |api: &Api| {
+        let has = |wanted: &(Operation, &str)| all.get(api).is_some_and(|operations| operations.contains(&wanted.0));
+        OPERATIONS.into_iter().filter(has).map(|(_, name)| name).collect()
+    };
+    order.iter().map(|api| Watched { api: *api, operations: named(api) }).collect()
+}
+
+const OPERATIONS: [(Operation, &str); 3] =
+    [(Operation::Create, "CREATE"), (Operation::Update, "UPDATE"), (Operation::Delete, "DELETE")];
+
+fn served(kind: Kind) -> Option<Api> {
+    match kind {
+        Kind::HorizontalPodAutoscaler => Some(HPA),
+        Kind::ScaledObject => Some(SCALED_OBJECT),
+        Kind::EnvoyProxy => Some(ENVOY_PROXY),
+        Kind::Gateway => Some(GATEWAY),
+        Kind::GatewayClass => Some(GATEWAY_CLASS),
+        Kind::CustomResourceDefinition => Some(CRD),
+        Kind::Other => None,
+    }
+}
+
+/// A kind that rules look up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookedUp {
+    /// The kind.
+    pub api: Api,
+    /// Whether lists of it are asked for, beside single objects.
+    pub listed: bool,
+    /// What rules want to know of it.
+    pub why: &'static str,
+}
+
+const OTHER_AUTOSCALERS: &str =
+    "What else scales a workload. Lists are kept up to date by a watch, so both verbs are needed.";
+const GATEWAYS: &str = "Which fleets run by an EnvoyProxy.";
+const WORKLOADS: &str =
+    "Whether the workload is there, and who owns its replica count. Add the kinds of your own that HPAs scale.";
+const NAMESPACES: &str = "Whether a namespace is going away.";
+
+/// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`.
+pub static LOOKED_UP: &[LookedUp] = &[
+    LookedUp { api: HPA, listed: true, why: OTHER_AUTOSCALERS },
+    LookedUp { api: SCALED_OBJECT, listed: true, why: OTHER_AUTOSCALERS },
+    LookedUp { api: GATEWAY, listed: true, why: GATEWAYS },
+    LookedUp { api: GATEWAY_CLASS, listed: true, why: GATEWAYS },
+    LookedUp { api: ENVOY_PROXY, listed: false, why: GATEWAYS },
+    LookedUp { api: api("apps", "v1", "deployments", "Deployment"), listed: false, why: WORKLOADS },
+    LookedUp { api: api("apps", "v1", "replicasets", "ReplicaSet"), listed: false, why: WORKLOADS },
+    LookedUp { api: api("apps", "v1", "statefulsets", "StatefulSet"), listed: false, why: WORKLOADS },
+    LookedUp { api: api("argoproj.io", "v1alpha1", "rollouts", "Rollout"), listed: false, why: WORKLOADS },
+    LookedUp { api: api("", "v1", "namespaces", "Namespace"), listed: false, why: NAMESPACES },
+];
+
+impl LookedUp {
+    /// The verbs to be granted for it.
+    pub fn verbs(&self) -> &'static [&'static str] {
+        if self.listed { &["get", "list", "watch"] } else { &["get"] }
+    }
+}
+
+/// The kinds that the policy knows by name.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+    let looked_up = LOOKED_UP.iter().map(|known| known.api.kind);
+    looked_up.chain([CRD.kind, "Secret", "SubjectAccessReview"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_asked_about_all_that_it_watches() {
+        let watched = watched();
+        for rule in RULES {
+            for (kind, operations) in rule.watches {
+                let api = served(*kind).unwrap_or_else(|| panic!("{} watches a kind without a resource", rule.id));
+                let registered = watched.iter().find(|watched| watched.api == api).unwrap();
+                assert!(operations.len() <= registered.operations.len(), "{}", rule.id);
+            }
+        }
+        assert_eq!(watched[0].operations, ["CREATE", "UPDATE", "DELETE"]);
+    }
+
+    #[test]
+    fn every_kind_that_is_watched_has_a_name_in_metrics() {
+        for Watched { api, .. } in watched() {
+            assert!(kinds().any(|kind| kind == api.kind), "{}", api.kind);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! An `AdmissionReview` and its answer.
+//!
+//! The request stays text on its way to the judge; of its objects one is read, and only when there is a patch to make.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use autoscaler_guard_host::admission::{self, AdmissionResponse};
+use autoscaler_guard_host::{Capabilities, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::Judge;
+
+/// The policy's name where an answer gives it.
+const NAME: &str = "autoscaler-guard";
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+}
+
+/// What has to be known of a request here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Head<'a> {
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Kind<'a>,
+    #[serde(borrow)]
+    pub(crate) operation: Cow<'a, str>,
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    user_info: User<'a>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+}
+
+#[derive(Deserialize, Default)]
+struct User<'a> {
+    #[serde(borrow, default)]
+    username: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    response: &'a AdmissionResponse,
+}
+
+/// A review, read.
+pub(crate) struct Review<'a> {
+    request: &'a str,
+    pub(crate) head: Head<'a>,
+}
+
+/// What became of a request.
+pub(crate) struct Judged {
+    /// The answer's JSON.
+    pub(crate) answer: Vec<u8>,
+    /// `allowed`, `warned`, `repaired` or `rejected`.
+    pub(crate) verdict: &'static str,
+    /// The strongest rule that spoke, or empty.
+    pub(crate) rule: String,
+}
+
+impl<'a> Review<'a> {
+    /// Reads a review; the error says what is wrong with it.
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, String> {
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(body).map_err(|error| format!("the body is no {KIND}: {error}"))?;
+        let Envelope { api_version, kind, request } = envelope;
+        if kind != KIND || api_version != API_VERSION {
+            return Err(format!("the body is {api_version:?} {kind:?}, but {API_VERSION} {KIND} is wanted"));
+        }
+        let request = request.ok_or_else(|| format!("the {KIND} has no request"))?.get();
+        let head: Head<'_> =
+            serde_json::from_str(request).map_err(|error| format!("the {KIND}'s request cannot be read: {error}"))?;
+        if head.uid.is_empty() {
+            return Err(format!("the {KIND}'s request has no uid"));
+        }
+        Ok(Self { request, head })
+    }
+
+    /// The kind that the request is about.
+    pub(crate) fn kind(&self) -> &str {
+        &self.head.kind.kind
+    }
+
+    /// Has the request judged; the error is why there is no verdict.
+    pub(crate) fn judge(&self, judge: &dyn Judge, lookups: &Arc<dyn Capabilities>) -> Result<Judged, String> {
+        let verdict = judge.judge(self.request, lookups)?;
+        let object = self.object_to_patch(&verdict)?;
+        let review = admission::Review {
+            uid: &self.head.uid,
+            policy: NAME,
+            object: object.as_ref(),
+            mutating: judge.may_change(),
+        };
+        let response = admission::respond(review, verdict);
+        let answer = Answer { api_version: API_VERSION, kind: KIND, response: &response };
+        let answer = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
+        let rules = response.audit_annotations.as_ref().and_then(|audit| audit.get("rule")).map(String::as_str);
+        let rule = rules.and_then(|rules| rules.split(',').next()).unwrap_or_default().to_owned();
+        Ok(Judged { answer, verdict: word(&response), rule })
+    }
+
+    fn object_to_patch(&self, verdict: &Response) -> Result<Option<Value>, String> {
+        let object = self.head.object.filter(|_| verdict.mutated_object.is_some());
+        object.map(|object| serde_json::from_str(object.get())).transpose().map_err(|error| error.to_string())
+    }
+
+    /// A line for the log, about what was not simply let through. Names come from clients, hence the quotes.
+    pub(crate) fn line(&self, judged: &Judged) -> String {
+        let Head { operation, name, namespace, user_info, .. } = &self.head;
+        let (Judged { verdict, rule, .. }, kind, user) = (judged, self.kind(), &user_info.username);
+        format!(
+            "verdict={verdict} rule={rule:?} operation={operation:?} kind={kind:?} namespace={namespace:?} name={name:?} user={user:?}"
+        )
+    }
+}
+
+fn word(response: &AdmissionResponse) -> &'static str {
+    if !response.allowed {
+        "rejected"
+    } else if response.patch.is_some() {
+        "repaired"
+    } else if response.warnings.as_ref().is_some_and(|warnings| !warnings.is_empty()) {
+        "warned"
+    } else {
+        "allowed"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &str) -> String {
+        Review::read(body.as_bytes()).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_no_review_is_refused_with_the_reason() {
+        assert!(refused("{").starts_with("the body is no AdmissionReview: EOF"));
+        assert_eq!(refused("{}"), r#"the body is "" "", but admission.k8s.io/v1 AdmissionReview is wanted"#);
+        assert_eq!(
+            refused(r#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}"#),
+            r#"the body is "admission.k8s.io/v1beta1" "AdmissionReview", but admission.k8s.io/v1 AdmissionReview is wanted"#
+        );
+        let with = |request: &str| {
+            refused(&format!(r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"{request}}}"#))
+        };
+        assert_eq!(with(""), "the AdmissionReview has no request");
+        assert!(
+            with(r#","request":{}"#).starts_with("the AdmissionReview's request cannot be read: missing field `uid`")
+        );
+        assert_eq!(
+            with(r#","request":{"uid":"","kind":{"kind":"Pod"},"operation":"CREATE"}"#),
+            "the AdmissionReview's request has no uid"
+        );
+    }
+
+    #[test]
+    fn names_cannot_forge_a_line_of_the_log() {
+        let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","kind":{"kind":"Pod"},"operation":"CREATE","name":"a\nverdict=allowed"}}"#;
+        let review = Review::read(body.as_bytes()).unwrap();
+        let line = review.line(&Judged { answer: Vec::new(), verdict: "rejected", rule: String::new() });
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+}
