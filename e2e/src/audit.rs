@@ -55,7 +55,8 @@ impl Event {
 
 /// Whether an answer's message is a webhook's refusal, or that of the API server for a webhook that does not answer.
 pub fn is_refusal(message: &str) -> bool {
-    message.contains("admission webhook") && message.contains("denied the request") || message.contains("failed calling webhook")
+    message.contains("admission webhook") && message.contains("denied the request")
+        || message.contains("failed calling webhook")
 }
 
 /// All events so far.

@@ -63,7 +63,7 @@ impl ControlPlane {
         let mut api_server = start_api_server(tools, folder, &logs, client_port, port)?;
         std::fs::write(folder.join("ca.crt"), authority.certificate())?;
         let admin = client(&kubeconfig(authority.certificate(), port, &token(ADMIN)), None).await?;
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_mins(2);
         while !ready(&admin).await {
             etcd.alive()?;
             api_server.alive()?;
@@ -147,13 +147,20 @@ impl ControlPlane {
             "spec": {"audiences": ["https://kubernetes.default.svc"], "expirationSeconds": 6 * 3600},
         }))?;
         let request = accounts.create_token_request(name, &kube::api::PostParams::default(), &request).await?;
-        let token = request.status.context("a TokenRequest without an answer")?.token.context("a TokenRequest without a token")?;
+        let token = request
+            .status
+            .context("a TokenRequest without an answer")?
+            .token
+            .context("a TokenRequest without a token")?;
         self.write_kubeconfig(&format!("{namespace}-{name}"), &token)
     }
 
     fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
         let path = self.folder.join(format!("{name}.kubeconfig"));
-        std::fs::write(&path, serde_json::to_string_pretty(&kubeconfig(self.authority.certificate(), self.port, token))?)?;
+        std::fs::write(
+            &path,
+            serde_json::to_string_pretty(&kubeconfig(self.authority.certificate(), self.port, token))?,
+        )?;
         Ok(path)
     }
 
@@ -197,9 +204,14 @@ impl ControlPlane {
         let api: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
             Api::all(self.admin.clone());
         for name in definitions {
-            let established =
-                kube::runtime::wait::await_condition(api.clone(), &name, kube::runtime::conditions::is_crd_established());
-            tokio::time::timeout(Duration::from_secs(60), established).await.with_context(|| format!("{name} is not served"))??;
+            let established = kube::runtime::wait::await_condition(
+                api.clone(),
+                &name,
+                kube::runtime::conditions::is_crd_established(),
+            );
+            tokio::time::timeout(Duration::from_mins(1), established)
+                .await
+                .with_context(|| format!("{name} is not served"))??;
         }
         Ok(())
     }
@@ -288,7 +300,13 @@ fn start_api_server(tools: &Tools, folder: &Path, logs: &Path, etcd: u16, port: 
     Process::start("kube-apiserver", command, logs)
 }
 
-fn start_controller_manager(tools: &Tools, folder: &Path, logs: &Path, kubeconfig: &Value, port: u16) -> Result<Process> {
+fn start_controller_manager(
+    tools: &Tools,
+    folder: &Path,
+    logs: &Path,
+    kubeconfig: &Value,
+    port: u16,
+) -> Result<Process> {
     let path = folder.join("controller-manager.kubeconfig");
     std::fs::write(&path, serde_json::to_string_pretty(kubeconfig)?)?;
     let mut command = Command::new(tools.program("kubernetes", "kube-controller-manager")?);
@@ -314,8 +332,9 @@ fn write_service_account_key(folder: &Path) -> Result<()> {
 }
 
 fn write_users(folder: &Path) -> Result<()> {
-    let lines: String = USERS.iter().map(|(user, group)| format!("{},{user},{user},\"{group}\"\n", token(user))).collect();
-    Ok(std::fs::write(folder.join("users.csv"), lines)?)
+    let lines: Vec<String> =
+        USERS.iter().map(|(user, group)| format!("{},{user},{user},\"{group}\"", token(user))).collect();
+    Ok(std::fs::write(folder.join("users.csv"), lines.join("\n"))?)
 }
 
 /// No secret: the control plane listens on loopback and is gone after the run.
@@ -361,7 +380,8 @@ async fn ready(client: &Client) -> bool {
 /// # Errors
 /// There are none.
 pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
-    let listeners: Vec<TcpListener> = (0..COUNT).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+    let listeners: Vec<TcpListener> =
+        (0..COUNT).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
     let mut ports = [0; COUNT];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
         *port = listener.local_addr()?.port();

@@ -62,8 +62,14 @@ impl Helm {
 
     async fn run(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.program);
-        command.args(arguments).args(["--namespace", &self.namespace]).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
-        for (variable, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
+        command
+            .args(arguments)
+            .args(["--namespace", &self.namespace])
+            .env("KUBECONFIG", &self.kubeconfig)
+            .kill_on_drop(true);
+        for (variable, folder) in
+            [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+        {
             command.env(variable, self.folder.join(folder));
         }
         let output = command.output().await?;

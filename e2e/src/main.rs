@@ -111,7 +111,9 @@ async fn run(task: Task) -> Result<ExitCode> {
 /// Builds what is missing of those components; `None` on a machine without Go.
 fn build(components: &[&Component]) -> Result<Option<Tools>> {
     let Some(tools) = Tools::find()? else {
-        println!("SKIPPED: the live tests need Go, to build etcd, Kubernetes, KEDA, Envoy Gateway and Helm; get it from https://go.dev/dl");
+        println!(
+            "SKIPPED: the live tests need Go, to build etcd, Kubernetes, KEDA, Envoy Gateway and Helm; get it from https://go.dev/dl"
+        );
         return Ok(None);
     };
     tools.build(components)?;
@@ -173,7 +175,8 @@ fn select(wanted: &[String]) -> Result<Vec<&'static Scenario>> {
             bail!("no scenario's id begins with {id}; `make e2e-list` lists them");
         }
     }
-    let is_wanted = |scenario: &&Scenario| wanted.is_empty() || wanted.iter().any(|id| scenario.id.starts_with(id.as_str()));
+    let is_wanted =
+        |scenario: &&Scenario| wanted.is_empty() || wanted.iter().any(|id| scenario.id.starts_with(id.as_str()));
     // An exact id is that scenario alone.
     let exact = |scenario: &&Scenario| wanted.iter().any(|id| scenario.id == id);
     let chosen: Vec<&Scenario> = all.clone().filter(is_wanted).collect();

@@ -1,9 +1,9 @@
 //! Objects as the API server has them, without a Rust type per kind.
 
 use anyhow::{Context as _, Result};
+use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::core::TypeMeta;
-use kube::Client;
 use serde_json::Value;
 
 /// A kind that the scenarios work with.
@@ -76,7 +76,9 @@ pub fn documents(yaml: &str) -> Result<Vec<Value>> {
 /// # Errors
 /// It lacks one.
 pub fn identity(document: &Value) -> Result<(&str, &str, &str)> {
-    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer} in {document}"));
+    let text = |pointer: &str| {
+        document.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer} in {document}"))
+    };
     Ok((text("/apiVersion")?, text("/kind")?, text("/metadata/name")?))
 }
 

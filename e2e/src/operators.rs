@@ -204,7 +204,7 @@ fn all_rights(namespace: &str, account: &str) -> String {
 /// # Errors
 /// It has ended, or does not listen within two minutes.
 pub async fn listening(process: &mut Process, port: u16) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         process.alive()?;
         if Instant::now() > deadline {

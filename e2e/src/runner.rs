@@ -19,7 +19,7 @@ use crate::webhook::{ENFORCED, POLICY_LABEL, Subject};
 use crate::world::{KINDS, World};
 
 /// How long one run of a scenario may take before it counts as stuck.
-const STUCK: Duration = Duration::from_secs(8 * 60);
+const STUCK: Duration = Duration::from_mins(8);
 
 /// What to run.
 #[derive(Debug)]
@@ -66,7 +66,8 @@ async fn play_in(world: &World, scenarios: &[&'static Scenario], tools: &Tools, 
     // What changes the world for everybody plays alone, after the others.
     for alone in [false, true] {
         let all = scenarios.iter().enumerate().filter(|(_, scenario)| scenario.alone == alone);
-        let all = all.flat_map(|(index, scenario)| options.policies.iter().map(move |policy| (index, *scenario, *policy)));
+        let all =
+            all.flat_map(|(index, scenario)| options.policies.iter().map(move |policy| (index, *scenario, *policy)));
         let playing = futures::stream::iter(all).map(|(index, scenario, policy)| async move {
             let run = play_one(world, scenario, tools, &options.subject, policy).await;
             ((index, policy == Policy::On), run)
@@ -107,7 +108,13 @@ async fn play_one(world: &World, scenario: &Scenario, tools: &Tools, subject: &S
     }
 }
 
-async fn play_stage(world: &World, scenario: &Scenario, tools: &Tools, subject: &Subject, policy: Policy) -> Result<String> {
+async fn play_stage(
+    world: &World,
+    scenario: &Scenario,
+    tools: &Tools,
+    subject: &Subject,
+    policy: Policy,
+) -> Result<String> {
     let (suffix, label) = if policy == Policy::On { ("with", ENFORCED) } else { ("without", "off") };
     let namespace = format!("{}-{suffix}", scenario.id.replace('.', "-"));
     world.plane.namespace(&namespace, &json!({POLICY_LABEL: label})).await?;
@@ -128,8 +135,17 @@ fn controllers_run_free(world: &World, name: &str) -> Outcome {
     let passed = checked.is_ok();
     let seen = checked.unwrap_or_else(|error| format!("{error:#}"));
     let id = format!("controllers-run-free-{name}");
-    eprintln!("{} {id:<36} with     {:>3} s  {seen}", if passed { "ok    " } else { "FAILED" }, started.elapsed().as_secs());
-    Outcome { id, rules: Vec::new(), without: None, with: Some(Run { seen, passed, seconds: started.elapsed().as_secs() }) }
+    eprintln!(
+        "{} {id:<36} with     {:>3} s  {seen}",
+        if passed { "ok    " } else { "FAILED" },
+        started.elapsed().as_secs()
+    );
+    Outcome {
+        id,
+        rules: Vec::new(),
+        without: None,
+        with: Some(Run { seen, passed, seconds: started.elapsed().as_secs() }),
+    }
 }
 
 fn check_controllers(log: &Path) -> Result<String> {

@@ -90,6 +90,11 @@ impl<'a> Stage<'a> {
         if self.guarded() { GUARDED_USER } else { UNGUARDED_USER }
     }
 
+    /// A folder for files of its own.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Helm of that major version, as the scenario's user.
     ///
     /// # Errors
@@ -219,7 +224,8 @@ impl<'a> Stage<'a> {
     /// The request fails, other than by a refusal.
     pub async fn delete_as(&self, user: &str, kind: Kind, name: &str) -> Result<Answer> {
         let client = self.plane.client(user).await?;
-        let parameters = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+        let parameters =
+            DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
         answered(objects::api(&client, kind, &self.namespace)?.delete(name, &parameters).await.map(drop))
     }
 
@@ -390,7 +396,7 @@ impl<'a> Stage<'a> {
     /// It had not.
     pub fn judged_by(&self, rule: &str) -> Result<()> {
         let events = self.events()?;
-        let judged = events.iter().any(|event| event.rules().iter().any(|known| *known == rule));
+        let judged = events.iter().any(|event| event.rules().contains(&rule));
         ensure!(judged, "the audit log says of no request in {} that rule {rule} judged it", self.namespace);
         Ok(())
     }
@@ -427,7 +433,9 @@ impl Answer {
 fn answered(answer: kube::Result<()>) -> Result<Answer> {
     match answer {
         Ok(()) => Ok(Answer::Done),
-        Err(kube::Error::Api(status)) if audit::is_refusal(&status.message) => Ok(Answer::Refused(status.message.clone())),
+        Err(kube::Error::Api(status)) if audit::is_refusal(&status.message) => {
+            Ok(Answer::Refused(status.message.clone()))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -86,8 +86,8 @@ impl Tools {
             digest.update(std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
         }
         digest.update(format!("{}{BUILD:?}{LINKER_FLAGS}{component:?}", self.go_version));
-        let key: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Ok(self.cache.join(format!("{}-{key}", component.name)))
+        let key = format!("{:x}", digest.finalize());
+        Ok(self.cache.join(format!("{}-{key:.16}", component.name)))
     }
 
     /// Whether all programs of that component are built.
@@ -111,7 +111,12 @@ impl Tools {
             }
         }
         for (position, component) in missing.iter().enumerate() {
-            eprintln!("Building {} ({} of {}); the first time takes minutes", component.name, position + 1, missing.len());
+            eprintln!(
+                "Building {} ({} of {}); the first time takes minutes",
+                component.name,
+                position + 1,
+                missing.len()
+            );
             let started = Instant::now();
             self.build_one(component)?;
             eprintln!("Built {} in {} s", component.name, started.elapsed().as_secs());

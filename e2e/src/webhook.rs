@@ -44,7 +44,13 @@ impl Webhook {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn start(plane: &ControlPlane, subject: &Subject, name: &str, settings: &Value, kubeconfig: &Path) -> Result<Self> {
+    pub async fn start(
+        plane: &ControlPlane,
+        subject: &Subject,
+        name: &str,
+        settings: &Value,
+        kubeconfig: &Path,
+    ) -> Result<Self> {
         let folder = plane.folder().join(name);
         plane.authority().write(&folder, &["127.0.0.1"])?;
         let settings_file = folder.join("settings.json");
@@ -100,7 +106,9 @@ pub async fn configure(plane: &ControlPlane, label: &str, port: u16, failure_pol
     let mut rules = policy_rules()?;
     if !shared {
         // Objects without a namespace match every namespaceSelector; they are the shared webhook's.
-        rules.iter_mut().for_each(|rule| rule["scope"] = json!("Namespaced"));
+        for rule in &mut rules {
+            rule["scope"] = json!("Namespaced");
+        }
     }
     let configuration = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": name},

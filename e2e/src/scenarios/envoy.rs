@@ -13,29 +13,45 @@ use crate::webhook;
 use crate::world::Kind::{EnvoyGateway, LeakyEnvoyGateway};
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("envoyhpa-removed-1.9.1", "envoyHpa is removed from an EnvoyProxy", |stage| Box::pin(removed(stage)))
-        .world(EnvoyGateway)
-        .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-removed-1.3.0", "envoyHpa is removed, then the Gateway deleted", |stage| Box::pin(removed_leaky(stage)))
-        .world(LeakyEnvoyGateway)
-        .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-to-replicas-1.9.1", "envoyHpa is replaced by a declared count", |stage| Box::pin(replaced(stage)))
-        .world(EnvoyGateway),
-    Scenario::keda("envoyhpa-to-replicas-1.3.0", "envoyHpa is replaced by a declared count", |stage| Box::pin(replaced_leaky(stage)))
-        .world(LeakyEnvoyGateway)
-        .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-pinned-1.9.1", "envoyHpa is removed where the policy pins the count", |stage| Box::pin(pinned(stage)))
-        .world(EnvoyGateway)
-        .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-pinned-1.3.0", "envoyHpa is removed where the policy pins the count", |stage| Box::pin(pinned(stage)))
-        .world(LeakyEnvoyGateway)
-        .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyproxy-deleted-1.9.1", "the EnvoyProxy of a class is deleted", |stage| Box::pin(proxy_deleted(stage)))
-        .world(EnvoyGateway)
-        .rules(&["envoyproxy-deleted"]),
-    Scenario::keda("envoyproxy-deleted-1.3.0", "the EnvoyProxy of a Gateway is deleted", |stage| Box::pin(proxy_deleted_leaky(stage)))
-        .world(LeakyEnvoyGateway)
-        .rules(&["envoyproxy-deleted"]),
+    Scenario::keda("envoyhpa-removed-1.9.1", "envoyHpa is removed from an EnvoyProxy", |stage| {
+        Box::pin(removed(stage))
+    })
+    .world(EnvoyGateway)
+    .rules(&["envoyhpa-removed"]),
+    Scenario::keda("envoyhpa-removed-1.3.0", "envoyHpa is removed, then the Gateway deleted", |stage| {
+        Box::pin(removed_leaky(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["envoyhpa-removed"]),
+    Scenario::keda("envoyhpa-to-replicas-1.9.1", "envoyHpa is replaced by a declared count", |stage| {
+        Box::pin(replaced(stage))
+    })
+    .world(EnvoyGateway),
+    Scenario::keda("envoyhpa-to-replicas-1.3.0", "envoyHpa is replaced by a declared count", |stage| {
+        Box::pin(replaced_leaky(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["envoyhpa-removed"]),
+    Scenario::keda("envoyhpa-pinned-1.9.1", "envoyHpa is removed where the policy pins the count", |stage| {
+        Box::pin(pinned(stage))
+    })
+    .world(EnvoyGateway)
+    .rules(&["envoyhpa-removed"]),
+    Scenario::keda("envoyhpa-pinned-1.3.0", "envoyHpa is removed where the policy pins the count", |stage| {
+        Box::pin(pinned(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["envoyhpa-removed"]),
+    Scenario::keda("envoyproxy-deleted-1.9.1", "the EnvoyProxy of a class is deleted", |stage| {
+        Box::pin(proxy_deleted(stage))
+    })
+    .world(EnvoyGateway)
+    .rules(&["envoyproxy-deleted"]),
+    Scenario::keda("envoyproxy-deleted-1.3.0", "the EnvoyProxy of a Gateway is deleted", |stage| {
+        Box::pin(proxy_deleted_leaky(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["envoyproxy-deleted"]),
     Scenario::keda("gatewayclass-parameters-1.9.1", "a class loses its reference to an EnvoyProxy", |stage| {
         Box::pin(class_parameters(stage))
     })
@@ -56,19 +72,29 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .world(LeakyEnvoyGateway)
     .rules(&["gateway-parameters"]),
-    Scenario::keda("gatewayclass-deleted-1.9.1", "a class is deleted while a fleet of it runs", |stage| Box::pin(class_deleted(stage)))
-        .world(EnvoyGateway)
-        .rules(&["gatewayclass-deleted"]),
-    Scenario::keda("merge-gateways-1.9.1", "the Gateways of a class are merged into one fleet", |stage| Box::pin(merged(stage)))
-        .world(EnvoyGateway)
-        .rules(&["merge-gateways"]),
-    Scenario::keda("merge-gateways-1.3.0", "the Gateways of a class are merged into one fleet", |stage| Box::pin(merged(stage)))
-        .world(LeakyEnvoyGateway)
-        .rules(&["merge-gateways"]),
-    Scenario::keda("envoy-gateway-lives-1.9.1", "Envoy Gateway creates, changes and deletes a fleet", |stage| Box::pin(lives(stage)))
-        .world(EnvoyGateway),
-    Scenario::keda("envoy-gateway-lives-1.3.0", "Envoy Gateway creates and changes a fleet", |stage| Box::pin(lives(stage)))
-        .world(LeakyEnvoyGateway),
+    Scenario::keda("gatewayclass-deleted-1.9.1", "a class is deleted while a fleet of it runs", |stage| {
+        Box::pin(class_deleted(stage))
+    })
+    .world(EnvoyGateway)
+    .rules(&["gatewayclass-deleted"]),
+    Scenario::keda("merge-gateways-1.9.1", "the Gateways of a class are merged into one fleet", |stage| {
+        Box::pin(merged(stage))
+    })
+    .world(EnvoyGateway)
+    .rules(&["merge-gateways"]),
+    Scenario::keda("merge-gateways-1.3.0", "the Gateways of a class are merged into one fleet", |stage| {
+        Box::pin(merged(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["merge-gateways"]),
+    Scenario::keda("envoy-gateway-lives-1.9.1", "Envoy Gateway creates, changes and deletes a fleet", |stage| {
+        Box::pin(lives(stage))
+    })
+    .world(EnvoyGateway),
+    Scenario::keda("envoy-gateway-lives-1.3.0", "Envoy Gateway creates and changes a fleet", |stage| {
+        Box::pin(lives(stage))
+    })
+    .world(LeakyEnvoyGateway),
 ];
 
 /// The name of the scenario's class: classes have no namespace.
@@ -79,8 +105,8 @@ fn class<'a>(stage: &'a Stage<'_>) -> &'a str {
 /// The name that Envoy Gateway gives what it makes for Gateway `eg` of the scenario's namespace.
 fn fleet(stage: &Stage<'_>) -> String {
     let digest = Sha256::digest(format!("{}/eg", stage.namespace));
-    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("envoy-{}-eg-{hash}", stage.namespace)
+    let hash = format!("{digest:x}");
+    format!("envoy-{}-eg-{hash:.8}", stage.namespace)
 }
 
 fn envoy_proxy(name: &str, kubernetes: &Value) -> String {
@@ -132,12 +158,21 @@ async fn given_fleet(stage: &Stage<'_>) -> Result<()> {
 }
 
 async fn hpa_is_there(stage: &Stage<'_>) -> Result<()> {
-    until(stage, HPA, "made by Envoy Gateway", |hpa| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(5))).await?;
-    until(stage, DEPLOYMENT, "scaled to the minimum", |fleet| objects::field(fleet, "/spec/replicas") == Some(&json!(2))).await?;
+    until(stage, HPA, "made by Envoy Gateway", |hpa| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(5)))
+        .await?;
+    until(stage, DEPLOYMENT, "scaled to the minimum", |fleet| {
+        objects::field(fleet, "/spec/replicas") == Some(&json!(2))
+    })
+    .await?;
     Ok(())
 }
 
-async fn until(stage: &Stage<'_>, kind: Kind, wanted: &str, condition: impl Fn(&DynamicObject) -> bool) -> Result<DynamicObject> {
+async fn until(
+    stage: &Stage<'_>,
+    kind: Kind,
+    wanted: &str,
+    condition: impl Fn(&DynamicObject) -> bool,
+) -> Result<DynamicObject> {
     stage.until_in(ENVOY_GATEWAY_NAMESPACE, kind, &fleet(stage), wanted, condition).await
 }
 
@@ -149,7 +184,8 @@ async fn until_gone(stage: &Stage<'_>, kind: Kind) -> Result<()> {
 async fn lost(stage: &Stage<'_>) -> Result<String> {
     until_gone(stage, HPA).await?;
     stage.at_rest_in(ENVOY_GATEWAY_NAMESPACE, DEPLOYMENT, &fleet(stage)).await?;
-    until(stage, DEPLOYMENT, "frozen at its count", |fleet| objects::field(fleet, "/spec/replicas") == Some(&json!(2))).await?;
+    until(stage, DEPLOYMENT, "frozen at its count", |fleet| objects::field(fleet, "/spec/replicas") == Some(&json!(2)))
+        .await?;
     Ok("the HPA is deleted, the count frozen at 2".into())
 }
 
@@ -236,7 +272,10 @@ async fn replaced_leaky(stage: &Stage<'_>) -> Result<String> {
         return refused_and_alive(stage, answer, "envoyhpa-removed").await;
     }
     answer.done()?;
-    until(stage, DEPLOYMENT, "at the declared count", |fleet| objects::field(fleet, "/spec/replicas") == Some(&json!(3))).await?;
+    until(stage, DEPLOYMENT, "at the declared count", |fleet| {
+        objects::field(fleet, "/spec/replicas") == Some(&json!(3))
+    })
+    .await?;
     orphaned(stage).await
 }
 
@@ -252,7 +291,9 @@ async fn pinned(stage: &Stage<'_>) -> Result<String> {
         until_seen(stage).await?;
         return lost_or_orphaned(stage).await;
     };
-    let both = |hpa: &DynamicObject| ["minReplicas", "maxReplicas"].map(|bound| hpa.data["spec"][bound] == json!(2)) == [true, true];
+    let both = |hpa: &DynamicObject| {
+        ["minReplicas", "maxReplicas"].map(|bound| hpa.data["spec"][bound] == json!(2)) == [true, true]
+    };
     until(stage, HPA, "pinned at 2", both).await?;
     policy.alive()?;
     Ok("the HPA stays, with the count as both bounds".into())
@@ -338,7 +379,8 @@ async fn merged(stage: &Stage<'_>) -> Result<String> {
 
 async fn lives(stage: &Stage<'_>) -> Result<String> {
     given_fleet(stage).await?;
-    let changed = json!({"spec": {"provider": {"kubernetes": {"envoyHpa": {"maxReplicas": 8}, "envoyDeployment": seen()}}}});
+    let changed =
+        json!({"spec": {"provider": {"kubernetes": {"envoyHpa": {"maxReplicas": 8}, "envoyDeployment": seen()}}}});
     stage.patch(ENVOY_PROXY, "fleet", changed).await?.done()?;
     until(stage, HPA, "updated", |hpa| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(8))).await?;
     until_seen(stage).await?;

@@ -10,16 +10,20 @@ use crate::objects::{self, DEPLOYMENT, HPA, NAMESPACE, SCALED_OBJECT};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("helm3-uninstall-hpa", "Helm 3 uninstalls a chart with an HPA", |stage| Box::pin(uninstall(stage, 3, "hpa")))
-        .helm(3)
-        .rules(&["hpa-deleted"]),
+    Scenario::keda("helm3-uninstall-hpa", "Helm 3 uninstalls a chart with an HPA", |stage| {
+        Box::pin(uninstall(stage, 3, "hpa"))
+    })
+    .helm(3)
+    .rules(&["hpa-deleted"]),
     Scenario::keda("helm3-uninstall-keda", "Helm 3 uninstalls a chart with a ScaledObject", |stage| {
         Box::pin(uninstall(stage, 3, "keda"))
     })
     .helm(3),
-    Scenario::keda("helm4-uninstall-hpa", "Helm 4 uninstalls a chart with an HPA", |stage| Box::pin(uninstall(stage, 4, "hpa")))
-        .helm(4)
-        .rules(&["hpa-deleted"]),
+    Scenario::keda("helm4-uninstall-hpa", "Helm 4 uninstalls a chart with an HPA", |stage| {
+        Box::pin(uninstall(stage, 4, "hpa"))
+    })
+    .helm(4)
+    .rules(&["hpa-deleted"]),
     Scenario::keda("helm4-uninstall-keda", "Helm 4 uninstalls a chart with a ScaledObject", |stage| {
         Box::pin(uninstall(stage, 4, "keda"))
     })
@@ -27,7 +31,9 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::keda("namespace-deleted", "a namespace with ScaledObject, HPA and Deployments goes away", |stage| {
         Box::pin(namespace_deleted(stage))
     }),
-    Scenario::keda("keda-lives", "KEDA creates, updates, pauses, renames and finalizes", |stage| Box::pin(keda_lives(stage))),
+    Scenario::keda("keda-lives", "KEDA creates, updates, pauses, renames and finalizes", |stage| {
+        Box::pin(keda_lives(stage))
+    }),
 ];
 
 async fn uninstall(stage: &Stage<'_>, major: u8, autoscaler: &str) -> Result<String> {

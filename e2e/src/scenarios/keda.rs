@@ -10,36 +10,50 @@ use crate::objects::{self, DEPLOYMENT, HPA, SCALED_OBJECT};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("two-hpas", "a second HPA on one workload", |stage| Box::pin(two_hpas(stage))).rules(&["duplicate-autoscaler"]),
+    Scenario::keda("two-hpas", "a second HPA on one workload", |stage| Box::pin(two_hpas(stage)))
+        .rules(&["duplicate-autoscaler"]),
     Scenario::keda("hpa-retargeted", "an HPA is aimed at another workload", |stage| Box::pin(hpa_retargeted(stage)))
         .rules(&["hpa-retargeted"]),
     Scenario::keda("scaledobject-retargeted", "a ScaledObject is aimed at another workload", |stage| {
         Box::pin(scaled_object_retargeted(stage))
     })
     .rules(&["scaledobject-retargeted"]),
-    Scenario::keda("scaledobject-takes-hpa", "a ScaledObject names another workload's HPA", |stage| Box::pin(takes_hpa(stage)))
-        .rules(&["scaledobject-takes-hpa"]),
-    Scenario::keda("hpa-name-claimed", "an HPA is created under the name that a paused ScaledObject will write", |stage| {
-        Box::pin(name_claimed(stage))
+    Scenario::keda("scaledobject-takes-hpa", "a ScaledObject names another workload's HPA", |stage| {
+        Box::pin(takes_hpa(stage))
     })
+    .rules(&["scaledobject-takes-hpa"]),
+    Scenario::keda(
+        "hpa-name-claimed",
+        "an HPA is created under the name that a paused ScaledObject will write",
+        |stage| Box::pin(name_claimed(stage)),
+    )
     .rules(&["hpa-name-claimed"]),
-    Scenario::keda("scaledobject-hpa-renamed", "a ScaledObject's HPA gets a name that is taken", |stage| Box::pin(hpa_renamed(stage)))
-        .rules(&["scaledobject-hpa-renamed"]),
+    Scenario::keda("scaledobject-hpa-renamed", "a ScaledObject's HPA gets a name that is taken", |stage| {
+        Box::pin(hpa_renamed(stage))
+    })
+    .rules(&["scaledobject-hpa-renamed"]),
     Scenario::keda("released-then-paused", "a ScaledObject is paused whose HPA was handed over", |stage| {
         Box::pin(released_then_paused(stage))
     })
     .rules(&["scaledobject-paused"]),
-    Scenario::keda("transfer-unnamed", "a ScaledObject takes over an HPA that it does not name", |stage| Box::pin(unnamed(stage)))
-        .rules(&["transfer-unnamed"]),
-    Scenario::keda("stale-owner", "an HPA is restored with an owner that is gone", |stage| Box::pin(stale_owner(stage)))
-        .rules(&["hpa-owner-stale"]),
-    Scenario::keda("owner-dropped", "the ownerReference of KEDA's HPA is removed by hand", |stage| Box::pin(owner_dropped(stage)))
-        .rules(&["hpa-owner-changed"]),
+    Scenario::keda("transfer-unnamed", "a ScaledObject takes over an HPA that it does not name", |stage| {
+        Box::pin(unnamed(stage))
+    })
+    .rules(&["transfer-unnamed"]),
+    Scenario::keda("stale-owner", "an HPA is restored with an owner that is gone", |stage| {
+        Box::pin(stale_owner(stage))
+    })
+    .rules(&["hpa-owner-stale"]),
+    Scenario::keda("owner-dropped", "the ownerReference of KEDA's HPA is removed by hand", |stage| {
+        Box::pin(owner_dropped(stage))
+    })
+    .rules(&["hpa-owner-changed"]),
     Scenario::keda("owned-hpa-changed", "KEDA's HPA is edited by hand", |stage| Box::pin(owned_changed(stage)))
         .rules(&["owned-hpa-changed"]),
     Scenario::keda("autoscaler-disabled", "an HPA gets as its minimum its maximum", |stage| Box::pin(disabled(stage)))
         .rules(&["autoscaler-disabled"]),
-    Scenario::keda("target-missing", "an HPA is aimed at nothing", |stage| Box::pin(target_missing(stage))).rules(&["target-missing"]),
+    Scenario::keda("target-missing", "an HPA is aimed at nothing", |stage| Box::pin(target_missing(stage)))
+        .rules(&["target-missing"]),
 ];
 
 /// A Deployment without a count of its own.
@@ -79,7 +93,9 @@ pub(super) fn scaled_object_for(name: &str, target: &str, hpa: &str, annotations
 fn has_condition(object: &DynamicObject, kind: &str, status: &str, reason: &str) -> bool {
     let conditions = objects::field(object, "/status/conditions").and_then(serde_json::Value::as_array);
     conditions.into_iter().flatten().any(|condition| {
-        condition["type"] == kind && condition["status"] == status && (reason.is_empty() || condition["reason"] == reason)
+        condition["type"] == kind
+            && condition["status"] == status
+            && (reason.is_empty() || condition["reason"] == reason)
     })
 }
 
@@ -94,7 +110,9 @@ async fn two_hpas(stage: &Stage<'_>) -> Result<String> {
     answer.done()?;
     for name in ["web", "second"] {
         stage
-            .until(HPA, name, "told off for ambiguity", |hpa| has_condition(hpa, "ScalingActive", "False", "AmbiguousSelector"))
+            .until(HPA, name, "told off for ambiguity", |hpa| {
+                has_condition(hpa, "ScalingActive", "False", "AmbiguousSelector")
+            })
             .await?;
     }
     Ok("both HPAs stop: AmbiguousSelector".into())
@@ -206,7 +224,9 @@ async fn unnamed(stage: &Stage<'_>) -> Result<String> {
     stage.until(HPA, "keda-hpa-web", "there", |_| true).await?;
     ensure!(stage.autoscalers_of("web").await?.len() == 2, "there should be two HPAs");
     stage
-        .until(HPA, "web", "told off for ambiguity", |hpa| has_condition(hpa, "ScalingActive", "False", "AmbiguousSelector"))
+        .until(HPA, "web", "told off for ambiguity", |hpa| {
+            has_condition(hpa, "ScalingActive", "False", "AmbiguousSelector")
+        })
         .await?;
     Ok("two HPAs, both stop: AmbiguousSelector".into())
 }
@@ -273,7 +293,9 @@ async fn target_missing(stage: &Stage<'_>) -> Result<String> {
     stage.take_warnings();
     stage.create(&hpa("web", "wbe", 5)).await?.done()?;
     let told = told_or_not(stage, "an HPA aimed at nothing")?;
-    stage.until(HPA, "web", "unable to scale", |hpa| has_condition(hpa, "AbleToScale", "False", "FailedGetScale")).await?;
+    stage
+        .until(HPA, "web", "unable to scale", |hpa| has_condition(hpa, "AbleToScale", "False", "FailedGetScale"))
+        .await?;
     ensure!(stage.get(DEPLOYMENT, "wbe").await?.is_none(), "there is a Deployment wbe");
     Ok(told)
 }

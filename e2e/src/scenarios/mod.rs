@@ -9,6 +9,7 @@ mod faults;
 mod free;
 mod handover;
 mod keda;
+mod review;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -88,8 +89,15 @@ impl Scenario {
 }
 
 /// All scenarios.
-pub static SCENARIOS: &[&[Scenario]] =
-    &[handover::SCENARIOS, deletes::SCENARIOS, keda::SCENARIOS, free::SCENARIOS, faults::SCENARIOS, envoy::SCENARIOS];
+pub static SCENARIOS: &[&[Scenario]] = &[
+    handover::SCENARIOS,
+    deletes::SCENARIOS,
+    keda::SCENARIOS,
+    free::SCENARIOS,
+    faults::SCENARIOS,
+    review::SCENARIOS,
+    envoy::SCENARIOS,
+];
 
 /// Rules that no scenario shows yet. A test holds this list to be exact, so that it can only be made shorter.
 pub const WITHOUT_SCENARIO: &[&str] = &[];
