@@ -1,8 +1,13 @@
 //! A component that runs: a process group of its own, its output in a file, gone when this is dropped.
+//!
+//! A panic and Ctrl-C drop what runs. Against an end without any dropping (SIGKILL) there is a [`Reaper`].
 
 use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -28,6 +33,9 @@ impl Process {
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
         let mut command = CommandWrap::from(command);
         let child = command.wrap(ProcessGroup::leader()).spawn().with_context(|| format!("starting {name}"))?;
+        if let Some(group) = child.id() {
+            tell_reaper(&group.to_string())?;
+        }
         Ok(Self { name: name.to_owned(), child, log })
     }
 
@@ -79,5 +87,87 @@ impl Drop for Process {
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// The running reaper.
+static REAPER: Mutex<Option<Child>> = Mutex::new(None);
+
+/// Kills every component when this program ends without having said that all is well: a shell that reads process groups until
+/// its input is closed.
+#[derive(Debug)]
+pub struct Reaper(());
+
+impl Reaper {
+    /// Starts it; what is started afterwards it knows.
+    ///
+    /// # Errors
+    /// There is no shell.
+    pub fn start() -> Result<Self> {
+        const SCRIPT: &str = r#"
+            groups=
+            while read -r group; do
+                [ "$group" = done ] && exit
+                groups="$groups -$group"
+            done
+            [ -z "$groups" ] || kill -9 -- $groups 2>/dev/null
+        "#;
+        let mut command = std::process::Command::new("sh");
+        // In a group of its own, so that Ctrl-C does not reach it.
+        command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        *REAPER.lock().unwrap_or_else(PoisonError::into_inner) = Some(command.spawn().context("starting a shell")?);
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        // Whoever dropped this has dropped the components before.
+        let _ = tell_reaper("done");
+        if let Some(mut reaper) = REAPER.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = reaper.wait();
+        }
+    }
+}
+
+fn tell_reaper(line: &str) -> Result<()> {
+    let mut reaper = REAPER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(input) = reaper.as_mut().and_then(|reaper| reaper.stdin.as_mut()) {
+        writeln!(input, "{line}").context("the reaper is gone")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dropped_component_is_gone_with_its_children() -> Result<()> {
+        let logs = std::env::temp_dir().join(format!("autoscaler-guard-e2e-{}", std::process::id()));
+        std::fs::create_dir_all(&logs)?;
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!; wait"]);
+        let process = Process::start("sleeper", command, &logs)?;
+        let child = loop {
+            let text = std::fs::read_to_string(process.log())?;
+            if let Some(line) = text.lines().next().filter(|_| text.ends_with('\n')) {
+                break PathBuf::from("/proc").join(line);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert!(child.exists());
+        drop(process);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_running(&child) {
+            assert!(Instant::now() < deadline, "the component's child lives on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(std::fs::remove_dir_all(logs)?)
+    }
+
+    /// Gone, or dead and not yet waited for by whoever took it over.
+    fn is_running(process: &Path) -> bool {
+        std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| !stat.contains(") Z "))
     }
 }

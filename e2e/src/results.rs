@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Outcome {
     /// The scenario.
     pub id: String,
-    /// The rules that it is about.
-    pub rules: Vec<String>,
+    /// What it shows.
+    pub shows: String,
     /// Without the policy.
     pub without: Option<Run>,
     /// With it.
@@ -24,7 +24,8 @@ pub struct Run {
     pub seen: String,
     /// Whether that is what has to be seen.
     pub passed: bool,
-    /// How long it took.
+    /// How long it took; told on the terminal only, so that the file of a run is that of the next.
+    #[serde(skip)]
     pub seconds: u64,
 }
 
@@ -42,10 +43,17 @@ pub fn table(outcomes: &[Outcome]) -> String {
         let cell = |run: &Option<Run>| match run {
             Some(run) if run.passed => run.seen.clone(),
             Some(_) => "**failed**".to_owned(),
-            None => "not run".to_owned(),
+            None => String::new(),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(table, "| `{}` | {} | {} |", outcome.id, cell(&outcome.without), cell(&outcome.with));
+        let _ = writeln!(
+            table,
+            "| {}: {} | {} | {} |",
+            outcome.id,
+            outcome.shows,
+            cell(&outcome.without),
+            cell(&outcome.with)
+        );
     }
     table
 }
@@ -57,8 +65,8 @@ mod tests {
     #[test]
     fn a_failed_run_is_no_row_of_success() {
         let run = |passed| Some(Run { seen: "no autoscaler".into(), passed, seconds: 1 });
-        let outcome = Outcome { id: "x".into(), rules: vec![], without: run(true), with: run(false) };
+        let outcome = Outcome { id: "x".into(), shows: "y".into(), without: run(true), with: run(false) };
         assert!(!outcome.passed());
-        assert!(table(&[outcome]).contains("| `x` | no autoscaler | **failed** |"));
+        assert!(table(&[outcome]).contains("| x: y | no autoscaler | **failed** |"));
     }
 }
