@@ -157,10 +157,13 @@ impl ControlPlane {
 
     fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
         let path = self.folder.join(format!("{name}.kubeconfig"));
+        // Renamed into place, as programs of other scenarios read it at any time.
+        let unfinished = tempfile::NamedTempFile::new_in(&self.folder)?;
         std::fs::write(
-            &path,
+            unfinished.path(),
             serde_json::to_string_pretty(&kubeconfig(self.authority.certificate(), self.port, token))?,
         )?;
+        unfinished.persist(&path)?;
         Ok(path)
     }
 

@@ -144,11 +144,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_component_is_gone_with_its_children() -> Result<()> {
-        let logs = std::env::temp_dir().join(format!("autoscaler-guard-e2e-{}", std::process::id()));
-        std::fs::create_dir_all(&logs)?;
+        let logs = tempfile::tempdir()?;
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 600 & echo $!; wait"]);
-        let process = Process::start("sleeper", command, &logs)?;
+        let process = Process::start("sleeper", command, logs.path())?;
         let child = loop {
             let text = std::fs::read_to_string(process.log())?;
             if let Some(line) = text.lines().next().filter(|_| text.ends_with('\n')) {
@@ -163,7 +162,7 @@ mod tests {
             assert!(Instant::now() < deadline, "the component's child lives on");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Ok(std::fs::remove_dir_all(logs)?)
+        Ok(())
     }
 
     /// Gone, or dead and not yet waited for by whoever took it over.

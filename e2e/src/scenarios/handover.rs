@@ -195,6 +195,12 @@ async fn to_replicas(stage: &Stage<'_>) -> Result<String> {
     let helm = stage.helm(3)?;
     helm.upgrade(KEDA, &[]).await?.succeeded()?;
     keda_has(stage).await?;
+    // Once the HPA has scaled, a count in the chart is a declaration, and not what the API server filled in at first.
+    stage
+        .until(DEPLOYMENT, "web", "scaled to the minimum", |web| {
+            objects::field(web, "/spec/replicas") == Some(&json!(2))
+        })
+        .await?;
     helm.upgrade(&["autoscaler=none", "replicas=7"], &[]).await?.succeeded()?;
     stage.until_gone(SCALED_OBJECT, "web").await?;
     stage.until_gone(HPA, "web").await?;
