@@ -40,9 +40,9 @@ impl Event {
         self.text("/objectRef/name")
     }
 
-    /// The message of a request that admission refused.
-    pub fn refusal(&self) -> Option<&str> {
-        Some(self.text("/responseStatus/message")).filter(|message| is_refusal(message))
+    /// The message of a request that a webhook refused. One that does not answer is none: scenarios have such, too.
+    pub fn denial(&self) -> Option<&str> {
+        Some(self.text("/responseStatus/message")).filter(|message| is_denial(message))
     }
 
     /// The rules that the policy named in its annotations.
@@ -55,8 +55,11 @@ impl Event {
 
 /// Whether an answer's message is a webhook's refusal, or that of the API server for a webhook that does not answer.
 pub fn is_refusal(message: &str) -> bool {
+    is_denial(message) || message.contains("failed calling webhook")
+}
+
+fn is_denial(message: &str) -> bool {
     message.contains("admission webhook") && message.contains("denied the request")
-        || message.contains("failed calling webhook")
 }
 
 /// All events so far.

@@ -119,7 +119,9 @@ async fn play_stage(
     let namespace = format!("{}-{suffix}", scenario.id.replace('.', "-"));
     world.plane.namespace(&namespace, &json!({POLICY_LABEL: label})).await?;
     let stage = Stage::new(&world.plane, tools, world.keda.as_ref(), subject, policy, namespace).await?;
-    let seen = (scenario.play)(&stage).await?;
+    let played = (scenario.play)(&stage).await;
+    stage.leave().await?;
+    let seen = played?;
     if policy == Policy::On {
         for rule in scenario.rules {
             stage.judged_by(rule)?;
@@ -150,7 +152,7 @@ fn check_controllers(log: &Path) -> Result<String> {
     let mut requests = 0;
     for event in events.iter().filter(|event| is_controller(event.user())) {
         requests += 1;
-        if let Some(refusal) = event.refusal() {
+        if let Some(refusal) = event.denial() {
             bail!(
                 "{} was refused to {} {} {}/{}: {refusal}",
                 event.user(),

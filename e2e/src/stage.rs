@@ -1,5 +1,6 @@
 //! What a scenario works with: a namespace of its own, a user, Helm, and means to wait for what happens.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ pub struct Stage<'a> {
     client: Client,
     warnings: Warnings,
     folder: PathBuf,
+    has_own_webhook: Cell<bool>,
 }
 
 impl<'a> Stage<'a> {
@@ -77,7 +79,18 @@ impl<'a> Stage<'a> {
         let client = warnings.kept_of(plane.config(user).await?)?;
         let folder = plane.folder().join("scenarios").join(&namespace);
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { plane, tools, keda, subject, policy, namespace, client, warnings, folder })
+        Ok(Self {
+            plane,
+            tools,
+            keda,
+            subject,
+            policy,
+            namespace,
+            client,
+            warnings,
+            folder,
+            has_own_webhook: Cell::new(false),
+        })
     }
 
     /// Whether requests are judged.
@@ -129,6 +142,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// It is not asked.
     pub async fn own_webhook(&self, port: u16) -> Result<()> {
+        self.has_own_webhook.set(true);
         webhook::configure(self.plane, &self.namespace, port, "Fail").await?;
         self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: self.namespace})).await?;
         webhook::until_asked(self.plane, &self.namespace, true).await
@@ -141,6 +155,17 @@ impl<'a> Stage<'a> {
     pub async fn ignore_failures(&self, port: u16) -> Result<()> {
         webhook::configure(self.plane, &self.namespace, port, "Ignore").await?;
         webhook::until_asked(self.plane, &self.namespace, false).await
+    }
+
+    /// Takes the namespace from a webhook of its own, which is gone by now, so that KEDA can go on in it.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn leave(&self) -> Result<()> {
+        if self.has_own_webhook.get() {
+            self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: "off"})).await?;
+        }
+        Ok(())
     }
 
     /// Applies manifests server-side, as that field manager and with force.

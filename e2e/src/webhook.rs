@@ -141,10 +141,13 @@ fn policy_rules() -> Result<Vec<Value>> {
 /// # Errors
 /// Half a minute later it has not.
 pub async fn until_asked(plane: &ControlPlane, namespace: &str, asked: bool) -> Result<()> {
-    // The policy warns of an HPA that is aimed at nothing; a webhook that is down fails the request.
+    // The policy warns of an HPA that cannot scale, whatever it may look up; a webhook that is down fails the request.
     let probe: DynamicObject = serde_json::from_value(json!({
         "apiVersion": HPA.0, "kind": HPA.1, "metadata": {"name": "probe"},
-        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nothing"}, "maxReplicas": 2},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nothing"},
+            "minReplicas": 2, "maxReplicas": 2,
+        },
     }))?;
     let warnings = Warnings::default();
     let client = warnings.kept_of(plane.config(GUARDED_USER).await?)?;
