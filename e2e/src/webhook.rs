@@ -191,9 +191,10 @@ impl Warnings {
     pub fn kept_of(&self, config: kube::Config) -> Result<Client> {
         let kept = Arc::clone(&self.0);
         let keep = MapResponseLayer::new(move |response: http::Response<_>| {
-            let texts = response.headers().get_all("warning").iter().filter_map(|value| value.to_str().ok());
+            // Not by `to_str`: the policy's warnings are no ASCII.
+            let texts = response.headers().get_all("warning").iter().map(http::HeaderValue::as_bytes);
             if let Ok(mut kept) = kept.lock() {
-                kept.extend(texts.map(str::to_owned));
+                kept.extend(texts.map(|text| String::from_utf8_lossy(text).into_owned()));
             }
             response
         });
