@@ -29,13 +29,21 @@ impl Helm {
         Ok(Self { program, kubeconfig, namespace, folder })
     }
 
-    /// Installs or upgrades release `web` to the test chart with those values, such as `autoscaler=keda`.
+    /// Installs or upgrades release `web` to chart `web` with those values, such as `autoscaler=keda`.
     ///
     /// # Errors
     /// Helm cannot be run.
     pub async fn upgrade(&self, values: &[&str], flags: &[&str]) -> Result<Output> {
-        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/web");
-        let mut arguments = vec!["upgrade", "--install", "web", chart];
+        self.upgrade_to("web", values, flags).await
+    }
+
+    /// Installs or upgrades release `web` to a chart in `e2e/charts` with those values.
+    ///
+    /// # Errors
+    /// Helm cannot be run.
+    pub async fn upgrade_to(&self, chart: &str, values: &[&str], flags: &[&str]) -> Result<Output> {
+        let chart = format!("{}/charts/{chart}", env!("CARGO_MANIFEST_DIR"));
+        let mut arguments = vec!["upgrade", "--install", "web", chart.as_str()];
         for value in values {
             arguments.extend(["--set", value]);
         }

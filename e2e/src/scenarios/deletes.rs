@@ -10,33 +10,33 @@ use crate::objects::{self, DEFINITION, DEPLOYMENT, HPA, SCALED_OBJECT};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("hpa-deleted", "a plain HPA is deleted while its workload lives", |stage| {
+    Scenario::new("hpa-deleted", "a plain HPA is deleted while its workload lives", |stage| {
         Box::pin(hpa_deleted(stage))
     })
     .rules(&["hpa-deleted"]),
-    Scenario::keda("scaledobject-deleted", "a ScaledObject is deleted while its workload lives", |stage| {
+    Scenario::new("scaledobject-deleted", "a ScaledObject is deleted while its workload lives", |stage| {
         Box::pin(scaled_object_deleted(stage))
     })
     .rules(&["scaledobject-deleted"]),
-    Scenario::keda("scaledobject-orphaned", "a ScaledObject is deleted with --cascade=orphan", |stage| {
+    Scenario::new("scaledobject-orphaned", "a ScaledObject is deleted with --cascade=orphan", |stage| {
         Box::pin(orphaned(stage))
     }),
-    Scenario::keda("deletes-acknowledged", "deletes with the annotation autoscaler-guard/allow", |stage| {
+    Scenario::new("deletes-acknowledged", "deletes with the annotation autoscaler-guard/allow", |stage| {
         Box::pin(acknowledged(stage))
     })
     .rules(&["hpa-deleted", "scaledobject-deleted"]),
-    Scenario::keda("deletes-by-bypass", "deletes by someone who may bypass the rules", |stage| {
+    Scenario::new("deletes-by-bypass", "deletes by someone who may bypass the rules", |stage| {
         Box::pin(bypassed(stage))
     })
     .rules(&["hpa-deleted", "scaledobject-deleted"]),
-    Scenario::keda("target-deleted-first", "deletes after the workload is gone", |stage| Box::pin(target_first(stage))),
-    Scenario::keda("owned-hpa-deleted", "KEDA's HPA is deleted", |stage| Box::pin(owned_deleted(stage)))
+    Scenario::new("target-deleted-first", "deletes after the workload is gone", |stage| Box::pin(target_first(stage))),
+    Scenario::new("owned-hpa-deleted", "KEDA's HPA is deleted", |stage| Box::pin(owned_deleted(stage)))
         .rules(&["owned-hpa-deleted"]),
-    Scenario::keda("released-hpa-deleted", "an HPA that was handed over is deleted before its ScaledObject", |stage| {
+    Scenario::new("released-hpa-deleted", "an HPA that was handed over is deleted before its ScaledObject", |stage| {
         Box::pin(released_deleted(stage))
     })
     .rules(&["released-hpa-deleted"]),
-    Scenario::keda("crd-deleted", "KEDA's definition of ScaledObjects is deleted", |stage| {
+    Scenario::new("crd-deleted", "KEDA's definition of ScaledObjects is deleted", |stage| {
         Box::pin(definition_deleted(stage))
     })
     .rules(&["crd-deleted"])

@@ -13,85 +13,95 @@ use crate::webhook;
 use crate::world::Kind::{EnvoyGateway, LeakyEnvoyGateway};
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("envoyhpa-removed-1.9.1", "envoyHpa is removed from an EnvoyProxy", |stage| {
-        Box::pin(removed(stage))
-    })
-    .world(EnvoyGateway)
-    .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-removed-1.3.0", "envoyHpa is removed, then the Gateway deleted", |stage| {
+    Scenario::new("envoyhpa-removed-1.9.1", "envoyHpa is removed from an EnvoyProxy", |stage| Box::pin(removed(stage)))
+        .world(EnvoyGateway)
+        .rules(&["envoyhpa-removed"]),
+    Scenario::new("envoyhpa-removed-1.3.0", "envoyHpa is removed, then the Gateway deleted", |stage| {
         Box::pin(removed_leaky(stage))
     })
     .world(LeakyEnvoyGateway)
     .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-to-replicas-1.9.1", "envoyHpa is replaced by a declared count", |stage| {
+    Scenario::new("envoyhpa-to-replicas-1.9.1", "envoyHpa is replaced by a declared count", |stage| {
         Box::pin(replaced(stage))
     })
     .world(EnvoyGateway),
-    Scenario::keda("envoyhpa-to-replicas-1.3.0", "envoyHpa is replaced by a declared count", |stage| {
+    Scenario::new("envoyhpa-to-replicas-1.3.0", "envoyHpa is replaced by a declared count", |stage| {
         Box::pin(replaced_leaky(stage))
     })
     .world(LeakyEnvoyGateway)
     .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-pinned-1.9.1", "envoyHpa is removed where the policy pins the count", |stage| {
+    Scenario::new("envoyhpa-pinned-1.9.1", "envoyHpa is removed where the policy pins the count", |stage| {
         Box::pin(pinned(stage))
     })
     .world(EnvoyGateway)
     .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyhpa-pinned-1.3.0", "envoyHpa is removed where the policy pins the count", |stage| {
+    Scenario::new("envoyhpa-pinned-1.3.0", "envoyHpa is removed where the policy pins the count", |stage| {
         Box::pin(pinned(stage))
     })
     .world(LeakyEnvoyGateway)
     .rules(&["envoyhpa-removed"]),
-    Scenario::keda("envoyproxy-deleted-1.9.1", "the EnvoyProxy of a class is deleted", |stage| {
+    Scenario::new("envoyproxy-deleted-1.9.1", "the EnvoyProxy of a class is deleted", |stage| {
         Box::pin(proxy_deleted(stage))
     })
     .world(EnvoyGateway)
     .rules(&["envoyproxy-deleted"]),
-    Scenario::keda("envoyproxy-deleted-1.3.0", "the EnvoyProxy of a Gateway is deleted", |stage| {
+    Scenario::new("envoyproxy-deleted-1.3.0", "the EnvoyProxy of a Gateway is deleted", |stage| {
         Box::pin(proxy_deleted_leaky(stage))
     })
     .world(LeakyEnvoyGateway)
     .rules(&["envoyproxy-deleted"]),
-    Scenario::keda("gatewayclass-parameters-1.9.1", "a class loses its reference to an EnvoyProxy", |stage| {
+    Scenario::new("gatewayclass-parameters-1.9.1", "a class loses its reference to an EnvoyProxy", |stage| {
         Box::pin(class_parameters(stage))
     })
     .world(EnvoyGateway)
     .rules(&["gatewayclass-parameters"]),
-    Scenario::keda("gatewayclass-parameters-1.3.0", "a class loses its reference to an EnvoyProxy", |stage| {
+    Scenario::new("gatewayclass-parameters-1.3.0", "a class loses its reference to an EnvoyProxy", |stage| {
         Box::pin(class_parameters(stage))
     })
     .world(LeakyEnvoyGateway)
     .rules(&["gatewayclass-parameters"]),
-    Scenario::keda("gateway-parameters-1.9.1", "a Gateway gets an EnvoyProxy without envoyHpa", |stage| {
+    Scenario::new("gateway-parameters-1.9.1", "a Gateway gets an EnvoyProxy without envoyHpa", |stage| {
         Box::pin(gateway_parameters(stage))
     })
     .world(EnvoyGateway)
     .rules(&["gateway-parameters"]),
-    Scenario::keda("gateway-parameters-1.3.0", "a Gateway gets an EnvoyProxy without envoyHpa", |stage| {
+    Scenario::new("gateway-parameters-1.3.0", "a Gateway gets an EnvoyProxy without envoyHpa", |stage| {
         Box::pin(gateway_parameters(stage))
     })
     .world(LeakyEnvoyGateway)
     .rules(&["gateway-parameters"]),
-    Scenario::keda("gatewayclass-deleted-1.9.1", "a class is deleted while a fleet of it runs", |stage| {
+    Scenario::new("gatewayclass-deleted-1.9.1", "a class is deleted while a fleet of it runs", |stage| {
         Box::pin(class_deleted(stage))
     })
     .world(EnvoyGateway)
     .rules(&["gatewayclass-deleted"]),
-    Scenario::keda("merge-gateways-1.9.1", "the Gateways of a class are merged into one fleet", |stage| {
+    Scenario::new("merge-gateways-1.9.1", "the Gateways of a class are merged into one fleet", |stage| {
         Box::pin(merged(stage))
     })
     .world(EnvoyGateway)
     .rules(&["merge-gateways"]),
-    Scenario::keda("merge-gateways-1.3.0", "the Gateways of a class are merged into one fleet", |stage| {
+    Scenario::new("merge-gateways-1.3.0", "the Gateways of a class are merged into one fleet", |stage| {
         Box::pin(merged(stage))
     })
     .world(LeakyEnvoyGateway)
     .rules(&["merge-gateways"]),
-    Scenario::keda("envoy-gateway-lives-1.9.1", "Envoy Gateway creates, changes and deletes a fleet", |stage| {
+    Scenario::new("helm3-fleet-1.9.1", "Helm 3 installs, upgrades, rolls back and uninstalls a fleet", |stage| {
+        Box::pin(by_helm(stage, 3))
+    })
+    .world(EnvoyGateway)
+    .helm(3)
+    .rules(&["envoyproxy-deleted"]),
+    Scenario::new("helm4-fleet-1.9.1", "Helm 4 installs, upgrades, rolls back and uninstalls a fleet", |stage| {
+        Box::pin(by_helm(stage, 4))
+    })
+    .world(EnvoyGateway)
+    .helm(4)
+    .rules(&["envoyproxy-deleted"]),
+    Scenario::new("envoy-gateway-lives-1.9.1", "Envoy Gateway creates, changes and deletes a fleet", |stage| {
         Box::pin(lives(stage))
     })
     .world(EnvoyGateway),
-    Scenario::keda("envoy-gateway-lives-1.3.0", "Envoy Gateway creates and changes a fleet", |stage| {
+    Scenario::new("envoy-gateway-lives-1.3.0", "Envoy Gateway creates and changes a fleet", |stage| {
         Box::pin(lives(stage))
     })
     .world(LeakyEnvoyGateway),
@@ -393,4 +403,20 @@ async fn lives(stage: &Stage<'_>) -> Result<String> {
     stage.delete(ENVOY_PROXY, "fleet").await?.done()?;
     stage.until_gone(GATEWAY_CLASS, class(stage)).await?;
     Ok("each step is done".into())
+}
+
+async fn by_helm(stage: &Stage<'_>, major: u8) -> Result<String> {
+    let helm = stage.helm(major)?;
+    helm.upgrade_to("fleet", &[], &[]).await?.succeeded()?;
+    hpa_is_there(stage).await?;
+    helm.upgrade_to("fleet", &["max=7"], &[]).await?.succeeded()?;
+    until(stage, HPA, "updated", |hpa| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(7))).await?;
+    helm.rollback(1, &[]).await?.succeeded()?;
+    hpa_is_there(stage).await?;
+    helm.uninstall().await?.succeeded()?;
+    until_gone(stage, HPA).await?;
+    until_gone(stage, DEPLOYMENT).await?;
+    stage.until_gone(GATEWAY_CLASS, class(stage)).await?;
+    ensure!(stage.get(ENVOY_PROXY, "fleet").await?.is_none(), "the EnvoyProxy is left");
+    Ok("each step is done, all gone".into())
 }

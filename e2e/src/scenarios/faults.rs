@@ -17,20 +17,20 @@ use crate::webhook::{self, Webhook};
 use crate::world::Kind::EnvoyGateway;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("webhook-down-fail", "no webhook answers, failurePolicy Fail", |stage| Box::pin(down_fail(stage))),
-    Scenario::keda("webhook-down-ignore", "no webhook answers, failurePolicy Ignore", |stage| {
+    Scenario::new("webhook-down-fail", "no webhook answers, failurePolicy Fail", |stage| Box::pin(down_fail(stage))),
+    Scenario::new("webhook-down-ignore", "no webhook answers, failurePolicy Ignore", |stage| {
         Box::pin(down_ignore(stage))
     }),
-    Scenario::keda("lookups-forbidden", "the policy may look up nothing", |stage| Box::pin(forbidden(stage)))
+    Scenario::new("lookups-forbidden", "the policy may look up nothing", |stage| Box::pin(forbidden(stage)))
         .rules(&["scaledobject-deleted"]),
-    Scenario::keda("two-replicas", "one of two replicas ends between the hand-over and the delete", |stage| {
+    Scenario::new("two-replicas", "one of two replicas ends between the hand-over and the delete", |stage| {
         Box::pin(two_replicas(stage))
     })
     .rules(&["hpa-handover"]),
-    Scenario::keda("keda-not-installed", "the cluster has no ScaledObjects", |stage| Box::pin(not_installed(stage)))
+    Scenario::new("keda-not-installed", "the cluster has no ScaledObjects", |stage| Box::pin(not_installed(stage)))
         .world(EnvoyGateway)
         .rules(&["hpa-deleted"]),
-    Scenario::keda("keda-restarted", "KEDA restarts between the hand-over and the delete", |stage| {
+    Scenario::new("keda-restarted", "KEDA restarts between the hand-over and the delete", |stage| {
         Box::pin(restarted(stage))
     })
     .rules(&["hpa-handover"])

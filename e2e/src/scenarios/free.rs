@@ -10,28 +10,28 @@ use crate::objects::{self, DEPLOYMENT, HPA, NAMESPACE, SCALED_OBJECT};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("helm3-uninstall-hpa", "Helm 3 uninstalls a chart with an HPA", |stage| {
+    Scenario::new("helm3-uninstall-hpa", "Helm 3 uninstalls a chart with an HPA", |stage| {
         Box::pin(uninstall(stage, 3, "hpa"))
     })
     .helm(3)
     .rules(&["hpa-deleted"]),
-    Scenario::keda("helm3-uninstall-keda", "Helm 3 uninstalls a chart with a ScaledObject", |stage| {
+    Scenario::new("helm3-uninstall-keda", "Helm 3 uninstalls a chart with a ScaledObject", |stage| {
         Box::pin(uninstall(stage, 3, "keda"))
     })
     .helm(3),
-    Scenario::keda("helm4-uninstall-hpa", "Helm 4 uninstalls a chart with an HPA", |stage| {
+    Scenario::new("helm4-uninstall-hpa", "Helm 4 uninstalls a chart with an HPA", |stage| {
         Box::pin(uninstall(stage, 4, "hpa"))
     })
     .helm(4)
     .rules(&["hpa-deleted"]),
-    Scenario::keda("helm4-uninstall-keda", "Helm 4 uninstalls a chart with a ScaledObject", |stage| {
+    Scenario::new("helm4-uninstall-keda", "Helm 4 uninstalls a chart with a ScaledObject", |stage| {
         Box::pin(uninstall(stage, 4, "keda"))
     })
     .helm(4),
-    Scenario::keda("namespace-deleted", "a namespace with ScaledObject, HPA and Deployments goes away", |stage| {
+    Scenario::new("namespace-deleted", "a namespace with ScaledObject, HPA and Deployments goes away", |stage| {
         Box::pin(namespace_deleted(stage))
     }),
-    Scenario::keda("keda-lives", "KEDA creates, updates, pauses, renames and finalizes", |stage| {
+    Scenario::new("keda-lives", "KEDA creates, updates, pauses, renames and finalizes", |stage| {
         Box::pin(keda_lives(stage))
     }),
 ];

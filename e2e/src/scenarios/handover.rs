@@ -9,76 +9,74 @@ use crate::objects::{self, DEPLOYMENT, HPA, SCALED_OBJECT};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda(
-        "helm3-back-to-hpa",
-        "Helm 3: HPA, upgraded to KEDA, upgraded back, forth and back again",
-        |stage| Box::pin(upgrade_back(stage, 3, DIFFERENT, &[])),
-    )
+    Scenario::new("helm3-back-to-hpa", "Helm 3: HPA, upgraded to KEDA, upgraded back, forth and back again", |stage| {
+        Box::pin(upgrade_back(stage, 3, DIFFERENT, &[]))
+    })
     .helm(3)
     .rules(&["hpa-handover", "hpa-readoption"]),
-    Scenario::keda("helm3-rollback-to-hpa", "Helm 3: HPA, upgraded to KEDA, rolled back", |stage| {
+    Scenario::new("helm3-rollback-to-hpa", "Helm 3: HPA, upgraded to KEDA, rolled back", |stage| {
         Box::pin(roll_back(stage, 3))
     })
     .helm(3)
     .rules(&["hpa-handover"]),
-    Scenario::keda("helm3-back-to-contained-hpa", "Helm 3 sends no request for an HPA that equals KEDA's", |stage| {
+    Scenario::new("helm3-back-to-contained-hpa", "Helm 3 sends no request for an HPA that equals KEDA's", |stage| {
         Box::pin(contained(stage))
     })
     .helm(3)
     .rules(&["scaledobject-deleted"]),
-    Scenario::keda("helm4-back-to-hpa-forced", "Helm 4 with --force-conflicts and another spec", |stage| {
+    Scenario::new("helm4-back-to-hpa-forced", "Helm 4 with --force-conflicts and another spec", |stage| {
         Box::pin(upgrade_back(stage, 4, DIFFERENT, &["--force-conflicts"]))
     })
     .helm(4)
     .rules(&["hpa-handover", "hpa-readoption"]),
-    Scenario::keda("helm4-back-to-equal-hpa", "Helm 4 with the spec that KEDA's HPA has", |stage| {
+    Scenario::new("helm4-back-to-equal-hpa", "Helm 4 with the spec that KEDA's HPA has", |stage| {
         Box::pin(upgrade_back(stage, 4, EQUAL, &[]))
     })
     .helm(4)
     .rules(&["hpa-handover"]),
-    Scenario::keda("helm4-back-to-hpa-client-side", "Helm 4 with --server-side=false and another spec", |stage| {
+    Scenario::new("helm4-back-to-hpa-client-side", "Helm 4 with --server-side=false and another spec", |stage| {
         Box::pin(upgrade_back(stage, 4, DIFFERENT, &["--server-side=false"]))
     })
     .helm(4)
     .rules(&["hpa-handover", "hpa-readoption"]),
-    Scenario::keda("helm4-rollback-to-hpa", "Helm 4: HPA, upgraded to KEDA, rolled back by force", |stage| {
+    Scenario::new("helm4-rollback-to-hpa", "Helm 4: HPA, upgraded to KEDA, rolled back by force", |stage| {
         Box::pin(roll_back(stage, 4))
     })
     .helm(4)
     .rules(&["hpa-handover"]),
-    Scenario::keda("helm3-half-failed", "Helm 3: the way back to an HPA fails half-way and is rolled back", |stage| {
+    Scenario::new("helm3-half-failed", "Helm 3: the way back to an HPA fails half-way and is rolled back", |stage| {
         Box::pin(half_failed(stage))
     })
     .helm(3)
     .rules(&["hpa-handover"]),
-    Scenario::keda("helm3-to-nothing", "Helm 3: a chart drops its ScaledObject and declares no count", |stage| {
+    Scenario::new("helm3-to-nothing", "Helm 3: a chart drops its ScaledObject and declares no count", |stage| {
         Box::pin(to_nothing(stage))
     })
     .helm(3)
     .rules(&["scaledobject-deleted"]),
-    Scenario::keda("helm3-to-replicas", "Helm 3: a chart replaces its ScaledObject by a count", |stage| {
+    Scenario::new("helm3-to-replicas", "Helm 3: a chart replaces its ScaledObject by a count", |stage| {
         Box::pin(to_replicas(stage))
     })
     .helm(3),
-    Scenario::keda(
+    Scenario::new(
         "helm4-conflict",
         "Helm 4 with another spec stops at a field conflict, and nothing is lost",
         |stage| Box::pin(conflict(stage)),
     )
     .helm(4),
-    Scenario::keda(
+    Scenario::new(
         "kustomize-back-to-hpa",
         "Flux's field manager applies the HPA and prunes the ScaledObject",
         |stage| Box::pin(apply_back(stage, "kustomize-controller")),
     )
     .rules(&["hpa-handover"]),
-    Scenario::keda(
+    Scenario::new(
         "argocd-back-to-hpa",
         "Argo CD's field manager applies the HPA and prunes the ScaledObject",
         |stage| Box::pin(apply_back(stage, "argocd-controller")),
     )
     .rules(&["hpa-handover"]),
-    Scenario::keda("handover-by-annotation", "kubectl hands the HPA over by annotation, then gives it back", |stage| {
+    Scenario::new("handover-by-annotation", "kubectl hands the HPA over by annotation, then gives it back", |stage| {
         Box::pin(by_annotation_and_back(stage))
     })
     .rules(&["hpa-handover", "hpa-giveback"]),

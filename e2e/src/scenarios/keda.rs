@@ -10,49 +10,47 @@ use crate::objects::{self, DEPLOYMENT, HPA, SCALED_OBJECT};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::keda("two-hpas", "a second HPA on one workload", |stage| Box::pin(two_hpas(stage)))
+    Scenario::new("two-hpas", "a second HPA on one workload", |stage| Box::pin(two_hpas(stage)))
         .rules(&["duplicate-autoscaler"]),
-    Scenario::keda("hpa-retargeted", "an HPA is aimed at another workload", |stage| Box::pin(hpa_retargeted(stage)))
+    Scenario::new("hpa-retargeted", "an HPA is aimed at another workload", |stage| Box::pin(hpa_retargeted(stage)))
         .rules(&["hpa-retargeted"]),
-    Scenario::keda("scaledobject-retargeted", "a ScaledObject is aimed at another workload", |stage| {
+    Scenario::new("scaledobject-retargeted", "a ScaledObject is aimed at another workload", |stage| {
         Box::pin(scaled_object_retargeted(stage))
     })
     .rules(&["scaledobject-retargeted"]),
-    Scenario::keda("scaledobject-takes-hpa", "a ScaledObject names another workload's HPA", |stage| {
+    Scenario::new("scaledobject-takes-hpa", "a ScaledObject names another workload's HPA", |stage| {
         Box::pin(takes_hpa(stage))
     })
     .rules(&["scaledobject-takes-hpa"]),
-    Scenario::keda(
+    Scenario::new(
         "hpa-name-claimed",
         "an HPA is created under the name that a paused ScaledObject will write",
         |stage| Box::pin(name_claimed(stage)),
     )
     .rules(&["hpa-name-claimed"]),
-    Scenario::keda("scaledobject-hpa-renamed", "a ScaledObject's HPA gets a name that is taken", |stage| {
+    Scenario::new("scaledobject-hpa-renamed", "a ScaledObject's HPA gets a name that is taken", |stage| {
         Box::pin(hpa_renamed(stage))
     })
     .rules(&["scaledobject-hpa-renamed"]),
-    Scenario::keda("released-then-paused", "a ScaledObject is paused whose HPA was handed over", |stage| {
+    Scenario::new("released-then-paused", "a ScaledObject is paused whose HPA was handed over", |stage| {
         Box::pin(released_then_paused(stage))
     })
     .rules(&["scaledobject-paused"]),
-    Scenario::keda("transfer-unnamed", "a ScaledObject takes over an HPA that it does not name", |stage| {
+    Scenario::new("transfer-unnamed", "a ScaledObject takes over an HPA that it does not name", |stage| {
         Box::pin(unnamed(stage))
     })
     .rules(&["transfer-unnamed"]),
-    Scenario::keda("stale-owner", "an HPA is restored with an owner that is gone", |stage| {
-        Box::pin(stale_owner(stage))
-    })
-    .rules(&["hpa-owner-stale"]),
-    Scenario::keda("owner-dropped", "the ownerReference of KEDA's HPA is removed by hand", |stage| {
+    Scenario::new("stale-owner", "an HPA is restored with an owner that is gone", |stage| Box::pin(stale_owner(stage)))
+        .rules(&["hpa-owner-stale"]),
+    Scenario::new("owner-dropped", "the ownerReference of KEDA's HPA is removed by hand", |stage| {
         Box::pin(owner_dropped(stage))
     })
     .rules(&["hpa-owner-changed"]),
-    Scenario::keda("owned-hpa-changed", "KEDA's HPA is edited by hand", |stage| Box::pin(owned_changed(stage)))
+    Scenario::new("owned-hpa-changed", "KEDA's HPA is edited by hand", |stage| Box::pin(owned_changed(stage)))
         .rules(&["owned-hpa-changed"]),
-    Scenario::keda("autoscaler-disabled", "an HPA gets as its minimum its maximum", |stage| Box::pin(disabled(stage)))
+    Scenario::new("autoscaler-disabled", "an HPA gets as its minimum its maximum", |stage| Box::pin(disabled(stage)))
         .rules(&["autoscaler-disabled"]),
-    Scenario::keda("target-missing", "an HPA is aimed at nothing", |stage| Box::pin(target_missing(stage)))
+    Scenario::new("target-missing", "an HPA is aimed at nothing", |stage| Box::pin(target_missing(stage)))
         .rules(&["target-missing"]),
 ];
 

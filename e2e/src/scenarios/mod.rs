@@ -58,8 +58,8 @@ impl Scenario {
         self.world.components().into_iter().chain(helm).collect()
     }
 
-    /// One in the world with KEDA; the other fields have to be set where they differ.
-    const fn keda(id: &'static str, shows: &'static str, play: for<'a> fn(&'a Stage<'a>) -> Play<'a>) -> Self {
+    /// One in the world with KEDA, that needs nothing else.
+    const fn new(id: &'static str, shows: &'static str, play: for<'a> fn(&'a Stage<'a>) -> Play<'a>) -> Self {
         Self { id, shows, rules: &[], world: Kind::Keda, helm: None, alone: false, play }
     }
 

@@ -13,7 +13,7 @@ use crate::stage::{Answer, Stage};
 use crate::webhook;
 
 pub(super) static SCENARIOS: &[Scenario] =
-    &[Scenario::keda("review-agrees", "review --live answers as the webhook does", |stage| Box::pin(agrees(stage)))
+    &[Scenario::new("review-agrees", "review --live answers as the webhook does", |stage| Box::pin(agrees(stage)))
         .rules(&["scaledobject-deleted", "duplicate-autoscaler"])];
 
 async fn agrees(stage: &Stage<'_>) -> Result<String> {
