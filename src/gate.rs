@@ -18,7 +18,7 @@ pub enum Passage {
 }
 
 /// The controllers of Kubernetes itself that delete, update or scale what others declared.
-const KUBERNETES_CONTROLLERS: &[&str] = &[
+pub const KUBERNETES_CONTROLLERS: &[&str] = &[
     "system:serviceaccount:kube-system:generic-garbage-collector",
     "system:serviceaccount:kube-system:namespace-controller",
     "system:serviceaccount:kube-system:horizontal-pod-autoscaler",

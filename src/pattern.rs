@@ -25,6 +25,15 @@ pub enum Patterns {
 }
 
 impl Patterns {
+    /// The patterns.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let (built_in, given): (&[&str], &[String]) = match self {
+            Self::Default(patterns) => (patterns, &[]),
+            Self::Given(patterns) => (&[], patterns),
+        };
+        built_in.iter().copied().chain(given.iter().map(String::as_str))
+    }
+
     /// Whether any pattern matches `name`. An empty name matches nothing.
     pub fn match_name(&self, name: &str) -> bool {
         !name.is_empty()

@@ -148,6 +148,17 @@ impl<'a> Stage<'a> {
         webhook::until_asked(self.plane, &self.namespace, true).await
     }
 
+    /// The same, by a configuration that is written already.
+    ///
+    /// # Errors
+    /// It is not asked.
+    pub async fn own_configuration(&self, configuration: &Value) -> Result<()> {
+        self.has_own_webhook.set(true);
+        self.plane.apply(&configuration.to_string()).await?;
+        self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: self.namespace})).await?;
+        webhook::until_asked(self.plane, &self.namespace, true).await
+    }
+
     /// Lets requests pass while no webhook listens on that port.
     ///
     /// # Errors

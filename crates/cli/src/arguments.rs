@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// The colours of help and usage errors.
@@ -63,6 +63,9 @@ pub enum Command {
     /// Answer an API server's admission reviews by HTTPS
     #[command(long_about = SERVE, after_long_help = SERVE_EXAMPLES)]
     Serve(ServeOptions),
+    /// Print what a cluster needs to use `serve` as its admission webhook
+    #[command(after_long_help = MANIFESTS_EXAMPLES)]
+    Manifests(ManifestsOptions),
     /// Print a script by which a shell completes commands and options
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -131,10 +134,10 @@ On SIGTERM it fails /readyz, takes requests for --drain more seconds, finishes w
 const SERVE_EXAMPLES: &str = "\
 Examples:
   In a Pod, with the Secret that cert-manager keeps:
-    autoscaler-guard serve --tls-cert /tls/tls.crt --tls-key /tls/tls.key --settings /settings/settings.yaml
+    autoscaler-guard serve --tls-cert /tls/tls.crt --tls-key /tls/tls.key --settings settings.yaml
 
   On this machine, against the cluster that kubectl talks to, on any free port:
-    autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --listen 127.0.0.1:0 --context kind-kind
+    autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --listen 127.0.0.1:0
 
   By a module instead of the rules that are built in:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --policy annotated-policy.wasm
@@ -143,6 +146,20 @@ Its first line on standard output is `listening on https://ADDRESS:PORT`. What i
 autoscaler-guard manifests.
 
 Exit codes: 0 ended by a signal, 2 unusable input: then it has not listened.";
+
+const MANIFESTS_EXAMPLES: &str = "\
+Examples:
+  With a certificate that cert-manager keeps:
+    autoscaler-guard manifests --cert-manager | kubectl apply -f -
+
+  With a certificate of your own for autoscaler-guard.guard.svc, in Secret autoscaler-guard-tls:
+    autoscaler-guard manifests --ca-bundle ca.crt --namespace guard
+
+  With settings, which also say who need not ask:
+    autoscaler-guard manifests --cert-manager --settings settings.yaml
+
+Printed are Namespace, ServiceAccount, ClusterRole with its binding, Deployment, PodDisruptionBudget, Service and \
+MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -244,6 +261,75 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err(format!("it must be a number of seconds from 0 to {longest}"));
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// The options of `manifests`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("certificate").required(true).args(["cert_manager", "ca_bundle"]))]
+pub struct ManifestsOptions {
+    /// Have cert-manager issue the webhook's certificate and tell API servers whom to trust
+    #[arg(long)]
+    pub cert_manager: bool,
+    /// Tell API servers to trust this authority, PEM; its certificate for the webhook is expected in Secret
+    /// autoscaler-guard-tls
+    #[arg(long, value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
+    /// The namespace to live in
+    #[arg(long, value_name = "NAME", default_value = "autoscaler-guard", value_parser = namespace)]
+    pub namespace: String,
+    /// The image to run, which has autoscaler-guard as its entry point; docs/serve.md tells how to build one
+    #[arg(long, value_name = "IMAGE", default_value = IMAGE, value_parser = image)]
+    pub image: String,
+    /// What becomes of changes while the webhook does not answer
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = FailurePolicy::Ignore)]
+    pub failure_policy: FailurePolicy,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = ManifestsOutput::Yaml)]
+    pub output: ManifestsOutput,
+}
+
+/// The image of this version.
+const IMAGE: &str = concat!("autoscaler-guard:v", env!("CARGO_PKG_VERSION"));
+
+/// What becomes of changes while the webhook does not answer, in Kubernetes' words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailurePolicy {
+    /// They pass unasked
+    #[value(name = "Ignore")]
+    Ignore,
+    /// They are refused, but for those of controllers and of clean-up
+    #[value(name = "Fail")]
+    Fail,
+}
+
+/// How `manifests` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ManifestsOutput {
+    /// With comments
+    Yaml,
+    /// As a list, for scripts
+    Json,
+}
+
+/// Both go into YAML as they are.
+fn namespace(text: &str) -> Result<String, String> {
+    let letter = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let sound = text.bytes().all(|byte| letter(byte) || byte == b'-') && text.len() <= 63;
+    if sound && text.starts_with(|first: char| first.is_ascii_lowercase()) && !text.ends_with('-') {
+        return Ok(text.to_owned());
+    }
+    Err("a namespace is at most 63 lower-case letters, digits and hyphens, from a letter to no hyphen".to_owned())
+}
+
+fn image(text: &str) -> Result<String, String> {
+    let sound = |letter: char| letter.is_ascii_alphanumeric() || "-._/:@".contains(letter);
+    if text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.chars().all(sound) {
+        return Ok(text.to_owned());
+    }
+    Err("an image is named like registry.example.com/autoscaler-guard:v1".to_owned())
 }
 
 /// The options of `rules`.

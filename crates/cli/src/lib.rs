@@ -5,6 +5,7 @@
 //! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
 //! | `rules` | the catalogue of rules, and each one's page |
 //! | `serve` | nothing but where it listens: it answers API servers |
+//! | `manifests` | what a cluster needs to use `serve` |
 //! | `completions` | what a shell needs to complete all this |
 //!
 //! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
@@ -17,6 +18,7 @@ pub mod arguments;
 mod completions;
 mod documents;
 pub mod fault;
+mod manifests;
 pub mod paint;
 pub mod review;
 pub mod rules;
@@ -66,6 +68,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Review(options) => review::run(options),
         Command::Rules(options) => rules::run(options),
         Command::Serve(options) => serve::run(options),
+        Command::Manifests(options) => manifests::run(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }

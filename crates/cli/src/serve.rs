@@ -1,6 +1,6 @@
 //! `serve`: the policy as an HTTPS admission webhook. Everything that can be wrong is found out before it listens.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ use crate::review::{Judge, SettingsText};
 
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
+
+/// The most that is kept of a kind that is listed: some hundred thousand autoscalers.
+const WATCHED_BYTES: usize = 64 << 20;
 
 /// A judge and the settings it judges by.
 struct Settled {
@@ -52,8 +55,9 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     };
     let server = server::Server::bind(options, Arc::new(Settled { judge, settings }), lookups)
         .map_err(|error| Fault::new("it is not possible to serve").because(error))?;
-    announce(&server)?;
-    server.run_until_signalled().map_err(|error| Fault::new("the server has ended").because(error))?;
+    let lines = addresses(&server).map_err(|error| Fault::new("the server's address is not known").because(error))?;
+    let ended = server.run_until_signalled(|| tell(&lines));
+    ended.map_err(|error| Fault::new("the server has ended").because(error))?;
     Ok(Answer::fine(String::new()))
 }
 
@@ -67,18 +71,24 @@ fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluste
         context: options.context.clone(),
         kubeconfig: options.kubeconfig.clone(),
         stands_for: Some(settings.service_account()),
-        timeout: options.timeout,
+        // A look-up that fails leaves time to tell so.
+        timeout: options.timeout / 2,
+        watch: Some(WATCHED_BYTES),
     };
     LiveCluster::connect(options).map_err(|error| Fault::new("the cluster cannot be asked").because(error))
 }
 
-/// Tells where it listens, a line each, for whoever let it choose a port.
-fn announce(server: &server::Server) -> Result<(), Fault> {
-    let mut lines = server.address().map(|address| format!("listening on https://{address}\n"));
+/// Where it listens, a line each, for whoever let it choose a port.
+fn addresses(server: &server::Server) -> io::Result<String> {
+    let mut lines = format!("listening on https://{}\n", server.address()?);
     if let Some(address) = server.metrics_address() {
-        lines = lines.and_then(|lines| Ok(format!("{lines}metrics on http://{}/metrics\n", address?)));
+        lines += &format!("metrics on http://{}/metrics\n", address?);
     }
-    let mut output = std::io::stdout().lock();
-    let told = lines.and_then(|lines| output.write_all(lines.as_bytes()).and_then(|()| output.flush()));
-    told.map_err(|error| Fault::new("it cannot be told where the server listens").because(error))
+    Ok(lines)
+}
+
+fn tell(lines: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(lines.as_bytes())?;
+    output.flush()
 }

@@ -99,8 +99,22 @@ fn every_shell_gets_its_script_and_every_command_its_help() {
         let script = run(&["completions", shell], &[], "").stdout;
         assert!(String::from_utf8_lossy(&script).contains("review"), "{shell}");
     }
-    for command in ["review", "rules", "completions"] {
+    for command in ["review", "rules", "serve", "manifests", "completions"] {
         let help = run(&[command, "--help"], &[], "").stdout;
         assert!(String::from_utf8_lossy(&help).contains("Examples:"), "{command}");
     }
+}
+
+#[test]
+fn manifests_for_scripts_are_a_list() {
+    let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inputs/no-repair.yaml");
+    let arguments =
+        ["manifests", "--cert-manager", "--output", "json", "--failure-policy", "Fail", "--settings", settings];
+    let list: serde_json::Value = serde_json::from_slice(&run(&arguments, &[], "").stdout).expect("it prints JSON");
+    let find = |kind: &str| list["items"].as_array().and_then(|items| items.iter().find(|item| item["kind"] == kind));
+    let webhook = find("MutatingWebhookConfiguration").expect("there is a webhook");
+    assert_eq!(webhook["webhooks"][0]["failurePolicy"], "Fail");
+    let settings = find("ConfigMap").and_then(|map| map["data"]["settings.yaml"].as_str()).expect("there are settings");
+    let settings: serde_json::Value = serde_json::from_str(settings).expect("settings are JSON, which is YAML");
+    assert_eq!(settings, serde_json::json!({"repair": false}));
 }

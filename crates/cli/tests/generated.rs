@@ -5,9 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use autoscaler_guard::change::{Kind, Operation};
-use autoscaler_guard::rules::RULES;
-use serde_json::Value;
+use autoscaler_guard_server::needs::{self, Watched};
+use serde_json::{Value, json};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -30,27 +29,13 @@ fn the_readme_lists_the_rules() {
     assert_eq!(readme, fresh, "README.md is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
 }
 
-/// `resource operation` for all that rules watch.
+/// `apiVersion resource operation` for all that rules watch.
 fn watched() -> BTreeSet<String> {
-    let resource = |kind| match kind {
-        Kind::HorizontalPodAutoscaler => "horizontalpodautoscalers",
-        Kind::ScaledObject => "scaledobjects",
-        Kind::EnvoyProxy => "envoyproxies",
-        Kind::Gateway => "gateways",
-        Kind::GatewayClass => "gatewayclasses",
-        Kind::CustomResourceDefinition => "customresourcedefinitions",
-        Kind::Other => "none",
+    let pairs = |watched: Watched| {
+        let of = move |one| format!("{}/{} {} {one}", watched.api.group, watched.api.version, watched.api.resource);
+        watched.operations.into_iter().map(of)
     };
-    let operation = |operation| match operation {
-        Operation::Create => "CREATE",
-        Operation::Update => "UPDATE",
-        Operation::Delete => "DELETE",
-        Operation::Other => "none",
-    };
-    let pairs = RULES.iter().flat_map(|rule| rule.watches);
-    pairs
-        .flat_map(|(kind, all)| all.iter().map(move |one| format!("{} {}", resource(*kind), operation(*one))))
-        .collect()
+    needs::watched().into_iter().flat_map(pairs).collect()
 }
 
 /// The same, of the rules in a manifest.
@@ -60,8 +45,13 @@ fn registered(rules: &Value) -> BTreeSet<String> {
     };
     let mut pairs = BTreeSet::new();
     for rule in rules.as_array().into_iter().flatten() {
-        for resource in words(&rule["resources"]) {
-            pairs.extend(words(&rule["operations"]).iter().map(|operation| format!("{resource} {operation}")));
+        for group in words(&rule["apiGroups"]) {
+            for version in words(&rule["apiVersions"]) {
+                for resource in words(&rule["resources"]) {
+                    let of = |operation| format!("{group}/{version} {resource} {operation}");
+                    pairs.extend(words(&rule["operations"]).iter().map(of));
+                }
+            }
         }
     }
     pairs
@@ -92,6 +82,31 @@ fn manifests_grant_no_look_up_that_the_metadata_does_not_name() {
         let manifest: Value = serde_saphyr::from_str(&read(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         let granted = kinds(&manifest, "/spec/contextAwareResources");
         assert!(!granted.is_empty() && granted.is_subset(&known), "{file}: {:?}", granted.difference(&known));
+    }
+}
+
+/// The webhook's manifests are made of the same facts.
+#[test]
+fn the_policy_server_is_permitted_what_rules_look_up() {
+    let role: Vec<Value> =
+        serde_saphyr::from_multiple(&read("policies/rbac.yaml")).expect("policies/rbac.yaml is YAML");
+    let rules = role[0]["rules"].as_array().expect("the first document is the role");
+    let mut granted = BTreeSet::new();
+    for rule in rules {
+        for resource in rule["resources"].as_array().expect("a rule names resources") {
+            granted.insert(format!("{} {resource} {}", rule["apiGroups"], rule["verbs"]));
+        }
+    }
+    let of = |one: &needs::LookedUp| {
+        format!("{} {} {}", json!([one.api.group]), json!(one.api.resource), json!(one.verbs()))
+    };
+    assert_eq!(granted, needs::LOOKED_UP.iter().map(of).collect());
+    let metadata: Value = serde_saphyr::from_str(&read("metadata.yml")).expect("metadata.yml is YAML");
+    for one in needs::LOOKED_UP {
+        let group = if one.api.group.is_empty() { String::new() } else { format!("{}/", one.api.group) };
+        let kind = json!({"apiVersion": format!("{group}{}", one.api.version), "kind": one.api.kind});
+        let named = metadata["contextAwareResources"].as_array().is_some_and(|kinds| kinds.contains(&kind));
+        assert!(named, "metadata.yml does not name {kind}");
     }
 }
 

@@ -1,12 +1,14 @@
 //! A real cluster: look-ups go to its API server, with the rights of whoever runs this.
 //!
-//! They are the requests that policy-server makes and fail with its words. Two things differ. Lists ask once instead of
-//! watching, so a missing permission is an error and not an endless wait. And when a policy asks whether the policy
-//! server itself may do something, it is the runner's own rights that matter here: [`LiveOptions::stands_for`] names the
-//! account for which they stand in.
+//! They are the requests that policy-server makes and fail with its words. Two things differ. A list that is not, or not
+//! yet, kept up to date by a watch ([`LiveOptions::watch`]) is asked for, so a missing permission is an error and not an
+//! endless wait. And when a policy asks whether the policy server itself may do something, it is the runner's own rights
+//! that matter here: [`LiveOptions::stands_for`] names the account for which they stand in.
 
 mod connect;
 mod discovery;
+mod rights;
+mod watched;
 
 use std::{future::Future, path::PathBuf, sync::Arc, sync::mpsc, time::Duration};
 
@@ -21,7 +23,11 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::connect::ConnectError;
-use self::discovery::{Discovery, Kind};
+use self::{
+    discovery::{Discovery, Kind},
+    rights::Rights,
+    watched::Watches,
+};
 use crate::{
     CanI, Capabilities, Get, List, Lookup,
     view::{self, Mask, Place, View},
@@ -39,11 +45,14 @@ pub struct LiveOptions {
     pub stands_for: Option<String>,
     /// How long to wait for each answer.
     pub timeout: Duration,
+    /// For those who run long: lists of pruned objects are kept up to date by a watch, of at most so many bytes for each
+    /// kind, and the runner's own rights are remembered for a moment. Without it everything is asked for anew.
+    pub watch: Option<usize>,
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        Self { context: None, kubeconfig: None, stands_for: None, timeout: Duration::from_secs(10) }
+        Self { context: None, kubeconfig: None, stands_for: None, timeout: Duration::from_secs(10), watch: None }
     }
 }
 
@@ -96,12 +105,17 @@ where
     result.recv().ok()
 }
 
+/// How long a list may wait for a watch to begin.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What look-ups need.
 struct Api {
     client: Client,
     discovery: Discovery,
     stands_for: Option<String>,
     timeout: Duration,
+    watches: Option<Watches>,
+    rights: Option<Rights>,
 }
 
 impl std::fmt::Debug for Api {
@@ -115,8 +129,10 @@ impl std::fmt::Debug for Api {
 
 impl Api {
     fn new(client: Client, options: LiveOptions) -> Self {
-        let LiveOptions { stands_for, timeout, .. } = options;
-        Self { client, discovery: Discovery::default(), stands_for, timeout }
+        let LiveOptions { stands_for, timeout, watch, .. } = options;
+        let watches = watch.map(|most| Watches::new(most, PATIENCE.min(timeout / 2)));
+        let rights = watch.map(|_| Rights::default());
+        Self { client, discovery: Discovery::default(), stands_for, timeout, watches, rights }
     }
 
     async fn answer(&self, lookup: Lookup) -> Result<Vec<u8>, String> {
@@ -139,7 +155,7 @@ impl Api {
             Err(kube::Error::Api(status)) if status.is_not_found() => {
                 return Err(wording::missing_object(&api_version, &kind, &name, namespace.as_deref()));
             }
-            Err(error) => return Err(wording::client_failure(&error)),
+            Err(error) => return Err(self.failure(&api_version, &kind, &error).await),
         };
         if field_masks.is_none() {
             return Ok(text.into_bytes());
@@ -148,14 +164,22 @@ impl Api {
     }
 
     async fn list(&self, list: List) -> Result<Vec<u8>, String> {
-        let List { api_version, kind, namespace, label_selector, field_selector, field_masks } = list;
-        let known = self.kind(&api_version, &kind).await?;
-        if namespace.is_some() && !known.namespaced {
-            return Err(wording::cluster_wide(&api_version, &kind));
+        let known = self.kind(&list.api_version, &list.kind).await?;
+        if list.namespace.is_some() && !known.namespaced {
+            return Err(wording::cluster_wide(&list.api_version, &list.kind));
         }
+        if let Some(watches) = &self.watches
+            && let Some(answer) = watches.list(&self.client, &known, &list).await
+        {
+            return Ok(answer);
+        }
+        let List { api_version, kind, namespace, label_selector, field_selector, field_masks } = list;
         let parameters = ListParams { label_selector, field_selector, ..ListParams::default() };
         let request = requests(&known, namespace.as_deref()).list(&parameters);
-        let text = self.request(request).await?;
+        let text = match self.within(self.client.request_text(built(request)?)).await? {
+            Ok(text) => text,
+            Err(error) => return Err(self.failure(&api_version, &kind, &error).await),
+        };
         let (found, mask) = (parse(&text)?, Mask::new(field_masks.as_ref()));
         let objects = found["items"].as_array().into_iter().flatten();
         view::write_list(&api_version, &kind, objects.map(|object| View { object, mask: &mask, place: Place::Listed }))
@@ -164,7 +188,12 @@ impl Api {
     async fn can_i(&self, can_i: CanI) -> Result<Vec<u8>, String> {
         let review = can_i.subject_access_review;
         let attributes = review.resource_attributes;
-        let (kind, resource, spec) = if self.stands_for.as_ref() == Some(&review.user) {
+        let own = self.stands_for.as_ref() == Some(&review.user);
+        let rights = self.rights.as_ref().filter(|_| own && !can_i.disable_cache);
+        if let Some(answer) = rights.and_then(|rights| rights.known(&attributes)) {
+            return Ok(answer);
+        }
+        let (kind, resource, spec) = if own {
             ("SelfSubjectAccessReview", "selfsubjectaccessreviews", json!({"resourceAttributes": attributes}))
         } else {
             let spec = json!({"user": review.user, "groups": review.groups, "resourceAttributes": attributes});
@@ -173,10 +202,25 @@ impl Api {
         let body = view::write(&json!({"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}))?;
         let path = format!("/apis/authorization.k8s.io/v1/{resource}");
         let text = self.request(Request::new(path).create(&PostParams::default(), body)).await?;
-        match parse(&text)?.get("status") {
-            Some(status) => view::write(status),
-            None => Err(wording::failure("SubjectAccessReview did not return a response")),
+        let Some(status) = parse(&text)?.get_mut("status").map(Value::take) else {
+            return Err(wording::failure("SubjectAccessReview did not return a response"));
+        };
+        let answer = view::write(&status)?;
+        if let Some(rights) = rights {
+            rights.remember(&attributes, &answer);
         }
+        Ok(answer)
+    }
+
+    /// Words why an API server did not answer. It may have ceased to serve the kind since that was found out.
+    async fn failure(&self, api_version: &str, kind: &str, error: &kube::Error) -> String {
+        if matches!(error, kube::Error::Api(status) if status.code == 404) {
+            self.discovery.forget(api_version, kind);
+            if let Err(not_served) = self.kind(api_version, kind).await {
+                return not_served;
+            }
+        }
+        wording::client_failure(error)
     }
 
     async fn kind(&self, api_version: &str, kind: &str) -> Result<Kind, String> {

@@ -75,6 +75,13 @@ pub(crate) fn write_list<'a>(
     kind: &str,
     items: impl Iterator<Item = View<'a>>,
 ) -> Result<Vec<u8>, String> {
+    let items: Result<Vec<String>, _> = items.map(|item| serde_json::to_string(&item)).collect();
+    let items = items.map_err(|error| wording::failure(&error.to_string()))?;
+    Ok(join_list(api_version, kind, items.iter().map(String::as_str)))
+}
+
+/// The same, of items that are JSON text already.
+pub(crate) fn join_list<'a>(api_version: &str, kind: &str, items: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let head = json!({"apiVersion": api_version, "kind": format!("{kind}List"), "metadata": {}});
     let mut answer = head.to_string().into_bytes();
     answer.pop();
@@ -83,10 +90,10 @@ pub(crate) fn write_list<'a>(
         if index > 0 {
             answer.push(b',');
         }
-        serde_json::to_writer(&mut answer, &item).map_err(|error| wording::failure(&error.to_string()))?;
+        answer.extend_from_slice(item.as_bytes());
     }
     answer.extend_from_slice(b"]}");
-    Ok(answer)
+    answer
 }
 
 /// An object as the answer to a look-up.

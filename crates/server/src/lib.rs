@@ -15,6 +15,7 @@
 mod certificate;
 mod http;
 mod lookups;
+pub mod manifests;
 mod metrics;
 pub mod needs;
 mod review;

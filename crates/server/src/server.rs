@@ -45,8 +45,8 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
-    /// Threads or signal handlers could not be had.
-    #[error("the server's threads could not be started: {0}; free some resources and try again")]
+    /// Threads or signal handlers could not be had, or nobody could be told of it.
+    #[error("the server could not be started: {0}; free some resources and try again")]
     Runtime(#[source] io::Error),
 }
 
@@ -86,14 +86,15 @@ impl Server {
         self.plain.as_ref().map(TcpListener::local_addr)
     }
 
-    /// Answers until a signal ends it: SIGTERM, or SIGINT.
-    pub fn run_until_signalled(self) -> Result<(), StartError> {
+    /// Answers until a signal ends it: SIGTERM, or SIGINT. From when on they do so, is told by a call of `started`.
+    pub fn run_until_signalled(self, started: impl FnOnce() -> io::Result<()>) -> Result<(), StartError> {
         let threads = self.options.limits.in_flight + 4;
         let runtime = Builder::new_multi_thread().max_blocking_threads(threads).enable_all().build();
         let runtime = runtime.map_err(StartError::Runtime)?;
         let drain = self.options.drain;
         let ended = runtime.block_on(async {
             let signals = Signals::new()?;
+            started()?;
             self.run(signals.wait(drain)).await
         });
         // What was given up for lateness is not waited for.

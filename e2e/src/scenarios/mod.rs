@@ -9,6 +9,7 @@ mod faults;
 mod free;
 mod handover;
 mod keda;
+mod manifests;
 mod review;
 
 use std::future::Future;
@@ -96,6 +97,7 @@ pub static SCENARIOS: &[&[Scenario]] = &[
     free::SCENARIOS,
     faults::SCENARIOS,
     review::SCENARIOS,
+    manifests::SCENARIOS,
     envoy::SCENARIOS,
 ];
 

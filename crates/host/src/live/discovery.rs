@@ -35,6 +35,11 @@ impl Discovery {
         kinds.get(&key).cloned().ok_or_else(|| wording::missing_kind(api_version, kind))
     }
 
+    /// Forgets a kind that turns out not to be served any more.
+    pub(super) fn forget(&self, api_version: &str, kind: &str) {
+        self.kinds().remove(&(api_version.to_owned(), kind.to_owned()));
+    }
+
     fn kinds(&self) -> MutexGuard<'_, HashMap<(String, String), Kind>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,0 +1,114 @@
+//! The webhook's matchConditions, in CEL: what need not be asked about, since the policy's gate lets it pass without a look.
+//!
+//! All must hold for a request to be sent. Each is narrower than the gate of the policy: what is in doubt is sent.
+
+use autoscaler_guard::Settings;
+use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
+use autoscaler_guard::kinds::released::RELEASED_FROM;
+use autoscaler_guard::pattern::Patterns;
+
+/// One of the matchConditions.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    pub(crate) name: &'static str,
+    pub(crate) why: &'static str,
+    pub(crate) expression: String,
+}
+
+/// All conditions, in the order of what they cost.
+pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
+    let exempt = exempt(settings);
+    let keda = user_is(&settings.keda_controllers);
+    let mut conditions = vec![
+        Condition {
+            name: "not-exempt",
+            why: "Kubernetes' own controllers, Envoy Gateway, and who is exempt by the settings.",
+            expression: format!("!({exempt})"),
+        },
+        Condition {
+            name: "not-terminating",
+            why: "An object that is being deleted is past guarding, and its clean-up must not wait for anybody.",
+            expression: NOT_TERMINATING.to_owned(),
+        },
+        Condition {
+            name: "touches-what-counts",
+            why: "An update of nothing but bookkeeping concerns no rule, unless it is a hand-over: then managedFields say who writes.",
+            expression: TOUCHES.to_owned(),
+        },
+    ];
+    if let Some(keda) = keda {
+        let condition = Condition {
+            name: "not-keda",
+            why: "KEDA's operator, but for its update of an HPA that was handed over.",
+            expression: format!(
+                "!({keda}) ||\n({RELEASED_UPDATE} '{RELEASED_FROM}' in oldObject.metadata.annotations)"
+            ),
+        };
+        conditions.insert(1, condition);
+    }
+    conditions
+}
+
+const NOT_TERMINATING: &str = "request.operation == 'DELETE' ?
+!has(oldObject.metadata.deletionTimestamp) :
+!has(object.metadata.deletionTimestamp)";
+
+const TOUCHES: &str = "request.operation != 'UPDATE' ||
+(request.kind.kind == 'HorizontalPodAutoscaler' && has(oldObject.metadata.ownerReferences)) ||
+has(object.spec) != has(oldObject.spec) || (has(object.spec) && object.spec != oldObject.spec) ||
+['ownerReferences', 'labels', 'annotations', 'finalizers'].exists(field,
+(field in object.metadata) != (field in oldObject.metadata) ||
+(field in object.metadata && object.metadata[field] != oldObject.metadata[field]))";
+
+const RELEASED_UPDATE: &str = "request.kind.kind == 'HorizontalPodAutoscaler' && request.operation == 'UPDATE' &&
+has(oldObject.metadata.annotations) &&";
+
+fn exempt(settings: &Settings) -> String {
+    let own = one_of("request.userInfo.username", KUBERNETES_CONTROLLERS);
+    let users = [&settings.envoy_gateway_controllers, &settings.exempt_users].into_iter().filter_map(user_is);
+    let groups = test("group", &settings.exempt_groups)
+        .map(|test| format!("has(request.userInfo.groups) && request.userInfo.groups.exists(group, {test})"));
+    [own].into_iter().chain(users).chain(groups).collect::<Vec<_>>().join(" ||\n")
+}
+
+fn user_is(patterns: &Patterns) -> Option<String> {
+    test("request.userInfo.username", patterns)
+}
+
+/// Whether a name matches any of the patterns; none where there is none.
+fn test(name: &str, patterns: &Patterns) -> Option<String> {
+    let (with_star, plain): (Vec<&str>, Vec<&str>) = patterns.iter().partition(|pattern| pattern.contains('*'));
+    let plain = (!plain.is_empty()).then(|| one_of(name, &plain));
+    let with_star = with_star.iter().map(|pattern| format!("{name}.matches({})", quoted(&regular(pattern))));
+    let tests: Vec<String> = plain.into_iter().chain(with_star).collect();
+    (!tests.is_empty()).then(|| tests.join(" ||\n"))
+}
+
+fn one_of(name: &str, names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    format!("{name} in [\n{}]", names.join(",\n"))
+}
+
+/// The same in the notation of RE2. A name has one line.
+fn regular(pattern: &str) -> String {
+    let mut expression = "^".to_owned();
+    for letter in pattern.chars() {
+        match letter {
+            '*' => expression += ".*",
+            letter if letter.is_ascii_punctuation() && !matches!(letter, '-' | ':' | '_' | '@' | '/') => {
+                expression.push('\\');
+                expression.push(letter);
+            }
+            letter => expression.push(letter),
+        }
+    }
+    expression + "$"
+}
+
+/// A text in CEL. It may not have line breaks, as no pattern does.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests;

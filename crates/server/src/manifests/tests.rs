@@ -1,0 +1,160 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn manifests(settings: &Settings) -> Manifests<'_> {
+    Manifests {
+        namespace: "guard",
+        image: "example.com/guard:1",
+        failure_policy: FailurePolicy::Ignore,
+        certificate: Source::CertManager,
+        settings,
+        settings_text: None,
+    }
+}
+
+fn documents(manifests: &Manifests<'_>) -> Vec<Value> {
+    serde_saphyr::from_multiple(&manifests.to_string()).unwrap_or_else(|error| panic!("{error}\n{manifests}"))
+}
+
+fn find(manifests: &Manifests<'_>, kind: &str) -> Value {
+    let found = documents(manifests).into_iter().find(|document| document["kind"] == kind);
+    found.unwrap_or_else(|| panic!("there is no {kind}"))
+}
+
+#[test]
+fn everything_is_there_and_lives_in_the_namespace() {
+    let settings = Settings::default();
+    let kinds: Vec<String> = documents(&manifests(&settings))
+        .iter()
+        .map(|document| {
+            let namespace = document["metadata"]["namespace"].as_str();
+            assert!(namespace.is_none_or(|namespace| namespace == "guard"), "{document}");
+            document["kind"].as_str().unwrap_or_default().to_owned()
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "Namespace",
+            "ServiceAccount",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "Deployment",
+            "PodDisruptionBudget",
+            "Service",
+            "Issuer",
+            "Certificate",
+            "MutatingWebhookConfiguration"
+        ]
+    );
+}
+
+#[test]
+fn the_webhook_is_asked_about_what_rules_watch() {
+    let settings = Settings::default();
+    let configuration = find(&manifests(&settings), "MutatingWebhookConfiguration");
+    assert_eq!(configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"], "guard/autoscaler-guard");
+    let webhook = &configuration["webhooks"][0];
+    let registered: Vec<Value> = needs::watched()
+        .iter()
+        .map(|watched| {
+            json!({
+                "apiGroups": [watched.api.group], "apiVersions": [watched.api.version],
+                "resources": [watched.api.resource], "operations": watched.operations, "scope": "*",
+            })
+        })
+        .collect();
+    assert_eq!(webhook["rules"], json!(registered));
+    assert_eq!(
+        webhook["namespaceSelector"]["matchExpressions"][0],
+        json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "guard"]})
+    );
+    for (field, expected) in [
+        ("matchPolicy", json!("Equivalent")),
+        ("failurePolicy", json!("Ignore")),
+        ("sideEffects", json!("None")),
+        ("timeoutSeconds", json!(10)),
+        ("admissionReviewVersions", json!(["v1"])),
+    ] {
+        assert_eq!(webhook[field], expected, "{field}");
+    }
+    let service =
+        json!({"service": {"name": "autoscaler-guard", "namespace": "guard", "path": "/validate", "port": 443}});
+    assert_eq!(webhook["clientConfig"], service);
+}
+
+#[test]
+fn the_expressions_survive_yaml() {
+    let settings = Settings::from_json(r##"{"exempt": {"users": ["o'brien", "a:#b*"]}}"##).unwrap();
+    let webhook = find(&manifests(&settings), "MutatingWebhookConfiguration")["webhooks"][0].clone();
+    let told: Vec<&str> =
+        webhook["matchConditions"].as_array().unwrap().iter().filter_map(|told| told["expression"].as_str()).collect();
+    let meant: Vec<String> =
+        conditions::all(&settings).iter().map(|condition| condition.expression.replace('\n', " ")).collect();
+    assert_eq!(told, meant);
+}
+
+#[test]
+fn permissions_are_those_of_the_lookups() {
+    let quiet = Settings::default();
+    let role = find(&manifests(&quiet), "ClusterRole");
+    let rules = role["rules"].as_array().unwrap();
+    for looked_up in needs::LOOKED_UP {
+        let granting = rules.iter().filter(|rule| {
+            rule["apiGroups"] == json!([looked_up.api.group])
+                && rule["resources"].as_array().unwrap().contains(&json!(looked_up.api.resource))
+        });
+        let verbs: Vec<&Value> = granting.map(|rule| &rule["verbs"]).collect();
+        assert_eq!(verbs, [&json!(looked_up.verbs())], "{}", looked_up.api.resource);
+    }
+    assert!(!role.to_string().contains("secrets") && !role.to_string().contains('*'));
+    let reading = Settings::from_json(r#"{"helm": {"readReleases": true}}"#).unwrap();
+    let role = find(&manifests(&reading), "ClusterRole").to_string();
+    assert!(role.contains(r#"{"apiGroups":[""],"resources":["secrets"],"verbs":["list","watch"]}"#), "{role}");
+}
+
+#[test]
+fn a_certificate_authority_may_be_given_instead() {
+    assert_eq!(Source::authority(b"no certificate".to_vec()), None);
+    let issued = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
+    let settings = Settings::default();
+    let given = Manifests {
+        certificate: Source::authority(issued.cert.pem().into_bytes()).unwrap(),
+        failure_policy: FailurePolicy::Fail,
+        ..manifests(&settings)
+    };
+    let configuration = find(&given, "MutatingWebhookConfiguration");
+    let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str().unwrap();
+    assert_eq!(BASE64_STANDARD.decode(bundle).unwrap(), issued.cert.pem().into_bytes());
+    assert_eq!(configuration["webhooks"][0]["failurePolicy"], "Fail");
+    assert!(configuration["metadata"].get("annotations").is_none());
+    assert!(!documents(&given).iter().any(|document| document["kind"] == "Certificate"));
+}
+
+#[test]
+fn settings_are_mounted() {
+    let settings = Settings::default();
+    let given = Manifests { settings_text: Some("repair: true\nrules: {}\n"), ..manifests(&settings) };
+    assert_eq!(find(&given, "ConfigMap")["data"]["settings.yaml"], "repair: true\nrules: {}\n");
+    let pod = find(&given, "Deployment")["spec"]["template"]["spec"].clone();
+    let container = &pod["containers"][0];
+    assert!(container["args"].as_array().unwrap().contains(&json!("--settings=/settings/settings.yaml")));
+    for mount in container["volumeMounts"].as_array().unwrap() {
+        let volumes = pod["volumes"].as_array().unwrap();
+        assert!(volumes.iter().any(|volume| volume["name"] == mount["name"]), "{mount}");
+    }
+}
+
+#[test]
+fn the_pod_may_do_nothing_but_look() {
+    let settings = Settings::default();
+    let pod = find(&manifests(&settings), "Deployment")["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(
+        pod["containers"][0]["securityContext"],
+        json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+    );
+    let arguments = &pod["containers"][0]["args"];
+    assert_eq!(arguments[0], "serve");
+}
