@@ -90,6 +90,15 @@ impl Drop for Process {
     }
 }
 
+const REAP: &str = r#"
+    groups=
+    while read -r group; do
+        [ "$group" = done ] && exit
+        groups="$groups -$group"
+    done
+    [ -z "$groups" ] || kill -s KILL -- $groups 2>/dev/null
+"#;
+
 /// The running reaper.
 static REAPER: Mutex<Option<Child>> = Mutex::new(None);
 
@@ -104,17 +113,9 @@ impl Reaper {
     /// # Errors
     /// There is no shell.
     pub fn start() -> Result<Self> {
-        const SCRIPT: &str = r#"
-            groups=
-            while read -r group; do
-                [ "$group" = done ] && exit
-                groups="$groups -$group"
-            done
-            [ -z "$groups" ] || kill -9 -- $groups 2>/dev/null
-        "#;
         let mut command = std::process::Command::new("sh");
         // In a group of its own, so that Ctrl-C does not reach it.
-        command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command.args(["-c", REAP]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         *REAPER.lock().unwrap_or_else(PoisonError::into_inner) = Some(command.spawn().context("starting a shell")?);
         Ok(Self(()))
     }
@@ -162,6 +163,16 @@ mod tests {
             assert!(Instant::now() < deadline, "the component's child lives on");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_reaper_kills_the_groups_that_it_was_told_of() -> Result<()> {
+        let mut group = std::process::Command::new("sleep").arg("600").process_group(0).spawn()?;
+        let mut reaper = std::process::Command::new("sh").args(["-c", REAP]).stdin(Stdio::piped()).spawn()?;
+        writeln!(reaper.stdin.take().context("no input")?, "{}", group.id())?;
+        reaper.wait()?;
+        assert!(!group.wait()?.success());
         Ok(())
     }
 
