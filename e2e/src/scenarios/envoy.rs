@@ -75,6 +75,11 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .world(EnvoyGateway)
     .rules(&["gatewayclass-deleted"]),
+    Scenario::new("gatewayclass-deleted-1.3.0", "a class is deleted while a fleet of it runs", |stage| {
+        Box::pin(class_deleted_leaky(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["gatewayclass-deleted"]),
     Scenario::new("merge-gateways-1.9.1", "the Gateways of a class are merged into one fleet", |stage| {
         Box::pin(merged(stage))
     })
@@ -365,6 +370,23 @@ async fn class_deleted(stage: &Stage<'_>) -> Result<String> {
     }
     answer.done()?;
     lost(stage).await
+}
+
+/// A class that is being deleted is not managed any more, and neither are its fleets.
+async fn class_deleted_leaky(stage: &Stage<'_>) -> Result<String> {
+    given_fleet(stage).await?;
+    let answer = stage.delete(GATEWAY_CLASS, class(stage)).await?;
+    if stage.guarded() {
+        return refused_and_alive(stage, answer, "gatewayclass-deleted").await;
+    }
+    answer.done()?;
+    stage
+        .patch(ENVOY_PROXY, "fleet", json!({"spec": {"provider": {"kubernetes": {"envoyHpa": {"maxReplicas": 7}}}}}))
+        .await?
+        .done()?;
+    let hpa = stage.at_rest_in(ENVOY_GATEWAY_NAMESPACE, HPA, &fleet(stage)).await?;
+    ensure!(objects::field(&hpa, "/spec/maxReplicas") == Some(&json!(5)), "the HPA still follows its EnvoyProxy");
+    Ok("the HPA follows no EnvoyProxy any more".into())
 }
 
 async fn merged(stage: &Stage<'_>) -> Result<String> {
