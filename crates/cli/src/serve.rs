@@ -80,11 +80,11 @@ fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluste
 
 /// Where it listens, a line each, for whoever let it choose a port.
 fn addresses(server: &server::Server) -> io::Result<String> {
-    let mut lines = format!("listening on https://{}\n", server.address()?);
-    if let Some(address) = server.metrics_address() {
-        lines += &format!("metrics on http://{}/metrics\n", address?);
+    let listening = format!("listening on https://{}\n", server.address()?);
+    match server.metrics_address() {
+        Some(address) => Ok(format!("{listening}metrics on http://{}/metrics\n", address?)),
+        None => Ok(listening),
     }
-    Ok(lines)
 }
 
 fn tell(lines: &str) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use autoscaler_guard_host::{Capabilities, NoCluster, Response, Snapshot};
+use autoscaler_guard_host::{Capabilities, NoCluster, Policy, Response, Snapshot};
 use autoscaler_guard_server::{Certificate, CertificateFiles, Judge, Limits, Options, Server};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
@@ -29,6 +29,19 @@ impl Judge for Core {
         let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
         let answer = autoscaler_guard::kubewarden::validate(payload.as_bytes(), &call);
         serde_json::from_slice(&answer).map_err(|error| error.to_string())
+    }
+
+    fn may_change(&self) -> bool {
+        true
+    }
+}
+
+/// The module.
+struct Module(Policy);
+
+impl Judge for Module {
+    fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<Response, String> {
+        self.0.validate(request, "{}", lookups).map_err(|error| error.to_string())
     }
 
     fn may_change(&self) -> bool {
@@ -236,10 +249,10 @@ async fn a_hand_over_is_answered_with_a_patch_that_makes_it_one() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_captured_request_gets_the_cores_answer() {
+/// Asks about every captured request, and compares with the core.
+async fn answers_as_the_core(judge: Arc<dyn Judge>) {
     let lookups = snapshot(&["scaledobject-web", "hpa-web-owned", "deployment-web", "namespace-shop"]);
-    let lab = Lab::start(Arc::new(Core), Arc::clone(&lookups), Limits::default());
+    let lab = Lab::start(judge, Arc::clone(&lookups), Limits::default());
     let mut asked = 0;
     for folder in ["keda-hpa-helm3", "envoy-gateway-1.3.0", "envoy-gateway-1.9.1"] {
         for file in std::fs::read_dir(format!("{FIXTURES}/requests/{folder}")).unwrap() {
@@ -254,6 +267,20 @@ async fn every_captured_request_gets_the_cores_answer() {
         }
     }
     assert!(asked > 10, "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_captured_request_gets_the_cores_answer() {
+    answers_as_the_core(Arc::new(Core)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_module_answers_as_the_core_does() {
+    let module = std::env::var_os("AUTOSCALER_GUARD_MODULE")
+        .expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
+    let limits = autoscaler_guard_host::Limits { time: Duration::from_secs(30), ..Default::default() };
+    let policy = Policy::load(&std::fs::read(module).unwrap(), limits).unwrap();
+    answers_as_the_core(Arc::new(Module(policy))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

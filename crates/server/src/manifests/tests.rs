@@ -86,7 +86,7 @@ fn the_webhook_is_asked_about_what_rules_watch() {
 
 #[test]
 fn the_expressions_survive_yaml() {
-    let settings = Settings::from_json(r##"{"exempt": {"users": ["o'brien", "a:#b*"]}}"##).unwrap();
+    let settings = Settings::from_json(r#"{"exempt": {"users": ["o'brien", "a:#b*"]}}"#).unwrap();
     let webhook = find(&manifests(&settings), "MutatingWebhookConfiguration")["webhooks"][0].clone();
     let told: Vec<&str> =
         webhook["matchConditions"].as_array().unwrap().iter().filter_map(|told| told["expression"].as_str()).collect();
