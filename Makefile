@@ -5,8 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# Where rustup puts cargo, for shells that have not been told.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where rustup puts cargo, for shells that have not been told, and where the tools are installed that only make needs.
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(CURDIR)/target/tools/bin
 
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 XTASK := cargo xtask
@@ -42,6 +42,7 @@ statics: fmt lint doc annotated-policy.wasm
 	$(XTASK) size --check
 	$(XTASK) reproducible
 	@$(MAKE) --no-print-directory e2e-tests
+	@$(MAKE) --no-print-directory fuzz-smoke
 
 # Closes with the count of all tests.
 .PHONY: tests
@@ -49,10 +50,13 @@ tests: annotated-policy.wasm
 	$(XTASK) test
 
 .PHONY: fmt
-fmt: rust ## Check the formatting (`cargo fmt --all` mends it)
+fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024 src/rules/*.rs` mend it)
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo fmt --all -- --check
+	@# The list of rules is a macro, into which cargo fmt does not look.
+	rustfmt --check --edition 2024 src/rules/*.rs
 	cargo fmt --manifest-path bench/Cargo.toml -p harness -p emptiest -p instant -- --check
+	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 
 .PHONY: lint
 lint: rust ## Run clippy over everything, and over the core without its Kubewarden part
@@ -85,6 +89,41 @@ e2e-list: rust ## List the scenarios of `make e2e`
 e2e-tools: rust ## Build what `make e2e` runs: etcd, Kubernetes, KEDA, Envoy Gateway and Helm; the first time takes half an hour
 	@cargo run --quiet --locked --package autoscaler-guard-e2e -- tools
 
+# Fuzzing
+
+# How long each target runs, and which targets.
+SECONDS ?= 60
+TARGET ?= evaluate settings repair reading
+
+CARGO_FUZZ_VERSION := 0.13.2
+
+# libFuzzer is C++.
+CXX_COMPILER = $(shell command -v c++ || command -v clang++ || true)
+
+.PHONY: fuzz
+fuzz: rust ## Feed the policy damaged input, SECONDS=60 for each TARGET="evaluate settings repair reading"
+	@if [ -z "$(CXX_COMPILER)" ]; then \
+		echo "Fuzzing needs a C++ compiler, which libFuzzer is built with; Debian's package is g++." >&2; \
+		exit 1; \
+	fi
+	@cargo fuzz --version >/dev/null 2>&1 || \
+		cargo install cargo-fuzz --locked --root target/tools --version $(CARGO_FUZZ_VERSION)
+	cargo run --quiet --locked --package autoscaler-guard-cases --example seeds -- fuzz/seeds
+	@for target in $(TARGET); do \
+		echo "+ cargo fuzz run $$target, $(SECONDS) s"; \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target fuzz/regressions/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -max_len=200000 -verbosity=0 -print_final_stats=1; \
+	done
+
+.PHONY: fuzz-smoke
+fuzz-smoke: rust ## The same for ten seconds a target; skipped where there is no C++ compiler
+	@if [ -z "$(CXX_COMPILER)" ]; then \
+		echo "SKIPPED: the fuzz targets need a C++ compiler; the tests replay their seeds and finds all the same."; \
+	else \
+		$(MAKE) --no-print-directory fuzz SECONDS=10; \
+	fi
+
 # Seeing and measuring
 
 .PHONY: demo
@@ -108,6 +147,7 @@ clean: rust ## Remove everything that was built
 	rm -f policy.wasm annotated-policy.wasm
 	cargo clean
 	cargo clean --manifest-path bench/Cargo.toml
+	cargo clean --manifest-path fuzz/Cargo.toml
 
 # Set-up
 

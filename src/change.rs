@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-use autoscaler_guard_reading::{Request, User};
-use serde_json::value::RawValue;
+use autoscaler_guard_reading::{GroupKind, InRequest, Malformed, Request, User};
 
 use crate::kinds::scaled_object::ScaledObject;
 use crate::kinds::{Object, ScaleTargetRef};
@@ -50,12 +49,12 @@ pub enum Kind {
     GatewayClass,
     /// `apiextensions.k8s.io` CustomResourceDefinition.
     CustomResourceDefinition,
-    /// A kind that no rule knows.
+    /// A kind that no rule knows by name; settings may name it.
     Other,
 }
 
 impl Kind {
-    fn from_group_and_kind(group: &str, kind: &str) -> Self {
+    pub(crate) fn from_group_and_kind(group: &str, kind: &str) -> Self {
         match (group, kind) {
             ("autoscaling", "HorizontalPodAutoscaler") => Self::HorizontalPodAutoscaler,
             ("keda.sh", "ScaledObject") => Self::ScaledObject,
@@ -99,6 +98,8 @@ impl Kind {
 pub struct Change<'a> {
     /// The kind of the object, by API group and kind: the version does not matter.
     pub kind: Kind,
+    /// API group and kind in their own words, for a kind that only settings name.
+    pub api: GroupKind<'a>,
     /// What happens to it.
     pub operation: Operation,
     /// `status`, `scale`, … or empty for the object itself.
@@ -111,8 +112,8 @@ pub struct Change<'a> {
     pub propagation_policy: Cow<'a, str>,
     /// Nothing will be stored. The verdict is the same.
     pub dry_run: bool,
-    old_text: Option<&'a RawValue>,
-    new_text: Option<&'a RawValue>,
+    old_in_request: Option<InRequest<'a>>,
+    new_in_request: Option<InRequest<'a>>,
     /// The object before the change (UPDATE, DELETE); read by [`Change::read_objects`].
     pub old: Option<Object<'a>>,
     /// The object as it would be stored (CREATE, UPDATE); read by [`Change::read_objects`].
@@ -137,7 +138,7 @@ impl std::fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl Unreadable {
-    pub(crate) fn at(path: &str, error: &serde_json::Error) -> Self {
+    pub(crate) fn at(path: &str, error: &Malformed) -> Self {
         Self { path: path.to_owned(), reason: error.to_string() }
     }
 }
@@ -159,17 +160,17 @@ impl<'a> Change<'a> {
         if request.kind.kind.is_empty() {
             return Err(missing("kind"));
         }
-        let options = request.options.unwrap_or_default();
         Ok(Self {
             kind: Kind::from_group_and_kind(&request.kind.group, &request.kind.kind),
+            api: request.kind,
             operation: Operation::from_name(&request.operation),
             sub_resource: request.sub_resource,
             user: request.user_info,
-            field_manager: options.field_manager.unwrap_or_default(),
-            propagation_policy: options.propagation_policy.unwrap_or_default(),
+            field_manager: request.options.field_manager,
+            propagation_policy: request.options.propagation_policy,
             dry_run: request.dry_run.unwrap_or_default(),
-            old_text: request.old_object,
-            new_text: request.object,
+            old_in_request: request.old_object,
+            new_in_request: request.object,
             old: None,
             new: None,
         })
@@ -177,10 +178,10 @@ impl<'a> Change<'a> {
 
     /// Reads the objects' metadata; `spec` and `status` stay text.
     pub fn read_objects(&mut self) -> Result<(), Unreadable> {
-        self.old = read_object("request.oldObject", self.old_text)?;
+        self.old = object_of("request.oldObject", self.old_in_request.as_ref())?;
         // Gatekeeper hands the old object of a DELETE over as `object` too.
         if self.operation != Operation::Delete {
-            self.new = read_object("request.object", self.new_text)?;
+            self.new = object_of("request.object", self.new_in_request.as_ref())?;
         }
         let missing = |path: &str| Unreadable {
             path: path.to_owned(),
@@ -228,18 +229,18 @@ impl<'a> Change<'a> {
 
     /// The whole new object, for a repair.
     pub fn new_text(&self) -> &'a str {
-        self.new_text.map_or("{}", RawValue::get)
+        self.new_in_request.as_ref().map_or("{}", |new| new.text)
     }
 
     /// The whole old object, for a repair that puts something back.
     pub fn old_text(&self) -> &'a str {
-        self.old_text.map_or("{}", RawValue::get)
+        self.old_in_request.as_ref().map_or("{}", |old| old.text)
     }
 }
 
-fn read_object<'a>(path: &str, text: Option<&'a RawValue>) -> Result<Option<Object<'a>>, Unreadable> {
-    let Some(text) = text else { return Ok(None) };
-    Object::from_text(text.get()).map(Some).map_err(|error| Unreadable::at(path, &error))
+fn object_of<'a>(path: &str, found: Option<&InRequest<'a>>) -> Result<Option<Object<'a>>, Unreadable> {
+    let object = found.map(|found| found.object.clone()).transpose();
+    object.map_err(|error| Unreadable::at(path, &error))
 }
 
 #[cfg(test)]
@@ -270,7 +271,7 @@ mod tests {
     fn says_where_it_cannot_read() {
         let cases = [
             ("3", "request"),
-            ("[]", "request.operation"),
+            ("[]", "request"),
             ("{}", "request.operation"),
             (r#"{"operation":"UPDATE","kind":{"kind":""}}"#, "request.kind"),
         ];

@@ -10,7 +10,6 @@ use std::cell::{Cell, RefCell};
 
 use typed_arena::Arena;
 
-use crate::json::Json;
 use crate::kinds::{Object, group_of};
 
 /// What the cluster knows about a question.
@@ -193,7 +192,7 @@ impl<'a> Neighbours<'a> {
         let key = format!("{} {} {place} * {selector}", query.kind.api_version, query.kind.kind);
         self.remember(key, || match self.why_not(query) {
             Some(reason) => Answer::Unknown(reason),
-            None => self.ask(|| self.cluster.list(query)).read(items),
+            None => self.ask(|| self.cluster.list(query)).read(Object::list),
         })
     }
 
@@ -255,9 +254,4 @@ fn service_account_groups(account: &str) -> Vec<String> {
         groups.push(format!("system:serviceaccounts:{namespace}"));
     }
     groups
-}
-
-fn items(list: &str) -> Result<Vec<Object<'_>>, &'static str> {
-    let items = Json::new(list).at(&["items"]).ok_or("the answer is no list of objects")?.items(&[]);
-    Ok(items.into_iter().filter_map(|item| Object::from_text(item.text()).ok()).collect())
 }

@@ -28,7 +28,8 @@ pub const KUBERNETES_CONTROLLERS: &[&str] = &[
 
 /// What can be told before the objects are read. KEDA's update of an HPA has to be looked at further.
 pub fn before_reading(change: &Change<'_>, settings: &Settings) -> Passage {
-    if !change.sub_resource.is_empty() || change.operation == Operation::Other || change.kind == Kind::Other {
+    let is_known = change.kind != Kind::Other || settings.declarations.iter().any(|known| known.concerns(change));
+    if !change.sub_resource.is_empty() || change.operation == Operation::Other || !is_known {
         return Passage::Free;
     }
     let user = change.user.username.as_ref();
@@ -167,6 +168,17 @@ mod tests {
             json!({"kind": {"group": "example.com", "kind": "HorizontalPodAutoscaler"}}),
         ] {
             assert_eq!(passage(&request(&edit), &json!({})), Passage::Free, "{edit}");
+        }
+    }
+
+    #[test]
+    fn only_kinds_that_settings_declare_are_judged_besides() {
+        let settings = json!({"declarations": [{"apiVersion": "a.example/v1", "kind": "Agent", "pointer": "/spec/hpa", "hpa": {"name": "{name}"}}]});
+        let of = |group: &str, kind: &str| request(&json!({"kind": {"group": group, "version": "v2", "kind": kind}}));
+        assert_eq!(passage(&of("a.example", "Agent"), &settings), Passage::Judged);
+        assert_eq!(passage(&of("a.example", "Agent"), &json!({})), Passage::Free);
+        for (group, kind) in [("b.example", "Agent"), ("a.example", "Other"), ("", "Agent")] {
+            assert_eq!(passage(&of(group, kind), &settings), Passage::Free, "{group} {kind}");
         }
     }
 

@@ -9,7 +9,6 @@ mod requests;
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use requests::{AccessReview, CanI, GetResource, ListAll, ListNamespace, ResourceAttributes};
 
@@ -153,7 +152,7 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
         Ok(payload) => payload,
         Err(error) => return unusable(&error),
     };
-    match Settings::from_json(payload.settings.map_or("", RawValue::get)) {
+    match Settings::from_value(payload.settings.unwrap_or(Json::new("{}"))) {
         Ok(settings) => crate::judge(payload.request, &HostCluster::new(call), &settings),
         Err(errors) => Verdict::unusable(unusable_settings(&errors)),
     }

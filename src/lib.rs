@@ -127,7 +127,7 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
             Outcome::Passes(by, finding) => acknowledge(&mut verdict, by, &finding),
         }
     }
-    let rejects = |finding: &Finding| finding.action == Action::Reject;
+    let rejects = |finding: &Finding| matches!(finding.action, Action::Reject);
     if standing.iter().any(rejects) && ways_through::is_being_cleaned_up(context) {
         standing.retain(|finding| !rejects(finding));
     }
@@ -164,7 +164,7 @@ fn tell(context: &Context<'_>, standing: &[Finding], verdict: &mut Verdict) {
 }
 
 fn message(context: &Context<'_>, standing: &[Finding]) -> String {
-    let rejections = standing.iter().filter(|finding| finding.action == Action::Reject);
+    let rejections = standing.iter().filter(|finding| matches!(finding.action, Action::Reject));
     let mut messages: Vec<String> = rejections.map(Finding::message).collect();
     messages.extend(ways_through::misspelt_acknowledgement(context));
     messages.join("\n")

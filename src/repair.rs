@@ -33,6 +33,8 @@ pub enum Edit {
         /// Its new value, as JSON text.
         value: String,
     },
+    /// Remove a field, where it is there.
+    Remove(&'static [&'static str]),
 }
 
 /// The text of `new` after the edits; `old` is the object before the change. Applying them twice changes nothing more.
@@ -63,12 +65,27 @@ pub fn apply(edits: &[Edit], old: &str, new: &str) -> String {
                     object.set(name, Some(after));
                 }
             }
+            Edit::Remove(path) => remove(&mut object, path),
         }
     }
     if object.get("metadata") != "null" || !metadata.is_empty() {
         object.set("metadata", Some(metadata.text()));
     }
     object.text()
+}
+
+fn remove(object: &mut Fields<'_>, path: &[&'static str]) {
+    let [name, rest @ ..] = path else { return };
+    let parent = object.get(name).to_owned();
+    let inner = Fields::of(&parent).filter(|inner| !rest.is_empty() && !inner.is_empty());
+    match inner {
+        Some(mut inner) => {
+            remove(&mut inner, rest);
+            object.set(name, Some(inner.text()));
+        }
+        None if rest.is_empty() => object.set(name, None),
+        None => {}
+    }
 }
 
 fn keep_old(path: &[&'static str], old: &str, object: &mut Fields<'_>, metadata: &mut Fields<'_>) {
@@ -141,6 +158,24 @@ mod tests {
             assert_eq!(applied(&edits, "{}", new), r#"{"spec":{"provider":{"kubernetes":1}}}"#);
         }
         assert_eq!(applied(&edits, "{}", r#"{"spec":"text"}"#), r#"{"spec":"text"}"#);
+    }
+
+    #[test]
+    fn removes_a_field_and_nothing_else() {
+        let edits = [Edit::Remove(&["spec", "provider", "replicas"])];
+        for (new, after) in [
+            (
+                r#"{"spec":{"provider":{"replicas":3,"name":"a"},"x":1.50}}"#,
+                r#"{"spec":{"provider":{"name":"a"},"x":1.50}}"#,
+            ),
+            (r#"{"spec":{"provider":{"replicas":3}}}"#, r#"{"spec":{"provider":{}}}"#),
+            (r#"{"spec":{"provider":{}}}"#, r#"{"spec":{"provider":{}}}"#),
+            (r#"{"spec":null}"#, r#"{"spec":null}"#),
+            (r#"{"spec":"text"}"#, r#"{"spec":"text"}"#),
+            ("{}", "{}"),
+        ] {
+            assert_eq!(applied(&edits, "{}", new), after);
+        }
     }
 
     #[test]

@@ -3,19 +3,24 @@
 //! An unknown key, rule id, version or pattern is refused with all the errors at once, each with its path and, for a near miss, the
 //! likely word.
 
+mod declaration;
 mod reader;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
+pub mod table;
 mod version;
 
-use serde_json::value::RawValue;
-
+pub use declaration::Declaration;
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
+#[cfg(not(target_arch = "wasm32"))]
+pub use schema::schema;
 pub use version::Version;
 
 use crate::json::Json;
 use crate::pattern::Patterns;
-use crate::rules;
 use reader::Reader;
+use table::{SETTINGS, Takes};
 
 /// How the policy is told to behave. `Settings::default()` is what an empty settings object means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Settings {
     pub envoy_hpa_removal: EnvoyHpaRemoval,
     /// `envoyGateway`: which Envoy Gateway runs, and how.
     pub envoy_gateway: EnvoyGateway,
+    /// `declarations`: which objects of other operators declare an HPA.
+    pub declarations: Vec<Declaration>,
     /// `exempt.users`: who is never judged.
     pub exempt_users: Patterns,
     /// `exempt.groups`: whose members are never judged.
@@ -122,6 +129,7 @@ impl Default for Settings {
             helm_read_releases: false,
             envoy_hpa_removal: EnvoyHpaRemoval::Reject,
             envoy_gateway: EnvoyGateway::default(),
+            declarations: Vec::new(),
             exempt_users: Patterns::Default(&[]),
             exempt_groups: Patterns::Default(&[]),
             keda_controllers: Patterns::Default(KEDA_ACCOUNTS),
@@ -145,76 +153,20 @@ impl Default for EnvoyGateway {
 impl Settings {
     /// Reads settings from JSON. `null` and the empty text mean the defaults, as hosts pass both for a policy without settings.
     pub fn from_json(text: &str) -> Result<Self, Vec<SettingsError>> {
-        if matches!(text.trim_ascii(), "" | "{}" | "null") {
+        if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        match serde_json::from_str::<&RawValue>(text) {
-            Ok(value) => Self::from_value(Json::new(value.get())),
+        match Json::parse(text) {
+            Ok(value) => Self::from_value(value),
             Err(error) => Err(vec![SettingsError::new("settings", format!("not JSON: {error}"))]),
         }
     }
 
-    fn from_value(value: Json<'_>) -> Result<Self, Vec<SettingsError>> {
-        let mut errors = Vec::new();
-        let settings = Self::read(Reader::new(value, &mut errors));
-        if errors.is_empty() { Ok(settings) } else { Err(errors) }
-    }
-
-    fn read(mut reader: Reader<'_>) -> Self {
-        let mut settings = Self::default();
-        reader.fields(&mut |key, mut value| {
-            match key {
-                "repair" => settings.repair = value.bool(settings.repair),
-                "rules" => settings.rules = read_rules(value),
-                "handover" => value.fields(&mut |key, value| {
-                    read_patterns(key, value, &mut [("fieldManagers", &mut settings.handover_field_managers)])
-                }),
-                "helm" => value.fields(&mut |key, value| settings.read_helm(key, value)),
-                "envoyHpaRemoval" => {
-                    settings.envoy_hpa_removal = value.word(
-                        &[("reject", EnvoyHpaRemoval::Reject), ("pin", EnvoyHpaRemoval::Pin)],
-                        EnvoyHpaRemoval::Reject,
-                    );
-                }
-                "envoyGateway" => value.fields(&mut |key, value| settings.envoy_gateway.read(key, value)),
-                "exempt" => value.fields(&mut |key, value| {
-                    read_patterns(
-                        key,
-                        value,
-                        &mut [("users", &mut settings.exempt_users), ("groups", &mut settings.exempt_groups)],
-                    )
-                }),
-                "controllers" => value.fields(&mut |key, value| {
-                    let known = &mut [
-                        ("keda", &mut settings.keda_controllers),
-                        ("envoyGateway", &mut settings.envoy_gateway_controllers),
-                    ];
-                    read_patterns(key, value, known)
-                }),
-                "lookups" => value.fields(&mut |key, mut value| match key {
-                    "serviceAccount" => {
-                        settings.service_account = value.text(&settings.service_account);
-                        Ok(())
-                    }
-                    _ => Err(&["serviceAccount"]),
-                }),
-                _ => return Err(FIELDS),
-            }
-            Ok(())
-        });
-        settings
-    }
-
-    fn read_helm(&mut self, key: &str, mut value: Reader<'_>) -> Result<(), &'static [&'static str]> {
-        match key {
-            "hpaDeletes" => {
-                self.helm_hpa_deletes = value
-                    .word(&[("warn", HelmHpaDeletes::Warn), ("reject", HelmHpaDeletes::Reject)], HelmHpaDeletes::Warn);
-            }
-            "readReleases" => self.helm_read_releases = value.bool(false),
-            _ => return Err(&["hpaDeletes", "readReleases"]),
-        }
-        Ok(())
+    /// Reads settings from a value that is known to be JSON.
+    pub(crate) fn from_value(value: Json<'_>) -> Result<Self, Vec<SettingsError>> {
+        let mut reader = Reader::default();
+        reader.read(&Takes::Group(SETTINGS), value);
+        if reader.errors.is_empty() { Ok(reader.draft.settings) } else { Err(reader.errors) }
     }
 
     /// What the settings say about a rule, if anything.
@@ -223,63 +175,26 @@ impl Settings {
     }
 }
 
-const FIELDS: &[&str] =
-    &["repair", "rules", "handover", "helm", "envoyHpaRemoval", "envoyGateway", "exempt", "controllers", "lookups"];
-
-impl EnvoyGateway {
-    fn read(&mut self, key: &str, mut value: Reader<'_>) -> Result<(), &'static [&'static str]> {
-        match key {
-            "version" => self.version = value.version(),
-            "namespace" => self.namespace = value.text(&self.namespace),
-            "gatewayNamespaceMode" => self.gateway_namespace_mode = value.bool(false),
-            "controllerName" => self.controller_name = value.text(&self.controller_name),
-            _ => return Err(&["version", "namespace", "gatewayNamespaceMode", "controllerName"]),
-        }
-        Ok(())
-    }
-}
-
-type Known<'s> = [(&'static str, &'s mut Patterns)];
-
-fn read_patterns(key: &str, mut value: Reader<'_>, known: &mut Known<'_>) -> Result<(), &'static [&'static str]> {
-    for (name, patterns) in known.iter_mut() {
-        if *name == key {
-            **patterns = value.patterns(patterns.clone());
-            return Ok(());
-        }
-    }
-    // The near miss is looked for among the names that this group of patterns has.
-    Err(match known.first() {
-        Some(("fieldManagers", _)) => &["fieldManagers"],
-        Some(("users", _)) => &["users", "groups"],
-        _ => &["keda", "envoyGateway"],
-    })
-}
-
-fn read_rules(mut reader: Reader<'_>) -> Vec<(&'static str, RuleAction)> {
-    let mut actions = Vec::new();
-    reader.fields(&mut |key, mut value| {
-        let Some(rule) = rules::find(key) else { return Err(rules::IDS) };
-        let words = [("reject", RuleAction::Reject), ("warn", RuleAction::Warn), ("off", RuleAction::Off)];
-        let action = value.word(&words, RuleAction::Warn);
-        if action == RuleAction::Reject && !rule.may_reject {
-            value.error(format!(
-                "{key} never rejects: it answers a controller or gives something back; use warn or off"
-            ));
-        }
-        actions.push((rule.id, action));
-        Ok(())
-    });
-    actions
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    /// Reads settings, and sees to it that the schema judges them alike.
+    fn read(value: &Value) -> Result<Settings, Vec<SettingsError>> {
+        let validator = jsonschema::draft202012::new(&schema()).expect("the schema is one");
+        let settings = Settings::from_json(&value.to_string());
+        assert_eq!(validator.is_valid(value), settings.is_ok(), "{value}: {:?}", validator.validate(value));
+        settings
+    }
+
     fn errors(value: &Value) -> Vec<String> {
-        Settings::from_json(&value.to_string()).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+        read(value).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_schema_is_a_schema() {
+        assert!(jsonschema::draft202012::meta::is_valid(&schema()));
     }
 
     #[test]
@@ -291,17 +206,18 @@ mod tests {
 
     #[test]
     fn every_setting_is_read() {
-        let settings = Settings::from_json(&json!({
+        let settings = read(&json!({
             "repair": false,
             "rules": {"hpa-deleted": "warn", "owned-hpa-changed": "reject"},
             "handover": {"fieldManagers": ["helm", "my-*"]},
             "helm": {"hpaDeletes": "reject", "readReleases": true},
             "envoyHpaRemoval": "pin",
             "envoyGateway": {"version": "v1.4.2", "namespace": "edge", "gatewayNamespaceMode": true, "controllerName": "example.com/eg"},
+            "declarations": [{"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": "VMAgent", "pointer": "/spec/hpa", "hpa": {"name": "vmagent-{name}"}}],
             "exempt": {"users": ["root"], "groups": ["system:masters"]},
             "controllers": {"keda": ["system:serviceaccount:scaling:keda"], "envoyGateway": ["system:serviceaccount:edge:envoy-gateway"]},
             "lookups": {"serviceAccount": "system:serviceaccount:policies:server"},
-        }).to_string())
+        }))
         .expect("all of it is valid");
         assert!(!settings.repair && settings.helm_read_releases && settings.envoy_gateway.gateway_namespace_mode);
         assert_eq!(settings.rule_action("hpa-deleted"), Some(RuleAction::Warn));
@@ -313,6 +229,54 @@ mod tests {
         assert_eq!(settings.envoy_gateway.version, Version::parse("1.4.2"));
         assert_eq!(settings.envoy_hpa_removal, EnvoyHpaRemoval::Pin);
         assert_eq!(settings.service_account, "system:serviceaccount:policies:server");
+        let declaration = settings.declarations.first().expect("it is given");
+        assert_eq!((declaration.kind.as_str(), declaration.hpa_namespace.as_str()), ("VMAgent", "{namespace}"));
+    }
+
+    #[test]
+    fn declarations_are_complete_and_well_formed() {
+        let found = errors(&json!({"declarations": [
+            {"apiVersion": "v1beta1", "kind": "vmagent", "pointer": "spec.hpa", "hpa": {"name": "vmagent-{nmae}", "namespace": ""}},
+            {"apiVersion": "a/v1", "kind": "A", "pointer": "/a~2", "hpa": {"nam": "x"}},
+            {"apiVersion": "a/v1", "kind": null, "pointre": "/a", "hpa": null},
+            null,
+            "x",
+        ]}));
+        let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
+        // Objects of serde_json may or may not keep their order, depending on who else is built.
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [
+                "declarations[0].apiVersion: \"v1beta1\" is not an API version; give group/version, such as operator.victoriametrics.com/v1beta1",
+                "declarations[0].hpa.name: \"vmagent-{nmae}\" is not a template; give lower-case letters, digits, - and ., with {name} and {namespace} for the object's",
+                "declarations[0].hpa.namespace: must not be empty",
+                "declarations[0].kind: \"vmagent\" is not a kind; give it as objects do, such as VMAgent",
+                "declarations[0].pointer: \"spec.hpa\" is not a JSON pointer; give one such as /spec/hpa",
+                "declarations[1].hpa.nam: unknown; did you mean name?",
+                "declarations[1].hpa.name: must be given",
+                "declarations[1].pointer: \"/a~2\" is not a JSON pointer; give one such as /spec/hpa",
+                "declarations[2].hpa: must be given",
+                "declarations[2].kind: must be given",
+                "declarations[2].pointer: must be given",
+                "declarations[2].pointre: unknown; did you mean pointer?",
+                "declarations[3]: expected an object, got null",
+                "declarations[4]: expected an object, got a string",
+            ]
+        );
+        assert_eq!(
+            errors(&json!({"declarations": {}})),
+            ["declarations: expected a list of declarations, got an object"]
+        );
+    }
+
+    #[test]
+    fn a_kind_with_rules_of_its_own_is_not_declared() {
+        // A schema cannot say which kinds these are.
+        let text = r#"{"declarations":[{"apiVersion":"keda.sh/v1alpha1","kind":"ScaledObject","pointer":"/spec","hpa":{"name":"{name}"}}]}"#;
+        let errors = Settings::from_json(text).expect_err("it has rules of its own");
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, ["declarations[0].kind: ScaledObject has rules of its own"]);
     }
 
     #[test]
@@ -350,8 +314,9 @@ mod tests {
 
     #[test]
     fn null_means_not_given() {
-        let text = r#"{"repair":null,"helm":null,"envoyGateway":{"version":null},"handover":{"fieldManagers":null}}"#;
-        assert_eq!(Settings::from_json(text), Ok(Settings::default()));
+        let nulls = json!({"repair": null, "rules": {"hpa-deleted": null}, "helm": null, "envoyGateway": {"version": null}, "handover": {"fieldManagers": null}});
+        assert_eq!(read(&nulls), Ok(Settings::default()));
+        assert_eq!(read(&Value::Null), Ok(Settings::default()));
         assert_eq!(errors(&json!({"exempt": {"users": [null]}})), ["exempt.users[0]: a pattern must not be null"]);
     }
 
@@ -365,6 +330,11 @@ mod tests {
     fn what_is_not_json_or_not_an_object_is_told() {
         let message = |text: &str| Settings::from_json(text).err().unwrap_or_default().first().map(ToString::to_string);
         assert_eq!(message("[]").as_deref(), Some("settings: expected an object, got a list"));
-        assert!(message("{").is_some_and(|text| text.starts_with("settings: not JSON: ")));
+        for text in
+            ["{", "{} x", "{},{}", "{}],[{}", "]", ",", "{\"repair\":tru}", "{\"rules\":{\"hpa-deleted\":\"warn}}"]
+        {
+            assert!(message(text).is_some_and(|message| message.starts_with("settings: not JSON")), "{text}");
+        }
+        assert_eq!(message("{").as_deref(), Some("settings: not JSON: EOF while parsing an object at line 1 column 1"));
     }
 }

@@ -71,6 +71,8 @@ pub struct Finding {
     pub autoscaler: String,
     /// The object whose annotation acknowledges the finding.
     pub annotate: Subject,
+    /// Its resource, in place of the one in `annotate`, where only the settings know the kind; else empty.
+    pub resource: String,
 }
 
 /// An object as kubectl addresses it.
@@ -92,9 +94,13 @@ impl Subject {
 
     /// `<verb> <resource> <name> -n <namespace>` after `kubectl`, with something behind.
     pub fn kubectl(&self, verb: &str, rest: &str) -> String {
+        self.kubectl_as(self.resource, verb, rest)
+    }
+
+    fn kubectl_as(&self, resource: &str, verb: &str, rest: &str) -> String {
         let namespace = if self.namespace.is_empty() { String::new() } else { format!(" -n {}", self.namespace) };
         let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
-        format!("kubectl {verb} {} {}{namespace}{rest}", self.resource, self.name)
+        format!("kubectl {verb} {resource} {}{namespace}{rest}", self.name)
     }
 }
 
@@ -112,6 +118,7 @@ impl Finding {
             workloads: Vec::new(),
             autoscaler: String::new(),
             annotate,
+            resource: String::new(),
         }
     }
 
@@ -148,7 +155,9 @@ impl Finding {
 
     /// The whole text of a rejection.
     pub fn message(&self) -> String {
-        let acknowledge = self.annotate.kubectl("annotate", &format!("autoscaler-guard/allow={}", self.rule.id));
+        let resource = if self.resource.is_empty() { self.annotate.resource } else { &self.resource };
+        let acknowledge =
+            self.annotate.kubectl_as(resource, "annotate", &format!("autoscaler-guard/allow={}", self.rule.id));
         let help = self.help.iter().map(|Help { purpose, command }| format!("{purpose}: {command}"));
         let lines = std::iter::once(self.headline()).chain(self.notes.iter().cloned()).chain(help);
         let acknowledge = std::iter::once(format!("Or acknowledge {}: {acknowledge}", self.at_stake));

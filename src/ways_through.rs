@@ -38,9 +38,9 @@ static BY_RBAC: Acknowledged = Acknowledged("RBAC verb bypass");
 pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Finding> {
     let wants = context.settings.rule_action(finding.rule.id);
     let by_default = match finding.rule.default {
-        rules::Default::Warn => finding.action == Action::Warn,
+        rules::Default::Warn => matches!(finding.action, Action::Warn),
         rules::Default::Repair => matches!(finding.action, Action::Repair(_)),
-        rules::Default::Reject => finding.action == Action::Reject,
+        rules::Default::Reject => matches!(finding.action, Action::Reject),
     };
     match wants {
         Some(RuleAction::Off) => return None,
@@ -61,13 +61,13 @@ pub fn by_acknowledgement(context: &Context<'_>, finding: Finding) -> Outcome {
     if [&change.old, &change.new].into_iter().flatten().any(|object| acknowledges(&object.metadata, finding.rule.id)) {
         return Outcome::Passes(&BY_ANNOTATION, finding);
     }
-    if finding.action == Action::Warn {
+    if matches!(finding.action, Action::Warn) {
         return Outcome::Stands(finding);
     }
     if workloads_acknowledge(context, &finding) {
         return Outcome::Passes(&BY_WORKLOAD, finding);
     }
-    if finding.action == Action::Reject && may_bypass(context, finding.rule.id) {
+    if matches!(finding.action, Action::Reject) && may_bypass(context, finding.rule.id) {
         return Outcome::Passes(&BY_RBAC, finding);
     }
     Outcome::Stands(finding)

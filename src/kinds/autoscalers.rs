@@ -54,6 +54,17 @@ fn list<'a>(context: &Context<'a>, query: &List<'_>, unknown: &mut Option<Reason
     }
 }
 
+/// The HPAs of a namespace, as far as they can be listed.
+pub fn hpas<'a>(
+    context: &Context<'a>,
+    namespace: &str,
+    unknown: &mut Option<Reason>,
+) -> Vec<HorizontalPodAutoscaler<'a>> {
+    let (kind, fields) = (&api::HORIZONTAL_POD_AUTOSCALER, horizontal_pod_autoscaler::FIELDS);
+    let query = List { kind, namespace: Some(namespace), label_selector: None, fields };
+    list(context, &query, unknown).into_iter().map(HorizontalPodAutoscaler::new).collect()
+}
+
 /// The autoscalers of a namespace.
 #[derive(Debug, Default)]
 pub struct Namespace<'a> {
@@ -70,9 +81,8 @@ impl<'a> Namespace<'a> {
     pub fn look_up(context: &Context<'a>, namespace: &str) -> Self {
         let of = |kind, fields| List { kind, namespace: Some(namespace), label_selector: None, fields };
         let mut unknown = None;
-        let hpas = list(context, &of(&api::HORIZONTAL_POD_AUTOSCALER, horizontal_pod_autoscaler::FIELDS), &mut unknown);
+        let hpas = hpas(context, namespace, &mut unknown);
         let scaled_objects = list(context, &of(&api::SCALED_OBJECT, scaled_object::FIELDS), &mut unknown);
-        let hpas = hpas.into_iter().map(HorizontalPodAutoscaler::new).collect();
         Self { hpas, scaled_objects: scaled_objects.into_iter().map(ScaledObject::new).collect(), unknown }
     }
 }
@@ -116,11 +126,7 @@ fn has_working_hpa(candidate: &ScaledObject<'_>, going: &Going<'_, '_>, hpas: &[
 
 /// Whether a ScaledObject that is Ready scales a workload which no HPA declares: the way from envoyHpa to KEDA.
 pub fn scaled_by_keda(context: &Context<'_>, workload: &WorkloadRef) -> bool {
-    let target = ScaleTargetRef {
-        api_version: workload.api_version.as_str().into(),
-        kind: workload.kind.as_str().into(),
-        name: workload.name.as_str().into(),
-    };
+    let target = workload.target();
     let query = List {
         kind: &api::SCALED_OBJECT,
         namespace: Some(&workload.namespace),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 
 use super::workload::WorkloadRef;
-use super::{Object, title};
+use super::{Object, group_of, title};
 use crate::cluster::{Answer, List, Reason, api};
 use crate::context::Context;
 use crate::json::Json;
@@ -24,6 +24,18 @@ pub const OWNING_GATEWAY_NAME: &str = "gateway.envoyproxy.io/owning-gateway-name
 pub const OWNING_GATEWAY_NAMESPACE: &str = "gateway.envoyproxy.io/owning-gateway-namespace";
 /// On an HPA of a merged fleet: the GatewayClass.
 pub const OWNING_GATEWAY_CLASS: &str = "gateway.envoyproxy.io/owning-gatewayclass";
+
+/// What Envoy Gateway itself puts on every HPA from 1.5 on, and deletes HPAs by, together with the owning Gateway or class.
+const OWN_LABELS: &[(&str, &str)] = &[
+    ("app.kubernetes.io/managed-by", "envoy-gateway"),
+    ("app.kubernetes.io/name", "envoy"),
+    ("app.kubernetes.io/component", "proxy"),
+];
+
+/// The part of an EnvoyProxy that describes the fleet's Deployment.
+pub const DEPLOYMENT: &str = "envoyDeployment";
+/// The part of an EnvoyProxy that describes the fleet's HPA.
+pub const HPA: &str = "envoyHpa";
 
 const PROXY_FIELDS: &[&str] = &[
     "spec.mergeType",
@@ -74,6 +86,22 @@ impl Running {
     /// Whether a Gateway whose own EnvoyProxy is missing keeps its frozen fleet (from 1.7) instead of losing all of it.
     pub fn keeps_fleet_without_proxy(self) -> Option<bool> {
         self.0.map(|version| version >= Version::new(1, 7, 0))
+    }
+
+    /// Whether it forces `envoyDeployment.replicas` on the fleet beside envoyHpa: 1.3 to 1.8 do, the others leave it out
+    /// (envoyproxy/gateway issues 2807 and 5751, mended by pull request 9594).
+    pub fn forces_replicas(self) -> Option<bool> {
+        self.0.map(|version| version >= Version::new(1, 3, 0) && version < Version::new(1, 9, 0))
+    }
+
+    /// Whether it deletes a fleet's HPA by its name, as all did before 1.1.3, whatever its labels.
+    pub fn deletes_by_name(self) -> bool {
+        self.0.is_some_and(|version| version < Version::new(1, 1, 3))
+    }
+
+    /// Whether it deletes every HPA that has its labels and is not declared, instead of one by name or none (from 1.5).
+    pub fn deletes_by_labels(self) -> Option<bool> {
+        self.0.map(|version| version >= Version::new(1, 5, 0))
     }
 
     /// `Envoy Gateway 1.9.1`, or the name alone.
@@ -137,12 +165,21 @@ impl<'a> EnvoyProxySpec<'a> {
         self.kubernetes()?.integer(&["envoyDeployment", "replicas"])
     }
 
-    fn deployment_name(self) -> Option<Cow<'a, str>> {
-        self.kubernetes()?.word(&["envoyDeployment", "name"])
-    }
-
-    fn hpa_name(self) -> Option<Cow<'a, str>> {
-        self.kubernetes()?.word(&["envoyHpa", "name"])
+    /// Whether both ask for the same fleets: names, patches, the declared count, and whether there is an HPA; its bounds do not matter.
+    pub fn same_fleets(self, other: Self) -> bool {
+        let facts: &[&[&str]] = &[&["mergeType"], &["provider", "type"]];
+        let parts: &[&[&str]] = &[
+            &[DEPLOYMENT, "name"],
+            &[DEPLOYMENT, "replicas"],
+            &[DEPLOYMENT, "patch"],
+            &[HPA, "name"],
+            &[HPA, "patch"],
+        ];
+        let part = |spec: Self, path: &[&str]| spec.kubernetes().and_then(|kubernetes| kubernetes.at(path));
+        facts.iter().all(|path| self.0.at(path) == other.0.at(path))
+            && parts.iter().all(|path| part(self, path) == part(other, path))
+            && (self.declares_hpa(), self.is_daemon_set(), self.merges_gateways())
+                == (other.declares_hpa(), other.is_daemon_set(), other.merges_gateways())
     }
 
     fn hpa_text(self) -> Option<&'a str> {
@@ -186,6 +223,60 @@ impl<'a> Effective<'a> {
     /// The count that is declared for the fleet.
     pub fn replicas(&self) -> Option<i64> {
         self.first(EnvoyProxySpec::replicas)
+    }
+
+    /// A field of [`DEPLOYMENT`] or [`HPA`].
+    pub fn field(&self, part: &str, path: &[&str]) -> Option<Json<'a>> {
+        self.first(|spec| spec.kubernetes()?.at(&[part])?.at(path))
+    }
+
+    /// What the `patch` of [`DEPLOYMENT`] or [`HPA`] sets a field of the object to; `null` where it removes it. Both types of patch,
+    /// `StrategicMerge` and `JSONMerge`, merge what is read here alike (api/v1alpha1, `KubernetesPatchSpec` and `ApplyMergePatch`).
+    pub fn patched(&self, part: &str, path: &[&str]) -> Option<Json<'a>> {
+        let mut value = self.field(part, &["patch", "value"])?;
+        for name in path {
+            if value.text() == "null" {
+                break;
+            }
+            value = value.fields()?.into_iter().find(|(field, _)| field == name)?.1;
+        }
+        Some(value)
+    }
+
+    /// The name of [`DEPLOYMENT`] or [`HPA`] in the cluster; none when it is generated.
+    pub fn name(&self, part: &str) -> Option<Cow<'a, str>> {
+        let patched = self.patched(part, &["metadata", "name"]).and_then(|name| name.word(&[]));
+        patched.or_else(|| self.field(part, &["name"])?.word(&[]))
+    }
+
+    /// Whether Deployment and HPA are called alike by both.
+    pub fn same_names(&self, other: &Self) -> bool {
+        [DEPLOYMENT, HPA].iter().all(|part| self.name(part) == other.name(part))
+    }
+
+    /// The Deployment that the HPA aims at; none when its name is generated. The Deployment's patch does not count
+    /// (envoyproxy/gateway issue 4894).
+    pub fn target_name(&self) -> Option<Cow<'a, str>> {
+        let patched = self.patched(HPA, &["spec", "scaleTargetRef", "name"]).and_then(|name| name.word(&[]));
+        patched.or_else(|| self.field(DEPLOYMENT, &["name"])?.word(&[]))
+    }
+
+    /// The count that `envoyDeployment.patch` forces on the fleet, whichever version runs.
+    pub fn patched_replicas(&self) -> Option<i64> {
+        self.patched(DEPLOYMENT, &["spec", "replicas"])?.integer(&[])
+    }
+
+    /// Whether Envoy Gateway writes the fleet's count; `None` where which version runs decides and is not known.
+    pub fn writes_count(&self, running: Running) -> Option<bool> {
+        if self.patched_replicas().is_some() {
+            Some(true)
+        } else if self.replicas().is_none() {
+            Some(false)
+        } else if self.declares_hpa() {
+            running.forces_replicas()
+        } else {
+            Some(true)
+        }
     }
 }
 
@@ -337,6 +428,16 @@ impl<'a> Fleet<'a> {
         Self { owner, gateway: None, level, is_terminating, has_own_proxy: false, own: None, class: None }
     }
 
+    /// The fleet whose HPA an object is, by its labels.
+    pub fn labelled(object: &Object<'_>) -> Option<Self> {
+        let label = |key| object.metadata.label(key).map(Cow::into_owned);
+        if let Some(class) = label(OWNING_GATEWAY_CLASS) {
+            return Some(Self::merged(&class, false));
+        }
+        let gateway = (label(OWNING_GATEWAY_NAMESPACE)?, label(OWNING_GATEWAY_NAME)?);
+        Some(Self { owner: format!("{}/{}", gateway.0, gateway.1), gateway: Some(gateway), ..Self::merged("", false) })
+    }
+
     /// By which specs it runs when the governing EnvoyProxy has this one; `None` when it is deleted.
     pub fn effective(&self, governing: Option<EnvoyProxySpec<'a>>) -> Effective<'a> {
         match self.level {
@@ -347,17 +448,28 @@ impl<'a> Fleet<'a> {
 
     /// The fleet's Deployment.
     pub fn deployment(&self, effective: &Effective<'_>, settings: &Settings) -> WorkloadRef {
-        let name = effective
-            .first(EnvoyProxySpec::deployment_name)
-            .map_or_else(|| self.generated_name(settings), Cow::into_owned);
+        let name = effective.name(DEPLOYMENT).map_or_else(|| self.generated_name(settings), Cow::into_owned);
         WorkloadRef::deployment(&self.namespace(settings), &name)
     }
 
     /// The fleet's HPA, by namespace and name.
     pub fn hpa(&self, effective: &Effective<'_>, settings: &Settings) -> (String, String) {
-        let name =
-            effective.first(EnvoyProxySpec::hpa_name).map_or_else(|| self.generated_name(settings), Cow::into_owned);
+        let name = effective.name(HPA).map_or_else(|| self.generated_name(settings), Cow::into_owned);
         (self.namespace(settings), name)
+    }
+
+    /// Whether it is the same fleet.
+    pub fn is(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.gateway.is_none() == other.gateway.is_none()
+    }
+
+    /// Whether an HPA carries the labels of this fleet, which all versions put on it.
+    pub fn labels(&self, hpa: &Object<'_>) -> bool {
+        let is = |key, value: &str| hpa.metadata.label(key).as_deref() == Some(value);
+        match &self.gateway {
+            Some((namespace, name)) => is(OWNING_GATEWAY_NAME, name) && is(OWNING_GATEWAY_NAMESPACE, namespace),
+            None => is(OWNING_GATEWAY_CLASS, &self.owner),
+        }
     }
 
     /// Its Gateway, by namespace and name; none when Gateways are merged.
@@ -373,14 +485,16 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    fn namespace(&self, settings: &Settings) -> String {
+    /// The namespace of its objects.
+    pub fn namespace(&self, settings: &Settings) -> String {
         match &self.gateway {
             Some((namespace, _)) if settings.envoy_gateway.gateway_namespace_mode => namespace.clone(),
             _ => settings.envoy_gateway.namespace.clone(),
         }
     }
 
-    fn generated_name(&self, settings: &Settings) -> String {
+    /// What its objects are called unless the EnvoyProxy says otherwise.
+    pub fn generated_name(&self, settings: &Settings) -> String {
         let EnvoyGateway { gateway_namespace_mode, version, .. } = &settings.envoy_gateway;
         match &self.gateway {
             // Plain names came with 1.5.
@@ -494,6 +608,14 @@ impl<'c, 'a> Estate<'c, 'a> {
         self.gateways.iter().any(is_live)
     }
 
+    /// Whether its class has another Gateway that is alive.
+    pub fn has_other_gateway(&self, gateway: &Gateway<'a>) -> bool {
+        let is_other = |other: &&Gateway<'a>| {
+            other.class == gateway.class && other.object.metadata.uid != gateway.object.metadata.uid
+        };
+        self.gateways.iter().filter(is_other).any(|other| !other.object.metadata.is_terminating())
+    }
+
     fn class_of(&self, gateway: &Gateway<'a>) -> Option<&GatewayClass<'a>> {
         self.classes.iter().find(|class| class.object.metadata.name == gateway.class)
     }
@@ -531,6 +653,24 @@ impl<'c, 'a> Estate<'c, 'a> {
 pub fn has_fleet_labels(hpa: &Object<'_>) -> bool {
     let label = |key| hpa.metadata.label(key).is_some();
     label(OWNING_GATEWAY_CLASS) || (label(OWNING_GATEWAY_NAME) && label(OWNING_GATEWAY_NAMESPACE))
+}
+
+/// Whether an object carries all the labels by which Envoy Gateway 1.5 and later deletes HPAs.
+pub fn has_own_labels(object: &Object<'_>) -> bool {
+    has_fleet_labels(object)
+        && OWN_LABELS.iter().all(|(key, value)| object.metadata.label(key).as_deref() == Some(*value))
+}
+
+/// Whether an HPA has an owner of the Gateway API, as Envoy Gateway gives its own since 1.5.
+pub fn has_gateway_owner(object: &Object<'_>) -> bool {
+    let is_gateways = |api_version: &str| group_of(api_version) == "gateway.networking.k8s.io";
+    object.metadata.owner_references().iter().any(|owner| is_gateways(&owner.api_version))
+}
+
+/// The keys of all labels by which Envoy Gateway knows its HPAs.
+pub fn label_keys() -> impl Iterator<Item = &'static str> {
+    let owning = [OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE, OWNING_GATEWAY_CLASS];
+    owning.into_iter().chain(OWN_LABELS.iter().map(|(key, _)| *key))
 }
 
 /// Whether some EnvoyProxy still declares the HPA of that fleet: the one that its labels name.
@@ -606,6 +746,23 @@ mod tests {
     }
 
     #[test]
+    fn versions_decide_what_is_deleted() {
+        let deletes = |text: &str| {
+            let running = Running(Version::parse(text));
+            (running.deletes_by_name(), running.deletes_by_labels())
+        };
+        for (text, expected) in [
+            ("1.1.2", (true, Some(false))),
+            ("1.1.3", (false, Some(false))),
+            ("1.4.6", (false, Some(false))),
+            ("1.5.0", (false, Some(true))),
+            ("latest", (false, None)),
+        ] {
+            assert_eq!(deletes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_version_is_read_from_the_image() {
         let version = |image: &str| {
             let text = format!(r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"image":"{image}"}}]}}}}}}}}"#);
@@ -624,6 +781,71 @@ mod tests {
     const WITH: &str = r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyHpa":{"maxReplicas":5}}}}"#;
     const WITHOUT: &str = r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyDeployment":{"replicas":3}}}}"#;
     const MERGED: &str = r#"{"mergeType":"StrategicMerge","provider":{"type":"Kubernetes","kubernetes":{"envoyDeployment":{"replicas":3}}}}"#;
+
+    #[test]
+    fn patches_rename_and_force() {
+        let text = r#"{"provider":{"type":"Kubernetes","kubernetes":{
+            "envoyDeployment":{"name":"edge","replicas":3,"patch":{"type":"JSONMerge","value":{"metadata":{"name":"other"},"spec":{"replicas":4}}}},
+            "envoyHpa":{"maxReplicas":5,"patch":{"value":{"metadata":{"labels":null},"spec":{"scaleTargetRef":{"name":"third"}}}}}}}}"#;
+        let effective = Effective::new(Some(spec(text)), None);
+        assert_eq!(effective.name(DEPLOYMENT).as_deref(), Some("other"));
+        assert_eq!((effective.name(HPA), effective.target_name().as_deref()), (None, Some("third")));
+        assert_eq!((effective.replicas(), effective.patched_replicas()), (Some(3), Some(4)));
+        let label = effective.patched(HPA, &["metadata", "labels", OWNING_GATEWAY_NAME]);
+        assert_eq!(label.map(Json::text), Some("null"));
+        assert!(effective.patched(HPA, &["metadata", "annotations"]).is_none());
+        let unpatched = Effective::new(Some(spec(WITHOUT)), None);
+        assert_eq!(
+            (unpatched.name(DEPLOYMENT), unpatched.target_name(), unpatched.patched_replicas()),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn versions_decide_who_writes_the_count() {
+        const BOTH: &str =
+            r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyDeployment":{"replicas":3},"envoyHpa":{}}}}"#;
+        let writes = |text: &'static str, version: &str| {
+            Effective::new(Some(spec(text)), None).writes_count(Running(Version::parse(version)))
+        };
+        for (version, expected) in [
+            ("1.2.8", Some(false)),
+            ("1.3.0", Some(true)),
+            ("1.8.3", Some(true)),
+            ("1.9.0", Some(false)),
+            ("latest", None),
+        ] {
+            assert_eq!(writes(BOTH, version), expected, "{version}");
+            assert_eq!((writes(WITHOUT, version), writes(WITH, version)), (Some(true), Some(false)), "{version}");
+        }
+    }
+
+    #[test]
+    fn bounds_and_logging_do_not_make_other_fleets() {
+        let with = |text| spec(text);
+        let more = r#"{"logging":{},"provider":{"type":"Kubernetes","kubernetes":{"envoyHpa":{"maxReplicas":9}}}}"#;
+        assert!(with(WITH).same_fleets(with(more)) && !with(WITH).same_fleets(with(WITHOUT)));
+        let named = r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyHpa":{"maxReplicas":5,"name":"edge"}}}}"#;
+        assert!(!with(WITH).same_fleets(with(named)) && !with(WITHOUT).same_fleets(with(MERGED)));
+    }
+
+    #[test]
+    fn labels_tell_whose_an_hpa_is() {
+        let read = |text| Object::from_text(text).expect("well-formed");
+        let old = r#"{"metadata":{"labels":{"gateway.envoyproxy.io/owning-gateway-name":"eg","gateway.envoyproxy.io/owning-gateway-namespace":"default"}}}"#;
+        let new = r#"{"metadata":{"labels":{"gateway.envoyproxy.io/owning-gatewayclass":"eg","app.kubernetes.io/name":"envoy",
+            "app.kubernetes.io/component":"proxy","app.kubernetes.io/managed-by":"envoy-gateway"}}}"#;
+        assert!(has_fleet_labels(&read(old)) && !has_own_labels(&read(old)) && has_own_labels(&read(new)));
+        let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"gateway.networking.k8s.io/v1","kind":"GatewayClass","name":"eg","uid":"1"}]}}"#;
+        assert!(has_gateway_owner(&read(owned)) && !has_gateway_owner(&read(old)));
+        let gateway = Gateway::new(read(r#"{"metadata":{"name":"eg","namespace":"default"}}"#));
+        let fleet = gateway.fleet(Level::Gateway, None, None);
+        assert!(fleet.labels(&read(old)) && !fleet.labels(&read(new)));
+        let labelled = |object| Fleet::labelled(&read(object)).map(|fleet| fleet.title());
+        assert_eq!(labelled(old).as_deref(), Some("Gateway default/eg"));
+        assert_eq!((labelled(new).as_deref(), labelled("{}")), (Some("GatewayClass eg"), None));
+        assert!(Fleet::merged("eg", false).labels(&read(new)) && !Fleet::merged("eg", false).labels(&read(old)));
+    }
 
     #[test]
     fn a_gateways_own_proxy_replaces_the_class_unless_merged() {

@@ -3,6 +3,8 @@
 //! Helm deletes an HPA before its Deployment in `uninstall`, so a refusal there is repeated for ever; and Helm 3 hides refused deletes in
 //! `upgrade`. What is Helm's is therefore judged softer, where its rule says so.
 
+use std::borrow::Cow;
+
 use super::{Metadata, Object};
 use crate::cluster::{Answer, List, api};
 use crate::context::Context;
@@ -27,6 +29,12 @@ pub fn release(metadata: &Metadata<'_>) -> Option<Release> {
 /// Whether two objects belong to one release.
 pub fn same_release(one: &Metadata<'_>, other: &Metadata<'_>) -> bool {
     release(one).is_some_and(|one| release(other) == Some(one))
+}
+
+/// Whether two objects belong to one release, or to one app by the label that charts and GitOps tools share.
+pub fn same_release_or_app(one: &Metadata<'_>, other: &Metadata<'_>) -> bool {
+    let app = |metadata: &Metadata<'_>| metadata.label("app.kubernetes.io/instance").map(Cow::into_owned);
+    same_release(one, other) || app(one).is_some_and(|name| app(other) == Some(name))
 }
 
 /// Whether the deletion of a Helm-managed object is softened to a warning. With setting `helm.readReleases`, only while the release is

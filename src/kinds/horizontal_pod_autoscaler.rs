@@ -1,6 +1,7 @@
 //! HorizontalPodAutoscaler: what it scales, who owns it. `autoscaling/v1`, `v2` and `v2beta2` agree in all that is read here.
 
 use super::scaled_object::is_scaled_object;
+use super::workload::WorkloadRef;
 use super::{Object, OwnerReference, ScaleTargetRef};
 
 /// The fields that a look-up of an HPA has to bring.
@@ -23,6 +24,11 @@ impl<'a> HorizontalPodAutoscaler<'a> {
     /// What it scales.
     pub fn target(&self) -> ScaleTargetRef<'a> {
         ScaleTargetRef::of_spec(self.object.spec())
+    }
+
+    /// The workload that it scales, by name.
+    pub fn workload(&self) -> WorkloadRef {
+        WorkloadRef::new(&self.target(), &self.object.metadata.namespace)
     }
 
     /// Whether it scales that workload, and is not being deleted.

@@ -5,6 +5,7 @@
 
 pub mod autoscalers;
 pub mod envoy_gateway;
+pub mod fleet_changes;
 pub mod helm;
 pub mod horizontal_pod_autoscaler;
 pub mod released;

@@ -60,6 +60,15 @@ impl WorkloadRef {
         }
     }
 
+    /// The reference by which an autoscaler aims at it.
+    pub fn target(&self) -> ScaleTargetRef<'_> {
+        ScaleTargetRef {
+            api_version: self.api_version.as_str().into(),
+            kind: self.kind.as_str().into(),
+            name: self.name.as_str().into(),
+        }
+    }
+
     /// Looks the workload up.
     pub fn get<'a>(&self, neighbours: &Neighbours<'a>) -> Answer<Object<'a>> {
         let kind =
@@ -95,6 +104,17 @@ pub fn replicas(workload: &Object<'_>) -> Option<i64> {
     workload.spec().integer(&["replicas"])
 }
 
+/// Whether someone other than that field manager applies the count server-side, so that it stays when the manager lets go of it.
+pub fn is_applied_by_another(workload: &Object<'_>, manager: &str) -> bool {
+    let is = |entry: &Json<'_>, field, value| entry.string(&[field]).as_deref() == Some(value);
+    let applies = |entry: &Json<'_>| is(entry, "operation", "Apply") && !is(entry, "manager", manager);
+    workload.metadata.managed_fields().iter().any(|entry| applies(entry) && has_replicas(entry))
+}
+
+fn has_replicas(entry: &Json<'_>) -> bool {
+    entry.at(&["fieldsV1", "f:spec", "f:replicas"]).is_some()
+}
+
 /// Whether the workload says who owns its count, so that it may be left without an autoscaler.
 ///
 /// Either annotation [`AUTOSCALING`] is `"off"`, or someone declared `spec.replicas`. A bare `f:replicas` in managedFields proves nothing:
@@ -123,7 +143,6 @@ fn written_replicas(workload: &Object<'_>, hpa: Option<&HorizontalPodAutoscaler<
         Some("Update") => taken_over && entry.word(&["subresource"]).is_none(),
         _ => false,
     };
-    let has_replicas = |entry: &Json<'_>| entry.at(&["fieldsV1", "f:spec", "f:replicas"]).is_some();
     workload.metadata.managed_fields().iter().any(|entry| declares(entry) && has_replicas(entry))
 }
 
@@ -168,6 +187,17 @@ mod tests {
         assert!(owns(&written(APPLIED), None));
         assert!(owns(&written(HELM_WROTE), Some(r#"{"status":{"lastScaleTime":"2026-11-21T17:09:40Z"}}"#)));
         assert!(owns(&written(HELM_WROTE), Some(r#"{"status":{"currentReplicas":5}}"#)));
+    }
+
+    #[test]
+    fn another_manager_holds_the_count_by_an_apply_only() {
+        let held = |entry: &str, manager: &str| {
+            let workload = json!({"metadata": written(entry)}).to_string();
+            is_applied_by_another(&Object::from_text(&workload).expect("well-formed"), manager)
+        };
+        assert!(held(APPLIED, "envoy-gateway"));
+        assert!(!held(APPLIED, "kustomize-controller"));
+        assert!(!held(HELM_WROTE, "envoy-gateway") && !held(SCALED, "envoy-gateway"));
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! ## Example
 //! `kubectl patch hpa web -n shop --type merge -p '{"spec":{"minReplicas":5}}'`, where maxReplicas is 5.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::context::Context;
 use crate::gate::Passage;
@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;
     let old = context.change.old.as_ref();
@@ -59,7 +61,10 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let this = new.title(context.change.kind.name());
     let workload = WorkloadRef::new(&context.change.target(new), &new.metadata.namespace);
     let what = format!("{this} never scales {workload}: {why}");
-    Some(Finding::new(&RULE, Action::Warn, Subject::new(context.change.kind.resource(), &new.metadata), what).about(workload, this))
+    Some(
+        Finding::new(&RULE, Action::Warn, Subject::new(context.change.kind.resource(), &new.metadata), what)
+            .about(workload, this),
+    )
 }
 
 fn disabled(kind: Kind, object: &Object<'_>) -> Option<&'static str> {
@@ -84,6 +89,7 @@ fn stands_still(spec: Json<'_>, min: &str, max: &str) -> Option<&'static str> {
 }
 
 fn both_ways_disabled(behavior: Option<Json<'_>>) -> Option<&'static str> {
-    let disabled = |way| behavior.is_some_and(|behavior| behavior.string(&[way, "selectPolicy"]).as_deref() == Some("Disabled"));
+    let disabled =
+        |way| behavior.is_some_and(|behavior| behavior.string(&[way, "selectPolicy"]).as_deref() == Some("Disabled"));
     (disabled("scaleUp") && disabled("scaleDown")).then_some("its behavior disables scaling up and down")
 }

@@ -19,7 +19,7 @@
 //! ## Example
 //! `helm uninstall keda -n keda`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, ApiKind, List, Reason, api};
 use crate::context::Context;
@@ -36,6 +36,13 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::CustomResourceDefinition, &[Operation::Delete])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::List(&api::SCALED_OBJECT),
+    LookUp::List(&api::ENVOY_PROXY),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+];
 
 static GUARDED: &[(&str, &ApiKind<'static>)] = &[
     ("scaledobjects.keda.sh", &api::SCALED_OBJECT),
@@ -56,7 +63,10 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Answer::Absent | Answer::Unknown(Reason::NotServed(_)) => return None,
         Answer::Unknown(reason) => format!("all of them (how many is not known: {reason})"),
     };
-    let what = format!("deleting CustomResourceDefinition {} deletes every {}, {there}, and the autoscalers that hang on them", old.metadata.name, kind.kind);
+    let what = format!(
+        "deleting CustomResourceDefinition {} deletes every {}, {there}, and the autoscalers that hang on them",
+        old.metadata.name, kind.kind
+    );
     let first = format!("kubectl delete {} --all --all-namespaces", kind.resource);
     let finding = Finding::new(&RULE, Action::Reject, Subject::new("customresourcedefinition", &old.metadata), what);
     Some(finding.help("For a real uninstall delete the objects first", first))

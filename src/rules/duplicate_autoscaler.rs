@@ -9,24 +9,28 @@
 //! (kedacore/keda issue 6130). KEDA's webhook looks from the ScaledObject's side only, and not at updates of HPAs.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales. A declarative
+//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales; or an
+//! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. A declarative
 //! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; two ScaledObjects on one HPA
 //! are always refused. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
 //!
 //! ## Ways through
 //! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the
 //!   annotation `scaledobject.keda.sh/transfer-hpa-ownership: "true"`.
-//! * `autoscaler-guard/allow: duplicate-autoscaler` on the new autoscaler or its workload.
+//! * From envoyHpa to KEDA: acknowledge the ScaledObject, then remove envoyHpa, which passes from Envoy Gateway 1.5 on.
+//! * `autoscaler-guard/allow: duplicate-autoscaler` on the new autoscaler, on the changed object or on the workload.
 //!
 //! ## Example
 //! `kubectl autoscale deployment web --name web-2 --max 5`, where HPA `web` scales it already.
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
-use crate::cluster::Reason;
+use crate::cluster::{Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::Namespace;
+use crate::kinds::envoy_gateway::{has_fleet_labels, has_own_labels};
+use crate::kinds::fleet_changes;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::scaled_object::ScaledObject;
 use crate::kinds::workload::WorkloadRef;
@@ -43,9 +47,20 @@ pub(super) static RULE: Rule = Rule {
     watches: &[
         (Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update]),
         (Kind::ScaledObject, &[Operation::Create, Operation::Update]),
+        (Kind::EnvoyProxy, &[Operation::Create, Operation::Update]),
+        (Kind::Gateway, &[Operation::Create, Operation::Update]),
+        (Kind::GatewayClass, &[Operation::Create, Operation::Update]),
     ],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 /// Another autoscaler in the way of the new one.
 struct Other<'a> {
@@ -57,36 +72,79 @@ struct Other<'a> {
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;
+    if !matches!(context.change.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject) {
+        return beside_envoy_hpa(context, new);
+    }
     if context.change.keeps_target() {
         return None;
     }
     let target = context.change.target(new);
     let is_hpa = context.change.kind == Kind::HorizontalPodAutoscaler;
     let namespace = Namespace::look_up(context, &new.metadata.namespace);
-    let other = if is_hpa { beside_hpa(&namespace, new, &target) } else { beside_scaled_object(&namespace, new, &target) };
+    let other = if is_hpa {
+        beside_hpa(&namespace, new, &new.metadata.name, &target)
+    } else {
+        beside_scaled_object(&namespace, new, &target)
+    };
     match (other, &namespace.unknown) {
-        (Some(other), _) => Some(second(context, new, &target, &other)),
-        (None, Some(reason)) => Some(not_known(context, new, &target, reason)),
+        (Some(other), _) => Some(second(context, new, WorkloadRef::new(&target, &new.metadata.namespace), &other)),
+        (None, Some(reason)) => {
+            Some(not_known(context, new, WorkloadRef::new(&target, &new.metadata.namespace), reason))
+        }
         (None, None) => None,
     }
 }
 
-fn beside_hpa<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
-    let name = &new.metadata.name;
+/// Fleets that get an HPA of Envoy Gateway's.
+fn beside_envoy_hpa(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> {
+    let changes = match fleet_changes::look_up(context) {
+        Ok(changes) => changes,
+        Err(reason) => {
+            let may = fleet_changes::may_declare_hpa(context);
+            return may
+                .then(|| fleet_changes::unknown(context, &RULE, "give an Envoy fleet a second autoscaler", &reason));
+        }
+    };
+    let mut not_seen = None;
+    for change in &changes {
+        let Some(after) = change.gets_hpa() else { continue };
+        let deployment = change.fleet.deployment(after, context.settings);
+        let mut namespace = Namespace::look_up(context, &deployment.namespace);
+        // The fleet's former HPA goes by its labels.
+        namespace.hpas.retain(|hpa| !change.fleet.labels(&hpa.object) || !has_own_labels(&hpa.object));
+        let (_, name) = change.fleet.hpa(after, context.settings);
+        if let Some(other) = beside_hpa(&namespace, new, &name, &deployment.target()) {
+            return Some(second(context, new, deployment.clone(), &other));
+        }
+        not_seen = not_seen.or(namespace.unknown.map(|reason| (deployment, reason)));
+    }
+    not_seen.map(|(deployment, reason)| not_known(context, new, deployment, &reason))
+}
+
+fn beside_hpa<'a>(
+    namespace: &Namespace<'a>,
+    new: &Object<'_>,
+    name: &str,
+    target: &ScaleTargetRef<'_>,
+) -> Option<Other<'a>> {
     // Under the ScaledObject's own HPA name it is hpa-name-claimed's.
     let scaled_object = |other: &&ScaledObject<'a>| {
         let owned = new.metadata.owner_with_uid(&other.object.metadata.uid).is_some();
-        !owned && other.scales(target) && other.hpa_name() != *name
+        !owned && other.scales(target) && other.hpa_name() != name
     };
     if let Some(other) = namespace.scaled_objects.iter().find(scaled_object) {
         return Some(Other { object: other.object.clone(), kind: Kind::ScaledObject, same_hpa: false });
     }
-    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != *name && hpa.scales(target);
+    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != name && hpa.scales(target);
     let other = namespace.hpas.iter().find(hpa)?;
     Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
 }
 
-fn beside_scaled_object<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target: &ScaleTargetRef<'_>) -> Option<Other<'a>> {
+fn beside_scaled_object<'a>(
+    namespace: &Namespace<'a>,
+    new: &Object<'_>,
+    target: &ScaleTargetRef<'_>,
+) -> Option<Other<'a>> {
     let this = ScaledObject::new(new.clone());
     let name = this.hpa_name();
     let others = || namespace.scaled_objects.iter().filter(|other| other.object.metadata.name != new.metadata.name);
@@ -100,40 +158,50 @@ fn beside_scaled_object<'a>(namespace: &Namespace<'a>, new: &Object<'_>, target:
     if let Some(other) = others().find(|other| other.scales(target)) {
         return Some(Other { object: other.object.clone(), kind: Kind::ScaledObject, same_hpa: false });
     }
-    let hpa = |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != name && hpa.scales(target) && !this.owns(hpa);
+    let hpa =
+        |hpa: &&HorizontalPodAutoscaler<'a>| hpa.object.metadata.name != name && hpa.scales(target) && !this.owns(hpa);
     let other = namespace.hpas.iter().find(hpa)?;
     Some(Other { object: other.object.clone(), kind: Kind::HorizontalPodAutoscaler, same_hpa: false })
 }
 
-fn second(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, other: &Other<'_>) -> Finding {
-    let renames = hpa_handover::declares(context) && same_owner(new, &other.object);
+fn second(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, other: &Other<'_>) -> Finding {
+    let renames = hpa_handover::declares(context) && helm::same_release_or_app(&new.metadata, &other.object.metadata);
     let action = if renames && !other.same_hpa { Action::Warn } else { Action::Reject };
-    let workload = WorkloadRef::new(target, &new.metadata.namespace);
     let theirs = other.object.title(other.kind.name());
     let what = if other.same_hpa {
-        format!("{} would write the same HPA as {theirs}: both rewrite it for as long as both live", title(context, new))
+        format!(
+            "{} would write the same HPA as {theirs}: both rewrite it for as long as both live",
+            title(context, new)
+        )
     } else {
-        format!("{} would give {workload} a second autoscaler beside {theirs}: neither scales it then", title(context, new))
+        format!(
+            "{} would give {workload} a second autoscaler beside {theirs}: neither scales it then",
+            title(context, new)
+        )
     };
     let finding = finding(context, new, action, what).about(workload, title(context, new));
+    if has_fleet_labels(&other.object) {
+        return finding.help(
+            "Change envoyHpa instead, or acknowledge this and remove envoyHpa next",
+            "kubectl get envoyproxies -A".to_owned(),
+        );
+    }
     if context.change.kind == Kind::ScaledObject && other.kind == Kind::HorizontalPodAutoscaler {
         let name = &other.object.metadata.name;
-        let transfer = format!("horizontalPodAutoscalerConfig.name: {name}, and annotation scaledobject.keda.sh/transfer-hpa-ownership: \"true\"");
+        let transfer = format!(
+            "horizontalPodAutoscalerConfig.name: {name}, and annotation scaledobject.keda.sh/transfer-hpa-ownership: \"true\""
+        );
         return finding.help("Take it over instead", transfer);
     }
     let edit = Subject::new(other.kind.resource(), &other.object.metadata).kubectl("edit", "");
     finding.help("Change the one that is there instead", edit)
 }
 
-/// One Helm release, or one app by the label that charts and GitOps tools share.
-fn same_owner(one: &Object<'_>, other: &Object<'_>) -> bool {
-    let app = |object: &Object<'_>| object.metadata.label("app.kubernetes.io/instance").map(std::borrow::Cow::into_owned);
-    helm::same_release(&one.metadata, &other.metadata) || app(one).is_some_and(|name| app(other) == Some(name))
-}
-
-fn not_known(context: &Context<'_>, new: &Object<'_>, target: &ScaleTargetRef<'_>, reason: &Reason) -> Finding {
-    let workload = WorkloadRef::new(target, &new.metadata.namespace);
-    let what = format!("{} may be a second autoscaler of {workload}: what scales it is not known ({reason})", title(context, new));
+fn not_known(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, reason: &Reason) -> Finding {
+    let what = format!(
+        "{} may be a second autoscaler of {workload}: what scales it is not known ({reason})",
+        title(context, new)
+    );
     finding(context, new, Action::Warn, what).about(workload, title(context, new))
 }
 

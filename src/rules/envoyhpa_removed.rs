@@ -22,7 +22,7 @@
 //! ## Example
 //! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type json -p '[{"op":"remove","path":"/spec/provider/kubernetes/envoyHpa"}]'`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
@@ -47,6 +47,14 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::EnvoyProxy, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 const ENVOY_HPA: &[&str] = &["spec", "provider", "kubernetes", "envoyHpa"];
 
@@ -96,15 +104,24 @@ impl Cause {
 
     /// Which fleets run by what could not be seen: there may be some.
     pub(super) fn unknown_fleets(&self, reason: &Reason) -> Finding {
-        let outcome = format!(" may leave Envoy fleets without an autoscaler: which run by which EnvoyProxy is not known ({reason})");
+        let outcome = format!(
+            " may leave Envoy fleets without an autoscaler: which run by which EnvoyProxy is not known ({reason})"
+        );
         self.finding(Action::Reject, &outcome)
             .help("Try again once the policy may read and list Gateways", "see policies/rbac.yaml".to_owned())
     }
 
     /// Before 1.5 a class whose EnvoyProxy is missing stops the whole controller; `how` it comes to that follows the change.
     pub(super) fn freezes_all(&self, running: Running, how: &str) -> Finding {
-        let which = if running.0.is_some() { "" } else { " (before 1.5; which version runs is not known: set envoyGateway.version)" };
-        let mut finding = self.finding(Action::Reject, &format!("{how} stops {} from managing every fleet of every class{which}", running.name()));
+        let which = if running.0.is_some() {
+            ""
+        } else {
+            " (before 1.5; which version runs is not known: set envoyGateway.version)"
+        };
+        let mut finding = self.finding(
+            Action::Reject,
+            &format!("{how} stops {} from managing every fleet of every class{which}", running.name()),
+        );
         finding.at_stake = "it";
         finding
     }
@@ -114,8 +131,10 @@ impl Cause {
         match (&self.governing, fleet.before.hpa_text()) {
             // A quote would end the command's own.
             (Some(proxy), Some(hpa)) if !hpa.contains('\'') => {
-                let patch = format!(r#"{{"spec":{{"provider":{{"type":"Kubernetes","kubernetes":{{"envoyHpa":{hpa}}}}}}}}}"#);
-                finding.help("Declare envoyHpa there first", proxy.kubectl("patch", &format!("--type merge -p '{patch}'")))
+                let patch =
+                    format!(r#"{{"spec":{{"provider":{{"type":"Kubernetes","kubernetes":{{"envoyHpa":{hpa}}}}}}}}}"#);
+                finding
+                    .help("Declare envoyHpa there first", proxy.kubectl("patch", &format!("--type merge -p '{patch}'")))
             }
             _ => finding,
         }
@@ -130,7 +149,11 @@ pub(super) struct LostFleet<'a> {
 }
 
 /// The fleets that have envoyHpa when the governing EnvoyProxy is `before`, and none when it is `after`.
-pub(super) fn lost_fleets<'a>(fleets: Vec<Fleet<'a>>, before: Option<EnvoyProxySpec<'a>>, after: Option<EnvoyProxySpec<'a>>) -> Vec<LostFleet<'a>> {
+pub(super) fn lost_fleets<'a>(
+    fleets: Vec<Fleet<'a>>,
+    before: Option<EnvoyProxySpec<'a>>,
+    after: Option<EnvoyProxySpec<'a>>,
+) -> Vec<LostFleet<'a>> {
     let between = |fleet: Fleet<'a>| {
         let (before, after) = (fleet.effective(before), fleet.effective(after));
         LostFleet::between(fleet, before, after)
@@ -146,7 +169,11 @@ impl<'a> LostFleet<'a> {
     }
 
     /// The fleet, if it has envoyHpa before and after: what goes is the HPA by its former name.
-    pub(super) fn remade(fleet: &Fleet<'a>, before: Option<EnvoyProxySpec<'a>>, after: Option<EnvoyProxySpec<'a>>) -> Option<Self> {
+    pub(super) fn remade(
+        fleet: &Fleet<'a>,
+        before: Option<EnvoyProxySpec<'a>>,
+        after: Option<EnvoyProxySpec<'a>>,
+    ) -> Option<Self> {
         let (before, after) = (fleet.effective(before), fleet.effective(after));
         let keeps = !fleet.is_terminating && before.declares_hpa() && after.declares_hpa();
         keeps.then(|| Self { fleet: fleet.clone(), before, after })
@@ -163,12 +190,19 @@ impl<'a> LostFleet<'a> {
     /// Whether someone else owns the count from now on: a declaration in the same change, a ScaledObject, or the Deployment itself.
     fn is_answered(&self, context: &Context<'_>) -> bool {
         let deployment = self.deployment(context);
-        self.after.replicas().is_some() || deployment.needs_autoscaler(context, self.live_hpa(context).as_ref()).is_none() || scaled_by_keda(context, &deployment)
+        self.after.replicas().is_some()
+            || deployment.needs_autoscaler(context, self.live_hpa(context).as_ref()).is_none()
+            || scaled_by_keda(context, &deployment)
     }
 
     fn live_hpa<'c>(&self, context: &Context<'c>) -> Option<HorizontalPodAutoscaler<'c>> {
         let (namespace, name) = self.hpa(context);
-        let hpa = context.neighbours.get(&api::HORIZONTAL_POD_AUTOSCALER, &namespace, &name, horizontal_pod_autoscaler::FIELDS);
+        let hpa = context.neighbours.get(
+            &api::HORIZONTAL_POD_AUTOSCALER,
+            &namespace,
+            &name,
+            horizontal_pod_autoscaler::FIELDS,
+        );
         match hpa.map(HorizontalPodAutoscaler::new) {
             Answer::Found(hpa) => Some(hpa),
             Answer::Absent | Answer::Unknown(_) => None,
@@ -192,7 +226,10 @@ pub(super) fn judge(context: &Context<'_>, cause: &Cause, lost: &[LostFleet<'_>]
     let finding = match running.removal() {
         Removal::Loses => loses(context, cause, running, lost)?,
         Removal::Orphans => {
-            let outcome = format!(" would orphan {hpa}: {} leaves it behind, still scaling, even after its Gateway is deleted", running.name());
+            let outcome = format!(
+                " would orphan {hpa}: {} leaves it behind, still scaling, even after its Gateway is deleted",
+                running.name()
+            );
             let finding = cause.declare_hpa(cause.finding(Action::Reject, &outcome), first);
             let mut finding = clean_up(finding, context, lost);
             finding.at_stake = "the orphan";
@@ -224,13 +261,18 @@ fn loses(context: &Context<'_>, cause: &Cause, running: Running, lost: &[LostFle
     let frozen = at_risk.first()?;
     let deployment = format!("{}{}", frozen.deployment(context), and_more(at_risk.len()));
     if at_risk.iter().all(|fleet| fleet.after.is_daemon_set()) {
-        let outcome = format!(" makes {deployment} a DaemonSet, which no HPA scales: {} deletes the HPA", running.name());
+        let outcome =
+            format!(" makes {deployment} a DaemonSet, which no HPA scales: {} deletes the HPA", running.name());
         return Some(cause.finding(Action::Warn, &outcome));
     }
-    let outcome = format!(" would leave {deployment} with no autoscaler: {} deletes its HPA and the replica count freezes", running.name());
+    let outcome = format!(
+        " would leave {deployment} with no autoscaler: {} deletes its HPA and the replica count freezes",
+        running.name()
+    );
     let mut finding = cause.declare_hpa(cause.finding(Action::Reject, &outcome), frozen);
     if cause.subject.resource == "envoyproxy" && context.change.operation == Operation::Update {
-        finding = finding.help("Declare the count in the same change", declare_count(&cause.subject, frozen.count(context)));
+        finding =
+            finding.help("Declare the count in the same change", declare_count(&cause.subject, frozen.count(context)));
     }
     Some(finding.help("Say that the fleet is not autoscaled", frozen.deployment(context).not_autoscaled()))
 }
@@ -246,7 +288,9 @@ pub(super) fn and_more(count: usize) -> String {
 
 fn declare_count(subject: &Subject, count: Option<i64>) -> String {
     let count = count.map_or_else(|| "<count>".to_owned(), |count| count.to_string());
-    let patch = format!(r#"{{"spec":{{"provider":{{"kubernetes":{{"envoyHpa":null,"envoyDeployment":{{"replicas":{count}}}}}}}}}}}"#);
+    let patch = format!(
+        r#"{{"spec":{{"provider":{{"kubernetes":{{"envoyHpa":null,"envoyDeployment":{{"replicas":{count}}}}}}}}}}}"#
+    );
     subject.kubectl("patch", &format!("--type merge -p '{patch}'"))
 }
 
@@ -254,16 +298,22 @@ fn declare_count(subject: &Subject, count: Option<i64>) -> String {
 pub(super) fn clean_up(mut finding: Finding, context: &Context<'_>, lost: &[LostFleet<'_>]) -> Finding {
     for fleet in lost.iter().take(10) {
         let (namespace, name) = fleet.hpa(context);
-        finding = finding.help("Afterwards delete what stays behind", Subject { resource: "hpa", namespace, name }.kubectl("delete", ""));
+        finding = finding.help(
+            "Afterwards delete what stays behind",
+            Subject { resource: "hpa", namespace, name }.kubectl("delete", ""),
+        );
     }
     finding
 }
 
 /// Setting `envoyHpaRemoval: pin`: envoyHpa stays with min = max, where that is possible.
 fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>, lost: &[LostFleet<'_>]) -> Finding {
-    let pins = context.settings.envoy_hpa_removal == EnvoyHpaRemoval::Pin && finding.action == Action::Reject;
+    let pins = context.settings.envoy_hpa_removal == EnvoyHpaRemoval::Pin && matches!(finding.action, Action::Reject);
     let possible = !after.is_daemon_set() && !after.is_other_provider();
-    let count = after.replicas().or_else(|| lost.iter().filter_map(|fleet| fleet.count(context)).max()).filter(|count| *count > 0);
+    let count = after
+        .replicas()
+        .or_else(|| lost.iter().filter_map(|fleet| fleet.count(context)).max())
+        .filter(|count| *count > 0);
     if let Some(count) = count.filter(|_| pins && possible) {
         let count_text = count.to_string();
         let keep = Json::new(context.change.old_text()).at(ENVOY_HPA).map_or("{}", Json::text);
@@ -274,7 +324,8 @@ fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>
             Edit::Set { path: ENVOY_HPA, value: hpa },
         ]);
         let this = context.change.object().map(|object: &Object<'_>| object.title("EnvoyProxy")).unwrap_or_default();
-        finding.repaired = format!("envoyHpa of {this} was pinned to minReplicas = maxReplicas = {count} instead of removed");
+        finding.repaired =
+            format!("envoyHpa of {this} was pinned to minReplicas = maxReplicas = {count} instead of removed");
     }
     finding
 }

@@ -21,8 +21,9 @@
 //! ## Example
 //! `kubectl delete envoyproxy fleet -n envoy-gateway-system`
 
-use super::{Default, Rule, envoyhpa_removed};
+use super::{Default, LookUp, Rule, envoyhpa_removed};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Governed, Level, Removal, Running};
@@ -42,6 +43,13 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
     let spec = EnvoyProxySpec::of(old);
@@ -50,26 +58,40 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let mut finding = match Estate::look_up(context).and_then(|estate| estate.governed(old, spec)) {
         Ok(governed) => judge(context, &cause, spec, governed),
         Err(reason) => {
-            let harmless = !spec.declares_hpa() && !spec.is_merged() && Running::look_up(context).removal() == Removal::Loses;
+            let harmless =
+                !spec.declares_hpa() && !spec.is_merged() && Running::look_up(context).removal() == Removal::Loses;
             (!harmless).then(|| cause.unknown_fleets(&reason))
         }
     }?;
-    if finding.action == Action::Reject && helm::softens_delete(context, old) {
+    if matches!(finding.action, Action::Reject) && helm::softens_delete(context, old) {
         finding.action = Action::Warn;
     }
     Some(finding)
 }
 
-fn judge<'a>(context: &Context<'a>, cause: &Cause, spec: EnvoyProxySpec<'a>, governed: Governed<'a>) -> Option<Finding> {
+fn judge<'a>(
+    context: &Context<'a>,
+    cause: &Cause,
+    spec: EnvoyProxySpec<'a>,
+    governed: Governed<'a>,
+) -> Option<Finding> {
     let running = Running::look_up(context);
-    if let Some(class) = governed.classes.first().filter(|_| running.removal() != Removal::Loses && governed.any_gateway) {
-        let move_on = format!("kubectl patch gatewayclass {class} --type merge -p '{{\"spec\":{{\"parametersRef\":{{\"name\":\"<another>\"}}}}}}'");
+    if let Some(class) =
+        governed.classes.first().filter(|_| running.removal() != Removal::Loses && governed.any_gateway)
+    {
+        let move_on = format!(
+            "kubectl patch gatewayclass {class} --type merge -p '{{\"spec\":{{\"parametersRef\":{{\"name\":\"<another>\"}}}}}}'"
+        );
         let how = format!(", to which GatewayClass {class} refers,");
         return Some(cause.freezes_all(running, &how).help("Point the class at another EnvoyProxy first", move_on));
     }
-    let (at_gateways, at_classes): (Vec<Fleet<'a>>, Vec<Fleet<'a>>) =
-        governed.fleets.into_iter().filter(|fleet| !fleet.is_terminating).partition(|fleet| fleet.level == Level::Gateway);
-    let dangling: Vec<Fleet<'a>> = at_gateways.into_iter().filter(|fleet| fleet.effective(Some(spec)).declares_hpa()).collect();
+    let (at_gateways, at_classes): (Vec<Fleet<'a>>, Vec<Fleet<'a>>) = governed
+        .fleets
+        .into_iter()
+        .filter(|fleet| !fleet.is_terminating)
+        .partition(|fleet| fleet.level == Level::Gateway);
+    let dangling: Vec<Fleet<'a>> =
+        at_gateways.into_iter().filter(|fleet| fleet.effective(Some(spec)).declares_hpa()).collect();
     if let Some(first) = dangling.first() {
         let how = format!(", by which {} runs, leaves that unmanaged", first.title());
         let finding = dangles(context, cause, &how, first, &first.effective(Some(spec)));
@@ -79,17 +101,24 @@ fn judge<'a>(context: &Context<'a>, cause: &Cause, spec: EnvoyProxySpec<'a>, gov
 }
 
 /// A Gateway whose own EnvoyProxy is missing is not managed any more; `how` it comes to that follows the change.
-pub(super) fn dangles<'a>(context: &Context<'a>, cause: &Cause, how: &str, fleet: &Fleet<'a>, effective: &Effective<'a>) -> Finding {
+pub(super) fn dangles<'a>(
+    context: &Context<'a>,
+    cause: &Cause,
+    how: &str,
+    fleet: &Fleet<'a>,
+    effective: &Effective<'a>,
+) -> Finding {
     let running = Running::look_up(context);
     let (namespace, name) = fleet.hpa(effective, context.settings);
     let hpa = title("HPA", &namespace, &name);
     let outcome = match running.keeps_fleet_without_proxy() {
         Some(true) => format!("{how}: {} freezes its fleet, and nothing declares {hpa} any more", running.name()),
         Some(false) => format!("{how}: {} deletes its whole fleet", running.name()),
-        None => format!("{how}: Envoy Gateway deletes its whole fleet (before 1.7), or freezes it with {hpa} that nothing declares"),
+        None => format!(
+            "{how}: Envoy Gateway deletes its whole fleet (before 1.7), or freezes it with {hpa} that nothing declares"
+        ),
     };
-    let mut finding =
-        cause.finding(Action::Reject, &outcome).about(fleet.deployment(effective, context.settings), hpa);
+    let mut finding = cause.finding(Action::Reject, &outcome).about(fleet.deployment(effective, context.settings), hpa);
     finding.at_stake = "it";
     finding
 }

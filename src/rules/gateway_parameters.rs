@@ -26,9 +26,9 @@
 
 use super::envoyhpa_removed::{self, Cause, LostFleet};
 use super::envoyproxy_deleted::{dangles, drop_reference};
-use super::{Default, Rule, gatewayclass_parameters, merge_gateways};
+use super::{Default, LookUp, Rule, gatewayclass_parameters, merge_gateways};
 use crate::change::{Kind, Operation};
-use crate::cluster::Reason;
+use crate::cluster::{Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::{
@@ -47,6 +47,13 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::Gateway, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

@@ -21,8 +21,9 @@
 //! `kubectl delete gatewayclass eg`
 
 use super::envoyhpa_removed::Cause;
-use super::{Default, Rule, gatewayclass_parameters};
+use super::{Default, LookUp, Rule, gatewayclass_parameters};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::GatewayClass;
@@ -40,6 +41,14 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
     let class = GatewayClass::new(old.clone());
@@ -53,7 +62,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let mut finding = finding.unwrap_or_else(|reason| Some(cause.unknown_fleets(&reason)))?;
     let gateways = Help { purpose: "Delete or move its Gateways first", command: "kubectl get gateways -A".to_owned() };
     finding.help.insert(0, gateways);
-    if finding.action == Action::Reject && helm::softens_delete(context, old) {
+    if matches!(finding.action, Action::Reject) && helm::softens_delete(context, old) {
         finding.action = Action::Warn;
     }
     Some(finding)

@@ -24,9 +24,9 @@
 //! `kubectl patch gatewayclass eg --type json -p '[{"op":"remove","path":"/spec/parametersRef"}]'`
 
 use super::envoyhpa_removed::{self, Cause, lost_fleets};
-use super::{Default, Rule, merge_gateways};
+use super::{Default, LookUp, Rule, merge_gateways};
 use crate::change::{Kind, Operation};
-use crate::cluster::Reason;
+use crate::cluster::{Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::{EnvoyProxySpec, Estate, GatewayClass, Reference, Removal, Running};
@@ -43,6 +43,14 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::GatewayClass, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::GATEWAY),
+    LookUp::List(&api::GATEWAY_CLASS),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

@@ -21,9 +21,9 @@
 //! ## Example
 //! `kubectl delete hpa web -n shop`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::{Going, Other, other_autoscaler};
@@ -45,9 +45,20 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::GATEWAY),
+    LookUp::Get(&api::GATEWAY_CLASS),
+    LookUp::Get(&api::SCALED_OBJECT),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
-    if other_controller(old).is_some_and(|_| !envoy_gateway::has_fleet_labels(old)) || has_live_scaled_object(context, old) {
+    if other_controller(old).is_some_and(|_| !envoy_gateway::has_fleet_labels(old))
+        || has_live_scaled_object(context, old)
+    {
         return None;
     }
     let hpa = HorizontalPodAutoscaler::new(old.clone());
@@ -65,7 +76,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Other::Nothing(reason) => Other::caveat(reason.as_ref()),
     };
     let this = old.title("HPA");
-    let what = format!("deleting {this} would leave {target} with no autoscaler: nothing else scales it{unseen}{caveat}");
+    let what =
+        format!("deleting {this} would leave {target} with no autoscaler: nothing else scales it{unseen}{caveat}");
     let off = target.not_autoscaled();
     let finding = Finding::new(&RULE, action(context, old), Subject::new("hpa", &old.metadata), what)
         .about(target, this)
@@ -76,16 +88,20 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 /// Owned or released by a ScaledObject that lives, it is another rule's: owned-hpa-deleted, released-hpa-deleted.
 fn has_live_scaled_object(context: &Context<'_>, hpa: &Object<'_>) -> bool {
     let found = |name: &str, uid: &str| {
-        scaled_object::with_uid(context, &hpa.metadata.namespace, name, uid).map(|owner| owner.object.metadata.is_terminating())
+        scaled_object::with_uid(context, &hpa.metadata.namespace, name, uid)
+            .map(|owner| owner.object.metadata.is_terminating())
     };
     // With an owner that is being deleted the HPA goes anyway; the loss was judged with the owner.
     let owned = scaled_object_owners(hpa).next().is_some_and(|owner| found(&owner.name, &owner.uid) != Answer::Absent);
-    let released = |release: Release| !matches!(found(&release.scaled_object, &release.uid), Answer::Absent | Answer::Found(true));
+    let released =
+        |release: Release| !matches!(found(&release.scaled_object, &release.uid), Answer::Absent | Answer::Found(true));
     owned || Release::of(hpa).is_some_and(released)
 }
 
 fn action(context: &Context<'_>, hpa: &Object<'_>) -> Action {
-    let left_behind = envoy_gateway::has_fleet_labels(hpa) && envoy_gateway::declares_fleet_hpa(context, hpa) == Answer::Found(false);
-    let helm_uninstalls = helm::softens_delete(context, hpa) && context.settings.helm_hpa_deletes == HelmHpaDeletes::Warn;
+    let left_behind =
+        envoy_gateway::has_fleet_labels(hpa) && envoy_gateway::declares_fleet_hpa(context, hpa) == Answer::Found(false);
+    let helm_uninstalls =
+        helm::softens_delete(context, hpa) && context.settings.helm_hpa_deletes == HelmHpaDeletes::Warn;
     if left_behind || helm_uninstalls { Action::Warn } else { Action::Reject }
 }

@@ -18,16 +18,16 @@
 //! ## Example
 //! `kubectl annotate hpa web -n shop autoscaler-guard/released-from-`
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
+use crate::json::quoted;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::released::Release;
 use crate::kinds::scaled_object::{self, ScaledObject};
 use crate::kinds::workload::WorkloadRef;
-use crate::json::quoted;
 use crate::kinds::{Object, title};
 use crate::repair::Edit;
 use crate::verdict::{Action, Finding, Subject};
@@ -43,6 +43,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
     let release = Release::of(old).filter(|_| Release::of(new).is_none())?;
@@ -51,19 +53,27 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let hpa = HorizontalPodAutoscaler::new(new.clone());
-    let (action, what) = match scaled_object::with_uid(context, &new.metadata.namespace, &release.scaled_object, &release.uid) {
-        Answer::Found(owner) if owner.object.metadata.is_terminating() => return None,
-        Answer::Absent => return None,
-        Answer::Found(owner) => give_back(new, &owner),
-        Answer::Unknown(reason) => {
-            let owner = title("ScaledObject", &new.metadata.namespace, &release.scaled_object);
-            (Action::Warn, format!("{} loses its mark, but {owner} could not be read ({reason}): KEDA may not take the HPA back", new.title("HPA")))
-        }
-    };
+    let (action, what) =
+        match scaled_object::with_uid(context, &new.metadata.namespace, &release.scaled_object, &release.uid) {
+            Answer::Found(owner) if owner.object.metadata.is_terminating() => return None,
+            Answer::Absent => return None,
+            Answer::Found(owner) => give_back(new, &owner),
+            Answer::Unknown(reason) => {
+                let owner = title("ScaledObject", &new.metadata.namespace, &release.scaled_object);
+                (
+                    Action::Warn,
+                    format!(
+                        "{} loses its mark, but {owner} could not be read ({reason}): KEDA may not take the HPA back",
+                        new.title("HPA")
+                    ),
+                )
+            }
+        };
     let target = WorkloadRef::new(&hpa.target(), &new.metadata.namespace);
     let this = new.title("HPA");
     let mut finding = Finding::new(&RULE, action, Subject::new("hpa", &new.metadata), what).about(target, this.clone());
-    finding.repaired = format!("{this} was given back to ScaledObject {}: KEDA owns and rewrites it now", release.scaled_object);
+    finding.repaired =
+        format!("{this} was given back to ScaledObject {}: KEDA owns and rewrites it now", release.scaled_object);
     Some(finding)
 }
 
@@ -71,7 +81,12 @@ fn give_back(hpa: &Object<'_>, owner: &ScaledObject<'_>) -> (Action, String) {
     let (this, from) = (hpa.title("HPA"), owner.object.title("ScaledObject"));
     // An object has one controller at most; the API server refuses a second.
     if hpa.metadata.owner_references().iter().any(|other| other.controller == Some(true)) {
-        return (Action::Warn, format!("{this} loses the mark of its release from {from}, but another controller owns it: KEDA does not take it back"));
+        return (
+            Action::Warn,
+            format!(
+                "{this} loses the mark of its release from {from}, but another controller owns it: KEDA does not take it back"
+            ),
+        );
     }
     let (name, uid) = (&owner.object.metadata.name, owner.object.metadata.uid.clone().into_owned());
     let reference = format!(
@@ -79,6 +94,8 @@ fn give_back(hpa: &Object<'_>, owner: &ScaledObject<'_>) -> (Action, String) {
         quoted(name),
         quoted(&uid)
     );
-    let what = format!("{this} loses the mark of its release from {from}, but has no owner: KEDA does not watch it, and would not put it back");
+    let what = format!(
+        "{this} loses the mark of its release from {from}, but has no owner: KEDA does not watch it, and would not put it back"
+    );
     (Action::Repair(vec![Edit::AddOwner { uid, reference }]), what)
 }

@@ -21,9 +21,9 @@
 //! ## Example
 //! `helm upgrade web` after the chart's `ScaledObject` was replaced by a `HorizontalPodAutoscaler` named `web`.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::{Answer, Reason};
+use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::{HorizontalPodAutoscaler, scaled_object_owners};
@@ -48,6 +48,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
     if declares(context)
@@ -59,7 +61,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let owner = scaled_object_owners(old).next().filter(|owner| is_claimed(context, &owner.name))?;
     let hpa = HorizontalPodAutoscaler::new(new.clone());
     match scaled_object::with_uid(context, &old.metadata.namespace, &owner.name, &owner.uid) {
-        Answer::Found(owner) => (declares(context) || !is_copied(&owner, new)).then(|| hand_over(context, &hpa, &owner)),
+        Answer::Found(owner) => {
+            (declares(context) || !is_copied(&owner, new)).then(|| hand_over(context, &hpa, &owner))
+        }
         // A stale owner is another rule's business.
         Answer::Absent => None,
         Answer::Unknown(reason) => Some(cannot_tell(&hpa, &owner.name, &reason)),
@@ -106,7 +110,9 @@ fn hand_over(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, owner: &S
         "writing {this} leaves {from} as its owner: when that is deleted, the garbage collector deletes the HPA too, and {target} has no autoscaler"
     );
     let mut finding = finding(hpa, Action::Repair(edits), what).about(target.clone(), this.clone());
-    finding.repaired = format!("{this} was released from {from}: it stays when the ScaledObject is deleted, and KEDA does not take it back until then");
+    finding.repaired = format!(
+        "{this} was released from {from}: it stays when the ScaledObject is deleted, and KEDA does not take it back until then"
+    );
     finding.notes.extend(cannot_start(context, owner, &target));
     release_first(finding, &Subject::new("scaledobject", &owner.object.metadata))
 }
@@ -114,7 +120,9 @@ fn hand_over(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, owner: &S
 fn other_target(hpa: &HorizontalPodAutoscaler<'_>, owner: &ScaledObject<'_>, target: WorkloadRef) -> Finding {
     let (this, from) = (hpa.object.title("HPA"), owner.object.title("ScaledObject"));
     let now = WorkloadRef::new(&hpa.target(), &hpa.object.metadata.namespace);
-    let what = format!("writing {this} aims it at {now}, but {from} owns it and scales {target}, which would lose its autoscaler");
+    let what = format!(
+        "writing {this} aims it at {now}, but {from} owns it and scales {target}, which would lose its autoscaler"
+    );
     finding(hpa, Action::Reject, what)
         .about(target, this)
         .help("Give the new HPA a name of its own, as this one belongs to", from)
@@ -126,7 +134,9 @@ fn cannot_tell(hpa: &HorizontalPodAutoscaler<'_>, owner: &str, reason: &Reason) 
     let owner = title("ScaledObject", namespace, owner);
     let what = format!("writing {this} may lose it with its owner {owner}, as that could not be read ({reason})");
     let target = WorkloadRef::new(&hpa.target(), namespace);
-    finding(hpa, Action::Reject, what).about(target, this).help("Try again once ScaledObjects can be read; for the permission", "see policies/rbac.yaml".to_owned())
+    finding(hpa, Action::Reject, what)
+        .about(target, this)
+        .help("Try again once ScaledObjects can be read; for the permission", "see policies/rbac.yaml".to_owned())
 }
 
 /// A declarative PUT that does not know the mark is still the same hand-over, not a giveback.
@@ -138,11 +148,15 @@ fn keep_mark(context: &Context<'_>, new: &Object<'_>, release: &Release) -> Opti
     }
     let mark = format!("{}/{}/{}", release.scaled_object, release.uid, release.generation);
     let (this, from) = (new.title("HPA"), title("ScaledObject", namespace, &release.scaled_object));
-    let what = format!("writing {this} drops the mark that it was released from {from}: KEDA would take it back, and delete it with the ScaledObject");
+    let what = format!(
+        "writing {this} drops the mark that it was released from {from}: KEDA would take it back, and delete it with the ScaledObject"
+    );
     let target = WorkloadRef::new(&hpa.target(), namespace);
-    let mut finding = finding(&hpa, Action::Repair(vec![Edit::Annotate { key: RELEASED_FROM, value: mark }]), what).about(target, this.clone());
+    let mut finding = finding(&hpa, Action::Repair(vec![Edit::Annotate { key: RELEASED_FROM, value: mark }]), what)
+        .about(target, this.clone());
     finding.repaired = format!("{this} stays released from {from}, as its mark was put back");
-    let owner = Subject { resource: "scaledobject", namespace: namespace.to_string(), name: release.scaled_object.clone() };
+    let owner =
+        Subject { resource: "scaledobject", namespace: namespace.to_string(), name: release.scaled_object.clone() };
     Some(release_first(finding, &owner))
 }
 
@@ -151,16 +165,24 @@ fn finding(hpa: &HorizontalPodAutoscaler<'_>, action: Action, what: String) -> F
 }
 
 fn release_first(finding: Finding, owner: &Subject) -> Finding {
-    finding.help("Delete the ScaledObject without its HPA, then write the HPA", owner.kubectl("delete", "--cascade=orphan"))
+    finding.help(
+        "Delete the ScaledObject without its HPA, then write the HPA",
+        owner.kubectl("delete", "--cascade=orphan"),
+    )
 }
 
 /// An HPA cannot start a workload from 0, and deleting a ScaledObject may restore a count of 0.
 fn cannot_start(context: &Context<'_>, owner: &ScaledObject<'_>, target: &WorkloadRef) -> Option<String> {
     let restored = owner.restores_count();
-    let at_zero = || matches!(target.get(&context.neighbours), Answer::Found(found) if workload::replicas(&found) == Some(0));
+    let at_zero =
+        || matches!(target.get(&context.neighbours), Answer::Found(found) if workload::replicas(&found) == Some(0));
     match restored {
-        Some(0) => Some(format!("deleting the ScaledObject restores {target} to 0 replicas, and an HPA cannot start from 0: scale it to 1 then")),
-        Some(count) => Some(format!("deleting the ScaledObject restores {target} to {count} replicas before the HPA scales it")),
+        Some(0) => Some(format!(
+            "deleting the ScaledObject restores {target} to 0 replicas, and an HPA cannot start from 0: scale it to 1 then"
+        )),
+        Some(count) => {
+            Some(format!("deleting the ScaledObject restores {target} to {count} replicas before the HPA scales it"))
+        }
         None => at_zero().then(|| format!("{target} is at 0 replicas, and an HPA cannot start from 0: scale it to 1")),
     }
 }

@@ -18,7 +18,7 @@
 //! ## Example
 //! `kubectl autoscale deployment web --name keda-hpa-web --max 5`, where ScaledObject `web` is paused.
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, List, api};
 use crate::context::Context;
@@ -39,6 +39,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::List(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;

@@ -20,17 +20,17 @@
 //! ## Example
 //! `kubectl patch hpa keda-hpa-web -n shop --type json -p '[{"op":"remove","path":"/metadata/ownerReferences"}]'`
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
+use crate::kinds::Owner;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::released::Release;
 use crate::kinds::scaled_object::{self, ScaledObject, is_scaled_object};
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{Object, OwnerReference, envoy_gateway, group_of};
-use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {
@@ -44,6 +44,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT), LookUp::Owner];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;
     let no_owners = Vec::new();
@@ -53,7 +55,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let dropped = before.iter().find_map(|owner| lost(context, new, owner));
-    let what = dropped.or_else(|| after.iter().filter(|owner| !has(before, owner)).find_map(|owner| gained(context, new, owner)))?;
+    let what = dropped
+        .or_else(|| after.iter().filter(|owner| !has(before, owner)).find_map(|owner| gained(context, new, owner)))?;
     let hpa = HorizontalPodAutoscaler::new(new.clone());
     let mut finding = Finding::new(&RULE, Action::Reject, Subject::new("hpa", &new.metadata), what)
         .about(WorkloadRef::new(&hpa.target(), &new.metadata.namespace), new.title("HPA"));
@@ -73,7 +76,8 @@ fn has(owners: &[OwnerReference<'_>], owner: &OwnerReference<'_>) -> bool {
 /// The owners whose HPAs this policy knows; other operators' references are theirs to change.
 fn is_known(owner: &OwnerReference<'_>) -> bool {
     let gateway = group_of(&owner.api_version) == "gateway.networking.k8s.io";
-    is_scaled_object(&owner.api_version, &owner.kind) || (gateway && matches!(owner.kind.as_ref(), "Gateway" | "GatewayClass"))
+    is_scaled_object(&owner.api_version, &owner.kind)
+        || (gateway && matches!(owner.kind.as_ref(), "Gateway" | "GatewayClass"))
 }
 
 /// What is wrong when `owner` was there before and is no longer, or no longer as controller.
@@ -81,7 +85,9 @@ fn lost(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -> 
     let now = new.metadata.owner_with_uid(&owner.uid);
     let how = match now {
         None => "drops its reference to",
-        Some(now) if owner.controller == Some(true) && now.controller != Some(true) => "takes controller from its reference to",
+        Some(now) if owner.controller == Some(true) && now.controller != Some(true) => {
+            "takes controller from its reference to"
+        }
         Some(_) => return None,
     };
     if !is_known(owner) {
@@ -94,7 +100,9 @@ fn lost(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -> 
         Answer::Unknown(reason) => format!(" (whether it lives is not known: {reason})"),
     };
     let (this, from) = (new.title("HPA"), owner.title(&new.metadata.namespace));
-    Some(format!("changing {this} {how} {from}: its controller no longer sees it, and it may outlive what declares it{caveat}"))
+    Some(format!(
+        "changing {this} {how} {from}: its controller no longer sees it, and it may outlive what declares it{caveat}"
+    ))
 }
 
 /// What is wrong when `owner` is new.
@@ -104,7 +112,8 @@ fn gained(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -
     }
     let (this, to) = (new.title("HPA"), owner.title(&new.metadata.namespace));
     let declared = if is_scaled_object(&owner.api_version, &owner.kind) {
-        let found = context.neighbours.get(&api::SCALED_OBJECT, &new.metadata.namespace, &owner.name, scaled_object::FIELDS);
+        let found =
+            context.neighbours.get(&api::SCALED_OBJECT, &new.metadata.namespace, &owner.name, scaled_object::FIELDS);
         found.map(|found| found.metadata.uid != owner.uid || ScaledObject::new(found).hpa_name() == new.metadata.name)
     } else if envoy_gateway::has_fleet_labels(new) {
         envoy_gateway::declares_fleet_hpa(context, new)
@@ -112,5 +121,6 @@ fn gained(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -
         Answer::Found(false)
     };
     // A stale owner is hpa-owner-stale's; what cannot be read may well declare it.
-    (declared == Answer::Found(false)).then(|| format!("making {to} an owner of {this}, which it does not declare, has the HPA deleted with it"))
+    (declared == Answer::Found(false))
+        .then(|| format!("making {to} an owner of {this}, which it does not declare, has the HPA deleted with it"))
 }

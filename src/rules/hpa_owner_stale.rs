@@ -20,16 +20,16 @@
 //! ## Example
 //! `kubectl get hpa web -o yaml | kubectl create -n staging -f -`
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
 use crate::context::Context;
 use crate::gate::Passage;
+use crate::kinds::Owner;
+use crate::kinds::OwnerReference;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::scaled_object::is_scaled_object;
 use crate::kinds::workload::WorkloadRef;
-use crate::kinds::OwnerReference;
 use crate::repair::Edit;
-use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {
@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Owner];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;
@@ -56,13 +58,19 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let hpa = HorizontalPodAutoscaler::new(new.clone());
     let this = new.title("HPA");
     let owner = stale.title(&new.metadata.namespace);
-    let what = format!("{this} refers to {owner} with uid {} as its owner, which does not exist: the garbage collector deletes the HPA", stale.uid);
+    let what = format!(
+        "{this} refers to {owner} with uid {} as its owner, which does not exist: the garbage collector deletes the HPA",
+        stale.uid
+    );
     let restored = context.change.operation == Operation::Create && is_scaled_object(&stale.api_version, &stale.kind);
-    let action = if restored { Action::Warn } else { Action::Repair(vec![Edit::RemoveOwner { uid: stale.uid.to_string() }]) };
+    let action =
+        if restored { Action::Warn } else { Action::Repair(vec![Edit::RemoveOwner { uid: stale.uid.to_string() }]) };
     let mut finding = Finding::new(&RULE, action, Subject::new("hpa", &new.metadata), what)
         .about(WorkloadRef::new(&hpa.target(), &new.metadata.namespace), this.clone())
         .help("Take it out of the manifest", "metadata.ownerReferences".to_owned());
-    finding.repaired = format!("the reference of {this} to its owner {owner}, which does not exist, was dropped: the HPA would have been collected");
+    finding.repaired = format!(
+        "the reference of {this} to its owner {owner}, which does not exist, was dropped: the HPA would have been collected"
+    );
     if restored {
         finding.notes.push(format!("KEDA makes {this} anew once ScaledObject {} is back", stale.name));
     }

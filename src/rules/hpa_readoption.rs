@@ -20,9 +20,9 @@
 //! ## Example
 //! A second after `helm upgrade` handed HPA `web` over, `keda-operator` sends an update with its own spec and ownerReference.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
@@ -44,9 +44,16 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
+
 /// All that KEDA's full update replaces; the rest, such as resourceVersion and managedFields, stays the API server's.
-const KEPT: &[&[&str]] =
-    &[&["spec"], &["metadata", "labels"], &["metadata", "annotations"], &["metadata", "ownerReferences"], &["metadata", "finalizers"]];
+const KEPT: &[&[&str]] = &[
+    &["spec"],
+    &["metadata", "labels"],
+    &["metadata", "annotations"],
+    &["metadata", "ownerReferences"],
+    &["metadata", "finalizers"],
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
@@ -61,9 +68,11 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let hpa = HorizontalPodAutoscaler::new(old.clone());
     let this = old.title("HPA");
     let from = title("ScaledObject", namespace, &release.scaled_object);
-    let what = format!("KEDA takes back {this}, which was released from {from}; it will be deleted with the ScaledObject");
+    let what =
+        format!("KEDA takes back {this}, which was released from {from}; it will be deleted with the ScaledObject");
     let action = Action::Repair(vec![Edit::KeepOld(KEPT)]);
-    let mut finding = Finding::new(&RULE, action, Subject::new("hpa", &old.metadata), what).about(WorkloadRef::new(&hpa.target(), namespace), this.clone());
+    let mut finding = Finding::new(&RULE, action, Subject::new("hpa", &old.metadata), what)
+        .about(WorkloadRef::new(&hpa.target(), namespace), this.clone());
     finding.repaired = format!("KEDA's update of {this} was made a no-op: the HPA was released from {from}");
     Some(finding)
 }

@@ -9,8 +9,9 @@
 //! ## When it fires
 //! `scaleTargetRef` (API group, kind or name; the version does not matter) moves away from a workload that lives and does not own its
 //! count, and nothing else scales it; what counts as something else is told by `hpa-deleted`. What cannot be read counts as a loss, and the
-//! message says so. It only warns where a chart renames a workload: the HPA, the old and the new workload are all there and of one Helm
-//! release, for Helm creates the new workload first and deletes the old one last. So it does where a ScaledObject of the same release is
+//! message says so. It only warns where a chart or an app renames a workload: a declarative writer (setting `handover.fieldManagers`) aims
+//! the HPA, and it, the old and the new workload are all there and of one Helm release or app (label `app.kubernetes.io/instance`), for Helm
+//! and GitOps tools create the new workload first and delete the old one last. So it does where a ScaledObject of the same release is
 //! expected to take over. HPAs of a live ScaledObject, of Envoy Gateway or of another operator are other rules' business, or their owner's.
 //!
 //! ## Ways through
@@ -21,9 +22,9 @@
 //! ## Example
 //! `kubectl patch hpa web -n shop --type merge -p '{"spec":{"scaleTargetRef":{"name":"api"}}}'`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::{Going, Other, other_autoscaler};
@@ -43,6 +44,12 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::SCALED_OBJECT),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
@@ -101,19 +108,38 @@ impl Retarget<'_, '_> {
         let unseen = from.needs_autoscaler(context, hpa)?;
         let (action, then) = match other_autoscaler(context, &self.going) {
             Other::Scales(_) => return None,
-            Other::Takes(other) => {
-                (Action::Warn, format!("leaves {from} to {other} of the same Helm release: check that it becomes Ready"))
-            }
-            Other::Nothing(_) if self.is_renamed(context, &from) && self.is_renamed(context, &to) => {
-                (Action::Warn, format!("leaves {from} with no autoscaler: fine if Helm deletes that workload next, as in a rename; else nothing scales it"))
+            Other::Takes(other) => (
+                Action::Warn,
+                format!("leaves {from} to {other} of the same Helm release: check that it becomes Ready"),
+            ),
+            Other::Nothing(_)
+                if hpa_handover::declares(context)
+                    && self.is_renamed(context, &from)
+                    && self.is_renamed(context, &to) =>
+            {
+                (
+                    Action::Warn,
+                    format!(
+                        "leaves {from} with no autoscaler: fine if that workload is deleted next, as in a rename; else nothing scales it"
+                    ),
+                )
             }
             Other::Nothing(reason) => {
                 let others = Other::caveat(reason.as_ref());
-                (Action::Reject, format!("would leave {from} with no autoscaler: {how}nothing else scales it{caveat}{unseen}{others}"))
+                (
+                    Action::Reject,
+                    format!(
+                        "would leave {from} with no autoscaler: {how}nothing else scales it{caveat}{unseen}{others}"
+                    ),
+                )
             }
         };
         // Named by its API only where nothing else tells the two apart.
-        let api = if (&from.kind, &from.name) == (&to.kind, &to.name) { format!(" of {}", to.api_version) } else { String::new() };
+        let api = if (&from.kind, &from.name) == (&to.kind, &to.name) {
+            format!(" of {}", to.api_version)
+        } else {
+            String::new()
+        };
         let what = format!("aiming {} at {to}{api} {then}", self.this);
         let (copy, off) = (self.subject.kubectl("get", "-o yaml"), from.not_autoscaled());
         let mut finding = Finding::new(self.rule, action, self.subject, what)
@@ -123,9 +149,9 @@ impl Retarget<'_, '_> {
         Some(finding)
     }
 
-    /// Whether a chart renames this workload: Helm creates the new one before it writes the autoscaler, and deletes the old one last.
+    /// Whether a chart or an app renames this workload: the new one is created before the autoscaler is written, the old one deleted last.
     fn is_renamed(&self, context: &Context<'_>, workload: &WorkloadRef) -> bool {
-        let release = &self.going.object.metadata;
-        matches!(workload.get(&context.neighbours), Answer::Found(found) if helm::same_release(&found.metadata, release))
+        let this = &self.going.object.metadata;
+        matches!(workload.get(&context.neighbours), Answer::Found(found) if helm::same_release_or_app(&found.metadata, this))
     }
 }

@@ -22,8 +22,9 @@
 
 use super::envoyhpa_removed::{Cause, LostFleet, about, and_more, clean_up, version_unknown};
 use super::envoyproxy_deleted::drop_reference;
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::envoy_gateway::{Effective, EnvoyProxySpec, Estate, Fleet, Level, Removal, Running};
@@ -40,6 +41,9 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::EnvoyProxy, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] =
+    &[LookUp::Get(&api::ENVOY_PROXY), LookUp::List(&api::GATEWAY), LookUp::List(&api::GATEWAY_CLASS)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

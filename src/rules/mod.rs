@@ -5,6 +5,7 @@
 //! a test page `tests/rules/<id>.yaml`.
 
 use crate::change::{Kind, Operation};
+use crate::cluster::ApiKind;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::verdict::Finding;
@@ -53,6 +54,20 @@ impl Rule {
     }
 }
 
+/// What a rule may ask the cluster for.
+///
+/// Beside that, whatever is about to be refused or repaired asks for its workload and for the namespace, and whether the user may
+/// `bypass` the rule; with setting `helm.readReleases`, for the Secrets of a release.
+#[derive(Clone, Copy, Debug)]
+pub enum LookUp {
+    /// One object of the kind.
+    Get(&'static ApiKind<'static>),
+    /// The objects of the kind, in a namespace or in the whole cluster.
+    List(&'static ApiKind<'static>),
+    /// The object that an ownerReference names, of whatever kind.
+    Owner,
+}
+
 /// The rule of that id.
 pub fn find(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id).copied()
@@ -67,6 +82,9 @@ macro_rules! rules {
 
         /// Every rule's id, for the settings' near misses.
         pub(crate) static IDS: &[&str] = &[$($id,)+];
+
+        /// What each rule looks up, for manifests and docs; not in the module.
+        pub static LOOK_UPS: &[(&str, &[LookUp])] = &[$(($id, $file::LOOK_UPS),)+];
 
         /// Every rule's source, which opens with its page. Only the command line and the docs reach it, so it is not in the module.
         pub static SOURCES: &[(&str, &str)] = &[$(($id, include_str!(concat!(stringify!($file), ".rs"))),)+];
@@ -101,6 +119,12 @@ rules! {
     gateway_parameters: "gateway-parameters",
     gatewayclass_deleted: "gatewayclass-deleted",
     merge_gateways: "merge-gateways",
+    envoyhpa_with_replicas: "envoyhpa-with-replicas",
+    envoyhpa_over_replicas: "envoyhpa-over-replicas",
+    envoyhpa_takes_hpa: "envoyhpa-takes-hpa",
+    envoy_fleet_renamed: "envoy-fleet-renamed",
+    envoy_hpa_orphaned: "envoy-hpa-orphaned",
+    declared_hpa_removed: "declared-hpa-removed",
 }
 
 #[cfg(test)]

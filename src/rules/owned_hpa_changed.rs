@@ -19,9 +19,9 @@
 //! ## Example
 //! `kubectl patch hpa keda-hpa-web -n shop --type merge -p '{"spec":{"maxReplicas":20}}'`
 
-use super::{Default, Rule, hpa_handover};
+use super::{Default, LookUp, Rule, hpa_handover};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::{HorizontalPodAutoscaler, scaled_object_owners};
@@ -40,6 +40,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
     if old.spec_text() == new.spec_text() || hpa_handover::is_hand_over(context) {
@@ -50,7 +52,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         let told = match scaled_object::with_uid(context, &old.metadata.namespace, &owner.name, &owner.uid) {
             Answer::Absent => return None,
             Answer::Found(_) => format!("KEDA puts it back as {from} declares it; change that instead"),
-            Answer::Unknown(reason) => format!("KEDA puts it back if {from} still declares it, which could not be read ({reason})"),
+            Answer::Unknown(reason) => {
+                format!("KEDA puts it back if {from} still declares it, which could not be read ({reason})")
+            }
         };
         (told, "scaledobject", owner.name.to_string())
     } else if envoy_gateway::has_fleet_labels(old) {
@@ -62,7 +66,12 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let hpa = HorizontalPodAutoscaler::new(new.clone());
     let this = old.title("HPA");
     let target = WorkloadRef::new(&hpa.target(), &old.metadata.namespace);
-    let finding = Finding::new(&RULE, Action::Warn, Subject::new("hpa", &old.metadata), format!("the spec of {this} changes, but {what}"));
+    let finding = Finding::new(
+        &RULE,
+        Action::Warn,
+        Subject::new("hpa", &old.metadata),
+        format!("the spec of {this} changes, but {what}"),
+    );
     let declared = if name.is_empty() {
         "kubectl get envoyproxy --all-namespaces".to_owned()
     } else {

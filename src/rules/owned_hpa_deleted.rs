@@ -19,9 +19,9 @@
 //! ## Example
 //! `kubectl delete hpa keda-hpa-web -n shop`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::{HorizontalPodAutoscaler, scaled_object_owners};
@@ -40,6 +40,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
     let owner = scaled_object_owners(old).next()?;
@@ -53,13 +55,18 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let hpa = HorizontalPodAutoscaler::new(old.clone());
     let target = WorkloadRef::new(&hpa.target(), namespace);
     let (this, from) = (old.title("HPA"), title("ScaledObject", namespace, &owner.name));
-    let what = format!("deleting {this} leaves {target} unscaled until KEDA makes it anew, as {from} declares it{caveat}");
+    let what =
+        format!("deleting {this} leaves {target} unscaled until KEDA makes it anew, as {from} declares it{caveat}");
     let action = if helm::softens_delete(context, old) { Action::Warn } else { Action::Reject };
-    let scaled_object = Subject { resource: "scaledobject", namespace: namespace.to_string(), name: owner.name.to_string() };
+    let scaled_object =
+        Subject { resource: "scaledobject", namespace: namespace.to_string(), name: owner.name.to_string() };
     let finding = Finding::new(&RULE, action, Subject::new("hpa", &old.metadata), what)
         .about(target, this)
         .help("Delete the ScaledObject instead", scaled_object.kubectl("delete", ""))
         .help("Or pause it", scaled_object.kubectl("annotate", "autoscaling.keda.sh/paused=true"))
-        .help("Against a prune by label", scaled_object.kubectl("annotate", "scaledobject.keda.sh/hpa-excluded-labels=<label>"));
+        .help(
+            "Against a prune by label",
+            scaled_object.kubectl("annotate", "scaledobject.keda.sh/hpa-excluded-labels=<label>"),
+        );
     Some(finding)
 }

@@ -19,9 +19,9 @@
 //! ## Example
 //! `kubectl delete hpa web -n shop` between Helm's update of the HPA and its delete of the ScaledObject.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
     let release = Release::of(old)?;
@@ -61,10 +63,13 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let unseen = target.needs_autoscaler(context, Some(&hpa))?;
     let this = old.title("HPA");
     let from = title("ScaledObject", namespace, &release.scaled_object);
-    let what = format!("deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{unseen}");
+    let what = format!(
+        "deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{unseen}"
+    );
     let subject = Subject::new("hpa", &old.metadata);
     let give_back = subject.kubectl("annotate", &format!("{RELEASED_FROM}-"));
-    let delete_first = Subject { resource: "scaledobject", namespace: namespace.to_string(), name: release.scaled_object };
+    let delete_first =
+        Subject { resource: "scaledobject", namespace: namespace.to_string(), name: release.scaled_object };
     let finding = Finding::new(&RULE, Action::Reject, subject, what)
         .about(target, this)
         .help("Give the HPA back to KEDA first", give_back)

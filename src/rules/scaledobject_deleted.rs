@@ -22,17 +22,17 @@
 //! ## Example
 //! `kubectl delete scaledobject web -n shop`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::{Answer, Reason};
+use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
+use crate::kinds::Owner;
 use crate::kinds::autoscalers::{Going, Other, other_autoscaler};
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::scaled_object::{self, ScaledObject};
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{OwnerReference, helm, title};
-use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {
@@ -46,6 +46,12 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
+
 fn check(context: &Context<'_>) -> Option<Finding> {
     let scaled_object = ScaledObject::new(context.change.deleted()?.clone());
     if scaled_object.is_paused() {
@@ -55,7 +61,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let name = scaled_object.hpa_name();
     let loss = match scaled_object::hpa(context, &metadata.namespace, &name) {
         Answer::Absent => return None,
-        Answer::Found(hpa) if !scaled_object.owns(&hpa) || has_another_owner(context, &hpa, &metadata.uid) => return None,
+        Answer::Found(hpa) if !scaled_object.owns(&hpa) || has_another_owner(context, &hpa, &metadata.uid) => {
+            return None;
+        }
         Answer::Found(hpa) => Loss { scaled_object: &scaled_object, hpa: Some(hpa), unread: None },
         Answer::Unknown(reason) => Loss { scaled_object: &scaled_object, hpa: None, unread: Some(reason) },
     };
@@ -89,7 +97,10 @@ impl Loss<'_, '_> {
             Some(hpa) if !hpa.has_external_metrics() => "",
             _ => "; its external metrics end with KEDA's",
         };
-        let what = format!("deleting {} keeps {hpa}, but nothing declares it any more{metrics}: apply a manifest for it", self.scaled_object.object.title("ScaledObject"));
+        let what = format!(
+            "deleting {} keeps {hpa}, but nothing declares it any more{metrics}: apply a manifest for it",
+            self.scaled_object.object.title("ScaledObject")
+        );
         self.finding(Action::Warn, what)
     }
 
@@ -99,15 +110,24 @@ impl Loss<'_, '_> {
         let workload = WorkloadRef::new(&target, &metadata.namespace);
         let unseen = workload.needs_autoscaler(context, self.hpa.as_ref())?;
         let name = self.scaled_object.hpa_name();
-        let going = Going { object: &self.scaled_object.object, target: &target, hpa: &name, scaled_object: Some(&metadata.uid) };
+        let going = Going {
+            object: &self.scaled_object.object,
+            target: &target,
+            hpa: &name,
+            scaled_object: Some(&metadata.uid),
+        };
         match other_autoscaler(context, &going) {
             Other::Scales(_) => None,
             Other::Takes(other) => {
                 let this = self.scaled_object.object.title("ScaledObject");
-                let what = format!("deleting {this} takes its HPA \"{name}\"; {other} of the same Helm release is expected to scale {workload}: check that it becomes Ready");
+                let what = format!(
+                    "deleting {this} takes its HPA \"{name}\"; {other} of the same Helm release is expected to scale {workload}: check that it becomes Ready"
+                );
                 Some(self.finding(Action::Warn, what))
             }
-            Other::Nothing(reason) => Some(self.refused(&workload, &format!("{unseen}{}", Other::caveat(reason.as_ref())))),
+            Other::Nothing(reason) => {
+                Some(self.refused(&workload, &format!("{unseen}{}", Other::caveat(reason.as_ref()))))
+            }
         }
     }
 

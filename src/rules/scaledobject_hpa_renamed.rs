@@ -22,9 +22,9 @@
 //! ## Example
 //! `advanced.horizontalPodAutoscalerConfig.name: api` is set on ScaledObject `web` while a chart's HPA `api` is there.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::scaled_object::{self, ScaledObject};
@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::ScaledObject, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = scaled_object::respecified(context)?;
@@ -61,7 +63,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let unseen = workload.needs_autoscaler(context, hpa.as_ref())?;
     let (action, then) = outcome(context, &new, &now, &wanted, &workload);
     let metadata = &new.object.metadata;
-    let what = format!("renaming the HPA of {} to \"{wanted}\" {then}{unread}{unseen}", new.object.title("ScaledObject"));
+    let what =
+        format!("renaming the HPA of {} to \"{wanted}\" {then}{unread}{unseen}", new.object.title("ScaledObject"));
     let in_the_way = Subject { resource: "hpa", namespace: namespace.to_string(), name: wanted.into_owned() };
     let finding = Finding::new(&RULE, action, Subject::new("scaledobject", metadata), what)
         .about(workload, title("HPA", namespace, &now))
@@ -70,15 +73,25 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 }
 
 /// What KEDA will do to the workload, which depends on who has the new name.
-fn outcome(context: &Context<'_>, new: &ScaledObject<'_>, now: &str, wanted: &str, workload: &WorkloadRef) -> (Action, String) {
+fn outcome(
+    context: &Context<'_>,
+    new: &ScaledObject<'_>,
+    now: &str,
+    wanted: &str,
+    workload: &WorkloadRef,
+) -> (Action, String) {
     let caveat = match scaled_object::hpa(context, &new.object.metadata.namespace, wanted) {
         Answer::Found(other) if !new.owns(&other) && !other.object.metadata.is_terminating() => {
-            let then = format!("would leave {workload} unscaled by KEDA: it deletes \"{now}\", then fails for ever to create \"{wanted}\", as another HPA has that name");
+            let then = format!(
+                "would leave {workload} unscaled by KEDA: it deletes \"{now}\", then fails for ever to create \"{wanted}\", as another HPA has that name"
+            );
             return (Action::Reject, then);
         }
         Answer::Found(_) | Answer::Absent => String::new(),
         Answer::Unknown(reason) => format!("; if that name is taken, it fails for ever (not known: {reason})"),
     };
-    let then = format!("leaves {workload} unscaled for a moment: KEDA deletes \"{now}\" before it creates \"{wanted}\"{caveat}");
+    let then = format!(
+        "leaves {workload} unscaled for a moment: KEDA deletes \"{now}\" before it creates \"{wanted}\"{caveat}"
+    );
     (Action::Warn, then)
 }

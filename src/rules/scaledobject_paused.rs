@@ -22,9 +22,9 @@
 //! ## Example
 //! `kubectl annotate scaledobject web -n shop autoscaling.keda.sh/paused=true`
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::{Answer, Reason};
+use crate::cluster::{Answer, Reason, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
@@ -44,6 +44,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::ScaledObject, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
@@ -78,20 +80,36 @@ fn freezes(
     let metadata = &paused.object.metadata;
     let workload = WorkloadRef::new(&paused.target(), &metadata.namespace);
     let unseen = workload.needs_autoscaler(context, hpa)?;
-    let count = metadata.annotation(PAUSED_REPLICAS).map_or_else(|| "its present count".to_owned(), |count| format!("{count} replicas"));
-    let whose = unread.map_or_else(String::new, |reason| format!(" (whether that HPA exists and is its own is not known: {reason})"));
-    let then = format!("makes KEDA delete its HPA \"{}\": {workload} stays at {count}, whatever the load, until it is unpaused{whose}{unseen}", paused.hpa_name());
+    let count = metadata
+        .annotation(PAUSED_REPLICAS)
+        .map_or_else(|| "its present count".to_owned(), |count| format!("{count} replicas"));
+    let whose = unread
+        .map_or_else(String::new, |reason| format!(" (whether that HPA exists and is its own is not known: {reason})"));
+    let then = format!(
+        "makes KEDA delete its HPA \"{}\": {workload} stays at {count}, whatever the load, until it is unpaused{whose}{unseen}",
+        paused.hpa_name()
+    );
     let both = "autoscaling.keda.sh/paused-scale-in=true autoscaling.keda.sh/paused-scale-out=true";
     let keep = Subject::new("scaledobject", metadata).kubectl("annotate", both);
-    Some(finding(paused, Action::Warn, workload, &then).help("Freeze the count and keep the HPA (KEDA 2.18 and later)", keep))
+    Some(
+        finding(paused, Action::Warn, workload, &then)
+            .help("Freeze the count and keep the HPA (KEDA 2.18 and later)", keep),
+    )
 }
 
-fn deletes_anothers(context: &Context<'_>, paused: &ScaledObject<'_>, hpa: &HorizontalPodAutoscaler<'_>) -> Option<Finding> {
+fn deletes_anothers(
+    context: &Context<'_>,
+    paused: &ScaledObject<'_>,
+    hpa: &HorizontalPodAutoscaler<'_>,
+) -> Option<Finding> {
     let workload = WorkloadRef::new(&hpa.target(), &paused.object.metadata.namespace);
     let unseen = workload.needs_autoscaler(context, Some(hpa))?;
     let released = Release::of(&hpa.object).is_some_and(|release| release.is_from(&paused.object));
     let whose = if released { "that was released from the ScaledObject" } else { "the ScaledObject does not own it" };
-    let then = format!("would leave {workload} with no autoscaler: KEDA deletes {} by its name, though {whose}{unseen}", hpa.object.title("HPA"));
+    let then = format!(
+        "would leave {workload} with no autoscaler: KEDA deletes {} by its name, though {whose}{unseen}",
+        hpa.object.title("HPA")
+    );
     let finding = finding(paused, Action::Reject, workload, &then);
     let delete = finding.annotate.kubectl("delete", "");
     let finding = finding.help("Delete the ScaledObject instead, which keeps that HPA", delete);

@@ -10,7 +10,7 @@
 //! ## When it fires
 //! `scaleTargetRef`, with KEDA's defaults, moves away from a workload that lives and does not own its count, the ScaledObject has an HPA,
 //! and nothing else scales the workload. An HPA that cannot be looked up counts as there, and the message says so. Everything else is as in
-//! `hpa-retargeted`: it only warns where a chart renames its workload, or where another ScaledObject of the same release is expected to take
+//! `hpa-retargeted`: it only warns where a chart or an app renames its workload, or where another ScaledObject of the same release is expected to take
 //! over. Not when it is paused before and after.
 //!
 //! ## Ways through
@@ -22,9 +22,9 @@
 //! `kubectl patch scaledobject web -n shop --type merge -p '{"spec":{"scaleTargetRef":{"name":"api"}}}'`
 
 use super::hpa_retargeted::Retarget;
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::Going;
@@ -42,6 +42,12 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::ScaledObject, &[Operation::Update])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    LookUp::List(&api::SCALED_OBJECT),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = scaled_object::respecified(context)?;

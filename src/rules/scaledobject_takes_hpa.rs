@@ -20,16 +20,16 @@
 //! ## Example
 //! A ScaledObject for Deployment `api` with `horizontalPodAutoscalerConfig.name: web`, where HPA `web` scales Deployment `web`.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
+use crate::kinds::Owner;
 use crate::kinds::horizontal_pod_autoscaler::{self, HorizontalPodAutoscaler};
 use crate::kinds::scaled_object::{ScaledObject, is_scaled_object};
 use crate::kinds::workload::WorkloadRef;
 use crate::kinds::{OwnerReference, title};
-use crate::kinds::Owner;
 use crate::verdict::{Action, Finding, Subject};
 
 pub(super) static RULE: Rule = Rule {
@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
     watches: &[(Kind::ScaledObject, &[Operation::Create])],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let scaled_object = ScaledObject::new(context.change.new.clone()?);
@@ -70,9 +72,14 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 }
 
 /// A controller of the HPA that lives and is no ScaledObject of that name.
-fn other_owner<'h, 'a>(context: &Context<'_>, hpa: &'h HorizontalPodAutoscaler<'a>, name: &str) -> Option<&'h OwnerReference<'a>> {
+fn other_owner<'h, 'a>(
+    context: &Context<'_>,
+    hpa: &'h HorizontalPodAutoscaler<'a>,
+    name: &str,
+) -> Option<&'h OwnerReference<'a>> {
     let metadata = &hpa.object.metadata;
     let own = |owner: &OwnerReference<'_>| owner.name == name && is_scaled_object(&owner.api_version, &owner.kind);
-    let mut controllers = metadata.owner_references().iter().filter(|owner| owner.controller == Some(true) && !own(owner));
+    let mut controllers =
+        metadata.owner_references().iter().filter(|owner| owner.controller == Some(true) && !own(owner));
     controllers.find(|owner| !owner.look_up(context, &metadata.namespace).is_absent())
 }

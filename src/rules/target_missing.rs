@@ -18,7 +18,7 @@
 //! ## Example
 //! `kubectl autoscale deployment wbe --max 5`, for Deployment `web`.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
 use crate::context::Context;
 use crate::gate::Passage;
@@ -38,6 +38,8 @@ pub(super) static RULE: Rule = Rule {
     ],
     check,
 };
+
+pub(super) const LOOK_UPS: &[LookUp] = &[];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new.as_ref()?;

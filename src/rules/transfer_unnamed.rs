@@ -19,8 +19,9 @@
 //! ## Example
 //! A ScaledObject with `scaledobject.keda.sh/transfer-hpa-ownership: "true"` and no `advanced`.
 
-use super::{Default, Rule};
+use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
+use crate::cluster::api;
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::Object;
@@ -40,6 +41,9 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
+pub(super) const LOOK_UPS: &[LookUp] =
+    &[LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER), LookUp::List(&api::SCALED_OBJECT)];
+
 const TRANSFER: &str = "scaledobject.keda.sh/transfer-hpa-ownership";
 const OWNERSHIP: &str = "validations.keda.sh/hpa-ownership";
 
@@ -58,9 +62,14 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         None => (Action::Warn, String::new()),
     };
     let this = new.title("ScaledObject");
-    let mut finding = Finding::new(&RULE, action, Subject::new("scaledobject", &new.metadata), format!("{this} takes over no HPA: {why}{beside}"))
-        .about(WorkloadRef::new(&target, &new.metadata.namespace), this)
-        .help("Name the HPA in", "spec.advanced.horizontalPodAutoscalerConfig.name".to_owned());
+    let mut finding = Finding::new(
+        &RULE,
+        action,
+        Subject::new("scaledobject", &new.metadata),
+        format!("{this} takes over no HPA: {why}{beside}"),
+    )
+    .about(WorkloadRef::new(&target, &new.metadata.namespace), this)
+    .help("Name the HPA in", "spec.advanced.horizontalPodAutoscalerConfig.name".to_owned());
     finding.at_stake = "it";
     Some(finding)
 }

@@ -1,10 +1,14 @@
-//! Walks a settings value and collects every error instead of stopping at the first.
+//! Walks a settings value along the table and collects every error instead of stopping at the first.
 
 use std::fmt;
 
-use super::Version;
+use super::table::{Draft, Form, PATTERN, RULE_ACTIONS, Setting, Takes, VERSION};
+use super::{RuleAction, Version};
+use crate::change::Kind;
 use crate::json::Json;
+use crate::kinds::group_of;
 use crate::pattern::Patterns;
+use crate::rules::{self, RULES};
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,115 +33,182 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// Reads one field of an object; for one that it does not know it gives those it does.
-pub(super) type ReadField<'f> = dyn FnMut(&str, Reader<'_>) -> Result<(), &'static [&'static str]> + 'f;
+/// What `fields` hands the value of a known field to; the field is told by its place among the known names.
+type ReadField<'f> = dyn FnMut(&mut Reader, usize, Json<'_>) + 'f;
 
-/// A value at a path. Reading the wrong type records an error and gives the default.
-pub(super) struct Reader<'r> {
-    value: Json<'r>,
+/// Fills settings from a value as the table says. What is wrong is recorded, with the path to it, and sets nothing.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) draft: Draft,
+    pub(super) errors: Vec<SettingsError>,
     path: String,
-    errors: &'r mut Vec<SettingsError>,
 }
 
-impl<'r> Reader<'r> {
-    pub(super) fn new(value: Json<'r>, errors: &'r mut Vec<SettingsError>) -> Self {
-        Self { value, path: String::new(), errors }
-    }
-
-    /// Hands every field to `read`, which says `Err(known names)` for one it does not know.
-    pub(super) fn fields(&mut self, read: &mut ReadField<'_>) {
-        let Some(fields) = self.value.fields() else { return self.expected("an object") };
-        for (key, value) in fields {
-            let path = if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) };
-            let field = Reader { value, path: path.clone(), errors: self.errors };
-            if let Err(known) = read(&key, field) {
-                self.errors.push(SettingsError::new(&path, format!("unknown{}", suggestion(&key, known))));
+impl Reader {
+    /// Reads what a setting takes. `null` is what forms and empty YAML keys write for "not given", so it sets nothing.
+    pub(super) fn read(&mut self, takes: &Takes, value: Json<'_>) {
+        if value.text() == "null" {
+            return;
+        }
+        match takes {
+            Takes::Group(settings) => self.group(settings, value),
+            Takes::Rules => {
+                self.fields(value, rules::IDS, &mut |reader, index, value| reader.rule(index, value));
+            }
+            Takes::Patterns(slot) => {
+                let mut patterns = Vec::new();
+                let read = &mut |reader: &mut Reader, value: Json<'_>| patterns.extend(reader.pattern(value));
+                if self.items("a list of patterns", value, read) {
+                    *slot(&mut self.draft) = Patterns::Given(patterns);
+                }
+            }
+            Takes::Declarations(settings) => {
+                self.items("a list of declarations", value, &mut |reader, value| reader.declaration(settings, value));
+            }
+            Takes::Flag(slot) => match value.text() {
+                flag @ ("true" | "false") => *slot(&mut self.draft) = flag == "true",
+                _ => self.expected("true or false", value),
+            },
+            Takes::Word(words, set) => {
+                if let Some(word) = self.word(words, value) {
+                    set(&mut self.draft, word);
+                }
+            }
+            Takes::Text(form, slot) => {
+                if let Some(text) = self.text(*form, "must not be empty", value) {
+                    *slot(&mut self.draft) = text;
+                }
+            }
+            Takes::Version(slot) => {
+                if let Some(version) = self.text(Some(&VERSION), "", value) {
+                    *slot(&mut self.draft) = Version::parse(&version);
+                }
             }
         }
     }
 
-    pub(super) fn bool(&mut self, default: bool) -> bool {
-        match self.value.text() {
-            "true" => true,
-            "false" => false,
-            _ => {
-                self.expected("true or false");
-                default
+    fn group(&mut self, settings: &[Setting], value: Json<'_>) {
+        let names: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
+        let is_object = self.fields(value, &names, &mut |reader, index, value| {
+            if let Some(setting) = settings.get(index) {
+                reader.read(&setting.takes, value);
+            }
+        });
+        for Setting { name, required, .. } in settings {
+            if *required && is_object && value.at(&[name]).is_none() {
+                self.at(&format!(".{name}"), |reader| reader.error("must be given".to_owned()));
             }
         }
     }
 
-    pub(super) fn text(&mut self, default: &str) -> String {
-        match self.value.string(&[]) {
-            Some(text) if text.is_empty() => self.error("must not be empty".to_owned()),
-            Some(text) => return text.into_owned(),
-            None => self.expected("a string"),
+    fn declaration(&mut self, settings: &[Setting], value: Json<'_>) {
+        self.group(settings, value);
+        let read = std::mem::take(&mut self.draft.declaration);
+        if Kind::from_group_and_kind(group_of(&read.api_version), &read.kind) != Kind::Other {
+            self.at(".kind", |reader| reader.error(format!("{} has rules of its own", read.kind)));
         }
-        default.to_owned()
+        self.draft.settings.declarations.push(read);
     }
 
-    pub(super) fn word<T: Copy>(&mut self, words: &[(&str, T)], default: T) -> T {
-        let Some(text) = self.value.string(&[]) else {
-            // YAML reads a bare `off` as false.
-            self.expected("a word in quotes");
-            return default;
+    /// Does something at a place below.
+    fn at(&mut self, place: &str, act: impl FnOnce(&mut Self)) {
+        let around = self.path.len();
+        self.path.push_str(place);
+        act(self);
+        self.path.truncate(around);
+    }
+
+    /// Hands every field of an object to `read`, and refuses those that are not among the known names. Whether there is an object.
+    fn fields(&mut self, value: Json<'_>, known: &[&str], read: &mut ReadField<'_>) -> bool {
+        let Some(fields) = value.fields() else {
+            self.expected("an object", value);
+            return false;
         };
-        if let Some((_, meaning)) = words.iter().find(|(word, _)| **word == text) {
-            return *meaning;
+        let dot = if self.path.is_empty() { "" } else { "." };
+        for (key, value) in fields {
+            self.at(&format!("{dot}{key}"), |reader| match known.iter().position(|name| *name == key) {
+                Some(index) => read(reader, index, value),
+                None => reader.error(format!("unknown{}", suggestion(&key, known))),
+            });
         }
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        self.error(format!("\"{text}\" is not one of {}{}", known.join(", "), suggestion(&text, &known)));
-        default
+        true
     }
 
-    pub(super) fn version(&mut self) -> Option<Version> {
-        let Some(text) = self.value.string(&[]) else {
-            self.expected("a string");
+    /// Hands every item of a list to `read`. Whether there is a list.
+    fn items(&mut self, what: &str, value: Json<'_>, read: &mut dyn FnMut(&mut Self, Json<'_>)) -> bool {
+        if !value.text().starts_with('[') {
+            self.expected(what, value);
+            return false;
+        }
+        for (index, value) in value.items(&[]).into_iter().enumerate() {
+            self.at(&format!("[{index}]"), |reader| read(reader, value));
+        }
+        true
+    }
+
+    fn rule(&mut self, index: usize, value: Json<'_>) {
+        let Some(rule) = RULES.get(index).filter(|_| value.text() != "null") else { return };
+        let action = match self.word(RULE_ACTIONS, value) {
+            Some(0) if !rule.may_reject => {
+                let id = rule.id;
+                return self.error(format!(
+                    "{id} never rejects: it answers a controller or gives something back; use warn or off"
+                ));
+            }
+            Some(0) => RuleAction::Reject,
+            Some(1) => RuleAction::Warn,
+            Some(_) => RuleAction::Off,
+            None => return,
+        };
+        self.draft.settings.rules.push((rule.id, action));
+    }
+
+    fn pattern(&mut self, value: Json<'_>) -> Option<String> {
+        if value.text() == "null" {
+            self.error("a pattern must not be null".to_owned());
+            return None;
+        }
+        self.text(Some(&PATTERN), "a pattern must not be empty", value)
+    }
+
+    /// Which of the words it is.
+    fn word(&mut self, words: &[&str], value: Json<'_>) -> Option<usize> {
+        let Some(text) = value.string(&[]) else {
+            // YAML reads a bare `off` as false.
+            self.expected("a word in quotes", value);
             return None;
         };
-        let version = Version::parse(&text);
-        if version.is_none() {
-            self.error(format!("\"{text}\" is not a version; give major.minor or major.minor.patch, such as 1.4.6"));
+        let place = words.iter().position(|word| *word == text);
+        if place.is_none() {
+            self.error(format!("\"{text}\" is not one of {}{}", words.join(", "), suggestion(&text, words)));
         }
-        version
+        place
     }
 
-    pub(super) fn patterns(&mut self, default: Patterns) -> Patterns {
-        if !self.value.text().starts_with('[') {
-            self.expected("a list of patterns");
-            return default;
-        }
-        let mut patterns = Vec::new();
-        for (index, value) in self.value.items(&[]).into_iter().enumerate() {
-            let mut entry = Reader { value, path: format!("{}[{index}]", self.path), errors: self.errors };
-            patterns.extend(entry.pattern());
-        }
-        Patterns::Given(patterns)
-    }
-
-    fn pattern(&mut self) -> Option<String> {
-        match self.value.string(&[]) {
-            None if self.value.text() == "null" => self.error("a pattern must not be null".to_owned()),
-            None => self.expected("a string"),
-            Some(text) if text.is_empty() => self.error("a pattern must not be empty".to_owned()),
-            Some(text) if text.contains(char::is_whitespace) => {
-                self.error(format!("\"{text}\" is not a pattern: no name has spaces; give one name an entry, * for any run of characters"));
-            }
-            Some(text) => return Some(text.into_owned()),
+    fn text(&mut self, form: Option<&Form>, if_empty: &str, value: Json<'_>) -> Option<String> {
+        let Some(text) = value.string(&[]) else {
+            self.expected("a string", value);
+            return None;
+        };
+        let wrong = form.filter(|form| !(form.accepts)(&text));
+        match wrong {
+            _ if text.is_empty() && !if_empty.is_empty() => self.error(if_empty.to_owned()),
+            Some(form) => self.error(format!("\"{text}\" is not {}", form.what)),
+            None => return Some(text.into_owned()),
         }
         None
     }
 
-    pub(super) fn error(&mut self, problem: String) {
+    fn error(&mut self, problem: String) {
         let path = if self.path.is_empty() { "settings" } else { &self.path };
         self.errors.push(SettingsError::new(path, problem));
     }
 
-    /// Records the wrong type. `null` is what forms and empty YAML keys write for "not given", so it means the default.
-    fn expected(&mut self, what: &str) {
-        let got = match self.value.text().bytes().next() {
-            Some(b'n') => return,
+    /// Records the wrong type.
+    fn expected(&mut self, what: &str, value: Json<'_>) {
+        let got = match value.text().bytes().next() {
             Some(b't' | b'f') => "true or false",
+            Some(b'n') => "null",
             Some(b'"') => "a string",
             Some(b'[') => "a list",
             Some(b'{') => "an object",

@@ -173,6 +173,13 @@ impl Case {
 }
 
 impl World {
+    /// The payload that a host hands to the policy; the neighbours go along in `cluster`, which the policy does not read, for those who
+    /// answer its look-ups from the payload itself.
+    pub fn payload(&self) -> String {
+        let cluster: Vec<&Value> = self.cluster.objects().collect();
+        serde_json::json!({"request": self.request, "settings": self.settings, "cluster": cluster}).to_string()
+    }
+
     /// The core, run natively behind the same payload as the module.
     ///
     /// # Panics

@@ -1,13 +1,14 @@
 //! Every case of every page, in the core and in the module: the expected verdict, the whole answer as a snapshot, and the laws that hold
 //! for all answers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use autoscaler_guard::rules::RULES;
+use autoscaler_guard::rules::{LOOK_UPS, LookUp, RULES};
 use autoscaler_guard_cases::{Case, Expect, Outcome, Page, World, pages};
 use autoscaler_guard_host::admission::{self, Review};
-use autoscaler_guard_host::{Limits, Policy};
+use autoscaler_guard_host::{Call, Limits, Policy};
 use serde_json::{Value, json};
 
 fn policy() -> Policy {
@@ -170,6 +171,35 @@ fn a_dry_run_gets_the_same_answer() {
 }
 
 #[test]
+fn it_does_not_matter_how_a_person_writes() {
+    // kubectl apply, patch, edit, replace, apply --server-side, and a client that gives no name.
+    let ways = [
+        ("PatchOptions", json!("kubectl-client-side-apply"), json!(null)),
+        ("PatchOptions", json!("kubectl-patch"), json!(null)),
+        ("PatchOptions", json!("kubectl-edit"), json!(null)),
+        ("UpdateOptions", json!("kubectl-replace"), json!(null)),
+        ("PatchOptions", json!("kubectl"), json!(true)),
+        ("UpdateOptions", json!(null), json!(null)),
+    ];
+    for_each_case(|rule, case, world| {
+        let operation = world.request["operation"].as_str().unwrap_or_default();
+        let manager = world.request["options"]["fieldManager"].as_str().unwrap_or_default();
+        let declares = autoscaler_guard::Settings::default().handover_field_managers.match_name(manager);
+        if operation == "DELETE" || declares || world.settings["handover"].is_object() {
+            return;
+        }
+        let expected = world.natively().response;
+        for (kind, manager, force) in &ways {
+            let mut world = world.clone();
+            let options =
+                json!({"apiVersion": "meta.k8s.io/v1", "kind": kind, "fieldManager": manager, "force": force});
+            json_patch::merge(&mut world.request, &json!({ "options": options }));
+            assert_eq!(expected, world.natively().response, "{rule}: {}: {options}", case.name);
+        }
+    });
+}
+
+#[test]
 fn controllers_pass_every_case_without_a_look_up() {
     let controllers = [
         "system:serviceaccount:kube-system:generic-garbage-collector",
@@ -239,18 +269,75 @@ fn nothing_is_refused_in_a_namespace_that_goes_away() {
 }
 
 #[test]
-fn a_case_needs_few_look_ups() {
+fn rules_look_up_what_they_declare_and_little_of_it() {
+    let mut used: BTreeMap<&str, (BTreeSet<String>, usize)> = BTreeMap::new();
     for_each_case(|rule, case, world| {
+        let mut world = world.clone();
+        if !world.settings.is_object() {
+            world.settings = json!({});
+        }
+        for other in RULES.iter().filter(|other| other.id != rule) {
+            world.settings["rules"][other.id] = json!("off");
+        }
         let outcome = world.natively();
         // Which fleets run by what takes Gateways, classes and EnvoyProxies.
-        let bound = if rule.starts_with("envoy") || rule.contains("gateway") { 12 } else { 7 };
-        assert!(
-            outcome.objects_looked_up() <= bound,
-            "{rule}: {}: {} look-ups",
-            case.name,
-            outcome.objects_looked_up()
-        );
+        let group = world.request["kind"]["group"].as_str().unwrap_or_default();
+        let bound = if rule.starts_with("envoy") || group.contains("gateway") { 12 } else { 7 };
+        let count = outcome.objects_looked_up();
+        assert!(count <= bound, "{rule}: {}: {count} look-ups", case.name);
+        let rule = RULES.iter().find(|known| known.id == rule).expect("every page has a rule").id;
+        let (kinds, most) = used.entry(rule).or_default();
+        kinds.extend(outcome.lookups.iter().filter_map(|call| asked_kind(rule, call)));
+        *most = count.max(*most);
     });
+    let mut table = String::new();
+    for (rule, (kinds, most)) in &used {
+        let declared: BTreeSet<String> = look_ups(rule).iter().map(described).collect();
+        assert_eq!(&declared, kinds, "{rule}: its LOOK_UPS (left) are not what its cases look up (right)");
+        let kinds = if kinds.is_empty() {
+            "nothing of its own".to_owned()
+        } else {
+            kinds.iter().cloned().collect::<Vec<_>>().join(", ")
+        };
+        let _ = writeln!(table, "{rule}: at most {most}; {kinds}");
+    }
+    insta::with_settings!({snapshot_path => "../../../tests/rules/snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!("look-ups", table);
+    });
+}
+
+fn look_ups(rule: &str) -> &'static [LookUp] {
+    LOOK_UPS.iter().find(|(id, _)| *id == rule).map(|(_, look_ups)| *look_ups).expect("every rule has look-ups")
+}
+
+fn described(look_up: &LookUp) -> String {
+    match look_up {
+        LookUp::Get(kind) => format!("get {}", kind.kind),
+        LookUp::List(kind) => format!("list {}", kind.kind),
+        LookUp::Owner => "get owner".to_owned(),
+    }
+}
+
+/// What a look-up asks for, unless any rule may: permissions, the namespace, workloads, a release's Secrets.
+fn asked_kind(rule: &str, call: &Call) -> Option<String> {
+    let request: Value = serde_json::from_slice(&call.request).expect("a look-up is JSON");
+    let kind = request["kind"].as_str().unwrap_or_default();
+    let verb = match call.operation.as_str() {
+        "can_i" => return None,
+        "get_resource" => "get",
+        _ => "list",
+    };
+    let fields = request["field_masks"].as_array().map_or(0, Vec::len);
+    assert!(verb == "get" || fields > 0, "{rule}: a list of whole {kind}s");
+    let of_a_rule =
+        ["HorizontalPodAutoscaler", "ScaledObject", "EnvoyProxy", "Gateway", "GatewayClass"].contains(&kind);
+    let owner = look_ups(rule).iter().any(|look_up| matches!(look_up, LookUp::Owner));
+    match (kind, of_a_rule) {
+        ("Namespace" | "Secret", _) => None,
+        _ if owner && verb == "get" && request["field_masks"] == json!(["kind"]) => Some("get owner".to_owned()),
+        (_, false) => None,
+        (_, true) => Some(format!("{verb} {kind}")),
+    }
 }
 
 /// File names of snapshots.

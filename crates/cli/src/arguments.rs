@@ -25,7 +25,7 @@ const STYLES: Styles = Styles::styled()
     styles = STYLES,
     max_term_width = 100,
     about = "Keeps workloads from silently losing their autoscaler: asks the policy before the cluster does",
-    after_help = "Exit codes: 0 all allowed, 1 something rejected, 2 unusable input.",
+    after_help = "Exit codes: 0 all allowed, 1 something rejected or wrong, 2 unusable input.",
     after_long_help = EXAMPLES
 )]
 pub struct Arguments {
@@ -49,7 +49,10 @@ Examples:
     autoscaler-guard rules
     autoscaler-guard rules hpa-handover
 
-Exit codes: 0 all allowed, 1 something rejected, 2 unusable input.";
+  Are these settings right?
+    autoscaler-guard settings check policies/guard.yaml
+
+Exit codes: 0 all allowed, 1 something rejected or wrong, 2 unusable input.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -60,6 +63,9 @@ pub enum Command {
     /// Show the rules, or one rule's page
     #[command(after_long_help = RULES_EXAMPLES)]
     Rules(RulesOptions),
+    /// Show which settings there are, or check a file of them
+    #[command(subcommand)]
+    Settings(SettingsCommand),
     /// Answer an API server's admission reviews by HTTPS
     #[command(long_about = SERVE, after_long_help = SERVE_EXAMPLES)]
     Serve(ServeOptions),
@@ -351,6 +357,63 @@ pub enum RulesOutput {
     Json,
     /// For documentation
     Markdown,
+}
+
+/// What to do about settings.
+#[derive(Debug, Subcommand)]
+pub enum SettingsCommand {
+    /// Print the JSON Schema of the settings
+    #[command(long_about = SCHEMA, after_long_help = SCHEMA_EXAMPLES)]
+    Schema,
+    /// Tell all that is wrong with settings
+    #[command(after_long_help = CHECK_EXAMPLES)]
+    Check(CheckOptions),
+}
+
+const SCHEMA: &str = "\
+Print the JSON Schema (draft 2020-12) of the settings: each with what it is for, what it takes and its default.
+
+It is in docs/settings.schema.json, too.";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  autoscaler-guard settings schema > settings.schema.json
+
+  An editor with the YAML language server completes and checks a file whose first line is
+    # yaml-language-server: $schema=settings.schema.json";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  autoscaler-guard settings check settings.yaml
+  autoscaler-guard settings check policies/guard.yaml
+  kubectl get clusteradmissionpolicy autoscaler-guard -o yaml | autoscaler-guard settings check -
+
+Output of --output json: an array with one object per file, in the order of the arguments.
+  file    its name
+  valid   whether the policy takes the settings
+  errors  path (where) and problem (what is wrong and what would be right), sorted by path
+New fields may be added; these stay.
+
+Exit codes: 0 all valid, 1 something wrong, 2 unusable input.";
+
+/// The options of `settings check`.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// Settings, YAML or JSON, or policy manifests that have them in spec.settings; - for standard input
+    #[arg(value_name = "FILES", required = true)]
+    pub files: Vec<PathBuf>,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = CheckOutput::Human)]
+    pub output: CheckOutput,
+}
+
+/// How `settings check` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// For people
+    Human,
+    /// For scripts
+    Json,
 }
 
 /// When to use colours.

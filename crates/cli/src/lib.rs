@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
 //! | `rules` | the catalogue of rules, and each one's page |
+//! | `settings` | what the policy can be told, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
 //! | `manifests` | what a cluster needs to use `serve` |
 //! | `completions` | what a shell needs to complete all this |
@@ -23,6 +24,7 @@ pub mod paint;
 pub mod review;
 pub mod rules;
 mod serve;
+pub mod settings;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -36,7 +38,7 @@ use fault::Fault;
 pub struct Answer {
     /// For standard output; styles are dropped where it shows no colours.
     pub text: String,
-    /// 0, or 1 if a request was rejected.
+    /// 0, or 1 if a request was rejected or settings are wrong.
     pub code: u8,
 }
 
@@ -67,6 +69,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
     match command {
         Command::Review(options) => review::run(options),
         Command::Rules(options) => rules::run(options),
+        Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),
         Command::Manifests(options) => manifests::run(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),

@@ -6,7 +6,7 @@ mod markdown;
 mod page;
 
 use autoscaler_guard::rules::{self, Default, RULES, Rule};
-pub use markdown::table;
+pub use markdown::{pages, table};
 use page::Page;
 
 use crate::Answer;
@@ -27,7 +27,7 @@ fn catalogue(output: RulesOutput) -> Result<String, Fault> {
     match output {
         RulesOutput::Human => Ok(human::catalogue(paint::width())),
         RulesOutput::Json => json::catalogue(),
-        RulesOutput::Markdown => Ok(table()),
+        RulesOutput::Markdown => Ok(table("")),
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     fn near_misses_are_found_by_likeness_or_by_part() {
         assert_eq!(near_misses("hpa-handovr"), ["hpa-handover"]);
         assert_eq!(near_misses("HPA_DELETED"), ["hpa-deleted"]);
-        assert_eq!(near_misses("envoy"), ["envoyhpa-removed", "envoyproxy-deleted"]);
+        assert_eq!(near_misses("gatewayclass"), ["gatewayclass-parameters", "gatewayclass-deleted"]);
         assert!(near_misses("something-else").is_empty() && near_misses("").is_empty());
     }
 

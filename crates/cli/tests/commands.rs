@@ -94,14 +94,37 @@ fn rules_for_scripts_carry_their_facts_and_page() {
 }
 
 #[test]
+fn settings_are_checked_from_files_and_from_standard_input() {
+    let output = run(&["settings", "check", "-", "--output", "json"], &[], "repiar: true\nhelm: 1\n");
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    let expected = serde_json::json!([{"file": "standard input", "valid": false, "errors": [
+        {"path": "helm", "problem": "expected an object, got a number"},
+        {"path": "repiar", "problem": "unknown; did you mean repair?"},
+    ]}]);
+    assert_eq!((output.status.code(), checked), (Some(1), expected));
+    let schema: serde_json::Value =
+        serde_json::from_slice(&run(&["settings", "schema"], &[], "").stdout).expect("it prints JSON");
+    assert_eq!(schema["properties"]["repair"]["default"], true);
+}
+
+#[test]
 fn every_shell_gets_its_script_and_every_command_its_help() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["completions", shell], &[], "").stdout;
         assert!(String::from_utf8_lossy(&script).contains("review"), "{shell}");
     }
-    for command in ["review", "rules", "serve", "manifests", "completions"] {
-        let help = run(&[command, "--help"], &[], "").stdout;
-        assert!(String::from_utf8_lossy(&help).contains("Examples:"), "{command}");
+    let commands = [
+        &["review"][..],
+        &["rules"],
+        &["settings", "schema"],
+        &["settings", "check"],
+        &["serve"],
+        &["manifests"],
+        &["completions"],
+    ];
+    for command in commands {
+        let help = run(&[command, &["--help"]].concat(), &[], "").stdout;
+        assert!(String::from_utf8_lossy(&help).contains("Examples:"), "{command:?}");
     }
 }
 

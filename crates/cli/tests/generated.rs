@@ -1,10 +1,12 @@
-//! What is written from the code stands in the tree as the code says: the README's rule table, the manifests' rules.
+//! What is written from the code stands in the tree as the code says: the README's rule table, the manifests' rules, the schema of
+//! the settings and what is told about them.
 //!
-//! `AUTOSCALER_GUARD_WRITE=1 cargo test -p autoscaler-guard-cli --test generated` writes the table anew.
+//! `AUTOSCALER_GUARD_WRITE=1 cargo test -p autoscaler-guard-cli --test generated` writes the table and the schema anew.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
 use autoscaler_guard_server::needs::{self, Watched};
 use serde_json::{Value, json};
 
@@ -22,11 +24,114 @@ fn the_readme_lists_the_rules() {
     let readme = read("README.md");
     let (before, rest) = readme.split_once(begin).expect("README.md has the marker rules:begin");
     let (_, after) = rest.split_once(end).expect("README.md has the marker rules:end");
-    let fresh = format!("{before}{begin}{}\n{end}{after}", autoscaler_guard_cli::rules::table().trim_end());
-    if std::env::var_os("AUTOSCALER_GUARD_WRITE").is_some() {
-        std::fs::write(root().join("README.md"), &fresh).expect("README.md can be written");
+    let fresh =
+        format!("{before}{begin}{}\n{end}{after}", autoscaler_guard_cli::rules::table("docs/rules/").trim_end());
+    hold("README.md", &readme, &fresh);
+}
+
+#[test]
+fn every_rule_has_a_page_in_the_docs() {
+    let mut pages = autoscaler_guard_cli::rules::pages();
+    let table = autoscaler_guard_cli::rules::table("");
+    pages.push(("README.md".to_owned(), format!("# Rules\n\n{table}")));
+    let folder = root().join("docs/rules");
+    if writes() {
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("docs/rules can be made");
+        for (name, page) in &pages {
+            std::fs::write(folder.join(name), page).expect("a page can be written");
+        }
     }
-    assert_eq!(readme, fresh, "README.md is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+    for (name, page) in &pages {
+        let stands = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        assert!(&stands == page, "docs/rules/{name} is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+    }
+    let found = std::fs::read_dir(&folder).expect("docs/rules is there").count();
+    assert_eq!(found, pages.len(), "docs/rules has pages of rules that are no more");
+}
+
+fn writes() -> bool {
+    std::env::var_os("AUTOSCALER_GUARD_WRITE").is_some()
+}
+
+#[test]
+fn the_schema_of_the_settings_is_kept() {
+    let file = "docs/settings.schema.json";
+    hold(
+        file,
+        &std::fs::read_to_string(root().join(file)).unwrap_or_default(),
+        &autoscaler_guard_cli::settings::schema(),
+    );
+}
+
+/// Compares a file with what it should be, or writes that.
+fn hold(file: &str, found: &str, fresh: &str) {
+    if writes() {
+        std::fs::write(root().join(file), fresh).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+    assert!(found == fresh, "{file} is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+}
+
+/// Every setting and group, with its dotted path and what the schema says of it.
+fn settings() -> Vec<(String, &'static Setting, Value)> {
+    fn below(
+        settings: &'static [Setting],
+        at: &str,
+        schema: &Value,
+        into: &mut Vec<(String, &'static Setting, Value)>,
+    ) {
+        for setting in settings {
+            let path = if at.is_empty() { setting.name.to_owned() } else { format!("{at}.{}", setting.name) };
+            let schema = &schema["properties"][setting.name];
+            into.push((path.clone(), setting, schema.clone()));
+            if let Takes::Group(settings) = setting.takes {
+                below(settings, &path, schema, into);
+            }
+        }
+    }
+    let mut all = Vec::new();
+    below(SETTINGS, "", &autoscaler_guard::settings::schema(), &mut all);
+    all
+}
+
+#[test]
+fn the_readme_tells_every_setting_with_its_default() {
+    let readme = read("README.md");
+    let block = readme.split_once("## Settings").and_then(|(_, rest)| rest.split_once("```yaml\n"));
+    let block = block.and_then(|(_, rest)| rest.split_once("```")).map(|(block, _)| block).expect("it shows them all");
+    let shown: Value = serde_saphyr::from_str(block).expect("it is YAML");
+    for (path, setting, schema) in settings() {
+        let found = shown.pointer(&format!("/settings/{}", path.replace('.', "/")));
+        match schema.get("default") {
+            Some(default) => assert_eq!(found, Some(default), "README.md: {path}"),
+            None if matches!(setting.takes, Takes::Group(_)) => assert!(found.is_some(), "README.md: {path}"),
+            None => assert!(block.contains(&format!("# {}: ", setting.name)), "README.md: {path}"),
+        }
+    }
+    assert!(autoscaler_guard::Settings::from_json(&shown["settings"].to_string()).is_ok());
+}
+
+#[test]
+fn ranchers_form_asks_for_every_setting() {
+    let form: Value = serde_saphyr::from_str(&read("questions-ui.yml")).expect("questions-ui.yml is YAML");
+    let of = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let questions: Vec<Value> =
+        of(&form, "questions").into_iter().flat_map(|one| [of(&one, "subquestions"), vec![one]].concat()).collect();
+    let settings = settings();
+    for (path, setting, schema) in &settings {
+        let question = questions.iter().find(|question| question["variable"] == path.as_str());
+        let question = question.unwrap_or_else(|| panic!("questions-ui.yml lacks {path}"));
+        let default = if matches!(setting.takes, Takes::Group(_)) { json!({}) } else { schema["default"].clone() };
+        assert_eq!(question["default"], default, "questions-ui.yml: {path}");
+        if let Takes::Word(words, _) = setting.takes {
+            assert_eq!(question["options"], json!(words), "questions-ui.yml: {path}");
+        }
+    }
+    for question in &questions {
+        let variable = question["variable"].as_str().unwrap_or_default();
+        let known = variable == "description" || settings.iter().any(|(path, ..)| path == variable);
+        assert!(known, "questions-ui.yml: there is no setting {variable}");
+    }
 }
 
 /// `apiVersion resource operation` for all that rules watch.

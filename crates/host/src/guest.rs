@@ -10,7 +10,7 @@ use std::{str, sync::Arc};
 
 use wasmtime::{Caller, Engine, InstancePre, Linker, Memory, Module, ResourceLimiter, Store, Trap};
 
-use crate::{Capabilities, grants::Grants, wording};
+use crate::{Capabilities, Work, grants::Grants, wording};
 
 pub(crate) const IMPORTS: &str = "wapc";
 pub(crate) const GUEST_CALL: &str = "__guest_call";
@@ -32,6 +32,9 @@ pub(crate) const FUNCTIONS: [&str; 9] = [
 /// Called in this order before the first operation, where a guest exports them.
 const STARTERS: [&str; 2] = ["_start", "wapc_init"];
 
+/// More than a guest can use up.
+const ALL_FUEL: u64 = u64::MAX;
+
 /// A module ready to be instantiated.
 pub(crate) type Prepared = InstancePre<Conversation>;
 
@@ -42,6 +45,7 @@ pub(crate) struct Conversation {
     capabilities: Arc<dyn Capabilities>,
     grants: Option<Arc<Grants>>,
     memory_limit: usize,
+    memory: usize,
     host_answer: Result<Vec<u8>, String>,
     guest_response: Option<Vec<u8>>,
     guest_error: Option<String>,
@@ -76,6 +80,7 @@ impl Conversation {
             capabilities,
             grants,
             memory_limit,
+            memory: 0,
             host_answer: Ok(Vec::new()),
             guest_response: None,
             guest_error: None,
@@ -84,13 +89,17 @@ impl Conversation {
     }
 
     /// Runs the operation in a fresh instance of the module, within `ticks` of the engine's epoch for each call.
-    pub(crate) fn hold(self, prepared: &Prepared, ticks: u64) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn hold(self, prepared: &Prepared, ticks: u64, counting: bool) -> Result<(Vec<u8>, Work), Failure> {
         let mut store = Store::new(prepared.module().engine(), self);
         store.limiter(|conversation| conversation);
-        let succeeded = run(&mut store, prepared, ticks);
+        let succeeded = counting.then(|| store.set_fuel(ALL_FUEL)).transpose();
+        let succeeded = succeeded.and_then(|_| run(&mut store, prepared, ticks));
+        // An instruction takes one unit of fuel.
+        let instructions = store.get_fuel().ok().map(|left| ALL_FUEL - left);
         let conversation = store.into_data();
+        let work = Work { instructions, memory: conversation.memory };
         match succeeded {
-            Ok(succeeded) => conversation.answer(succeeded),
+            Ok(succeeded) => conversation.answer(succeeded).map(|answer| (answer, work)),
             Err(error) => Err(conversation.failure(&error)),
         }
     }
@@ -150,6 +159,7 @@ impl ResourceLimiter for Conversation {
         if desired > self.memory_limit {
             return Err(MemoryRefused.into());
         }
+        self.memory = desired;
         Ok(true)
     }
 

@@ -62,6 +62,6 @@ pub use live::{ConnectError, LiveCluster, LiveOptions};
 pub use load::LoadError;
 pub use lookup::{CanI, Get, List, Lookup, Outcome, ResourceAttributes, SubjectAccessReview};
 pub use metadata::{ContextAwareResource, Metadata};
-pub use policy::{CallError, Limits, Policy, SettingsResponse};
+pub use policy::{CallError, Limits, Policy, SettingsResponse, Work};
 pub use recorded::{Call, Recorded};
 pub use snapshot::{Origin, Snapshot, SnapshotError};

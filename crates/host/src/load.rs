@@ -66,12 +66,15 @@ pub(crate) struct Loaded {
     pub(crate) metadata: Option<metadata::Metadata>,
 }
 
-pub(crate) fn load(bytes: &[u8]) -> Result<Loaded, LoadError> {
+/// Reads and compiles a module; one that counts its instructions runs slower.
+pub(crate) fn load(bytes: &[u8], counting: bool) -> Result<Loaded, LoadError> {
     if !bytes.starts_with(b"\0asm") {
         let start = bytes.get(..8).unwrap_or(bytes);
         return Err(LoadError::NotWasm { start: String::from_utf8_lossy(start).into_owned() });
     }
-    let engine = Engine::new(Config::new().epoch_interruption(true)).map_err(|error| uncompilable(&error))?;
+    let mut config = Config::new();
+    config.epoch_interruption(true).consume_fuel(counting);
+    let engine = Engine::new(&config).map_err(|error| uncompilable(&error))?;
     let module = Module::from_binary(&engine, bytes).map_err(|error| uncompilable(&error))?;
     check_exports(&module)?;
     check_imports(&module)?;

@@ -37,8 +37,18 @@ pub struct Policy {
     metadata: Option<Metadata>,
     grants: Option<Arc<Grants>>,
     limits: Limits,
+    counting: bool,
     /// Advances the time that the guest's deadline is measured in.
     _ticker: Ticker,
+}
+
+/// What a call took of the guest, however fast the machine is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The WebAssembly instructions that were executed; only where the policy [counts](Policy::load_counting).
+    pub instructions: Option<u64>,
+    /// How large the guest's memory was in the end, in bytes; it never shrinks.
+    pub memory: usize,
 }
 
 /// What a policy says of its settings.
@@ -110,10 +120,19 @@ pub enum CallError {
 impl Policy {
     /// Compiles a module and checks that it can be run here.
     pub fn load(bytes: &[u8], limits: Limits) -> Result<Self, LoadError> {
-        let load::Loaded { engine, prepared, metadata } = load::load(bytes)?;
+        Self::compile(bytes, limits, false)
+    }
+
+    /// As [`Policy::load`], but instructions are counted: to measure with, as it takes its time.
+    pub fn load_counting(bytes: &[u8], limits: Limits) -> Result<Self, LoadError> {
+        Self::compile(bytes, limits, true)
+    }
+
+    fn compile(bytes: &[u8], limits: Limits, counting: bool) -> Result<Self, LoadError> {
+        let load::Loaded { engine, prepared, metadata } = load::load(bytes, counting)?;
         let grants = metadata.as_ref().map(|metadata| Arc::new(Grants::new(&metadata.context_aware_resources)));
         let ticker = Ticker::start(engine, limits.time).map_err(LoadError::Clock)?;
-        Ok(Self { prepared, metadata, grants, limits, _ticker: ticker })
+        Ok(Self { prepared, metadata, grants, limits, counting, _ticker: ticker })
     }
 
     /// Lets the policy look up every kind. What its metadata lists is a proposal: in a cluster, the manifest decides.
@@ -150,6 +169,16 @@ impl Policy {
         settings: &str,
         capabilities: &Arc<dyn Capabilities>,
     ) -> Result<Vec<u8>, CallError> {
+        self.answer_and_work(request, settings, capabilities).map(|(answer, _)| answer)
+    }
+
+    /// The same, and what it took.
+    pub fn answer_and_work(
+        &self,
+        request: &str,
+        settings: &str,
+        capabilities: &Arc<dyn Capabilities>,
+    ) -> Result<(Vec<u8>, Work), CallError> {
         let payload = [r#"{"request":"#, request, r#","settings":"#, settings, "}"].concat();
         self.call("validate", payload.into_bytes(), Arc::clone(capabilities))
     }
@@ -170,7 +199,7 @@ impl Policy {
         payload: Vec<u8>,
         capabilities: Arc<dyn Capabilities>,
     ) -> Result<T, CallError> {
-        read(operation, &self.call(operation, payload, capabilities)?)
+        read(operation, &self.call(operation, payload, capabilities)?.0)
     }
 
     fn call(
@@ -178,9 +207,11 @@ impl Policy {
         operation: &'static str,
         payload: Vec<u8>,
         capabilities: Arc<dyn Capabilities>,
-    ) -> Result<Vec<u8>, CallError> {
+    ) -> Result<(Vec<u8>, Work), CallError> {
         let conversation = Conversation::new(operation, payload, capabilities, self.grants.clone(), self.limits.memory);
-        conversation.hold(&self.prepared, Ticker::deadline()).map_err(|failure| self.call_error(operation, failure))
+        conversation
+            .hold(&self.prepared, Ticker::deadline(), self.counting)
+            .map_err(|failure| self.call_error(operation, failure))
     }
 
     fn call_error(&self, operation: &'static str, failure: Failure) -> CallError {

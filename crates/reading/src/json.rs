@@ -5,11 +5,8 @@
 //! objects by their schema, before or after this policy.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::cursor::{Cursor, Malformed};
 
 /// A value in a JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +16,13 @@ impl<'a> Json<'a> {
     /// The value that a text is.
     pub fn new(text: &'a str) -> Self {
         Self(text)
+    }
+
+    /// The value that a text is, white space around it left away; an error where there is none, or more than one.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(text);
+        let value = cursor.value()?;
+        cursor.end().map(|()| value)
     }
 
     /// The text itself.
@@ -33,15 +37,20 @@ impl<'a> Json<'a> {
 
     fn field(self, name: &str) -> Option<Json<'a>> {
         let mut found = None;
-        let mut deserializer = serde_json::Deserializer::from_str(self.0);
         // It ends in an error as soon as the field is found: the rest of the object is not worth reading.
-        let _ = deserializer.deserialize_map(Find { name, found: &mut found });
-        found.map(|value: &RawValue| Json(value.get()))
+        let _ = Cursor::new(self.0).members(&mut |key, cursor| {
+            if key != name {
+                return cursor.skip();
+            }
+            found = Some(cursor.value()?);
+            cursor.expected("nothing more")
+        });
+        found
     }
 
     /// The string at a path.
     pub fn string(self, path: &[&str]) -> Option<Cow<'a, str>> {
-        self.at(path).and_then(|value| serde_json::from_str(value.0).ok()).map(|Text(text)| text)
+        self.at(path).and_then(|value| Cursor::new(value.0).string().ok())
     }
 
     /// The string at a path, unless it is empty.
@@ -61,60 +70,28 @@ impl<'a> Json<'a> {
 
     /// The fields of an object, in their order; `None` where there is no object.
     pub fn fields(self) -> Option<Vec<(Cow<'a, str>, Json<'a>)>> {
-        serde_json::Deserializer::from_str(self.0).deserialize_map(All).ok()
+        let mut fields = Vec::new();
+        let mut cursor = Cursor::new(self.0);
+        if cursor.null().ok()? {
+            return None;
+        }
+        let members = cursor.members(&mut |key, cursor| {
+            fields.push((key, cursor.value()?));
+            Ok(())
+        });
+        members.ok().map(|()| fields)
     }
 
     /// The items of the list at a path; none where there is no list.
     pub fn items(self, path: &[&str]) -> Vec<Json<'a>> {
-        let items = self.at(path).and_then(|list| serde_json::from_str::<Vec<&'a RawValue>>(list.0).ok());
-        items.unwrap_or_default().into_iter().map(|item| Json(item.get())).collect()
-    }
-}
-
-/// A string that borrows where it can: `Cow` alone never does.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-struct Find<'k, 'f, 'de> {
-    name: &'k str,
-    found: &'f mut Option<&'de RawValue>,
-}
-
-impl<'de> Visitor<'de> for Find<'_, '_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while let Some(Text(key)) = map.next_key()? {
-            if key == self.name {
-                *self.found = Some(map.next_value()?);
-                return Err(serde::de::Error::custom(""));
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
-    }
-}
-
-struct All;
-
-impl<'de> Visitor<'de> for All {
-    type Value = Vec<(Cow<'de, str>, Json<'de>)>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(Text(key)) = map.next_key()? {
-            fields.push((key, Json(map.next_value::<&'de RawValue>()?.get())));
-        }
-        Ok(fields)
+        let mut items = Vec::new();
+        let list = self.at(path).map(|list| {
+            Cursor::new(list.0).elements(&mut |cursor| {
+                items.push(cursor.value()?);
+                Ok(())
+            })
+        });
+        if matches!(list, Some(Ok(()))) { items } else { Vec::new() }
     }
 }
 

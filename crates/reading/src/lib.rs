@@ -3,15 +3,17 @@
 //! A crate of its own because it is where the policy's time goes: in the module this crate is compiled for speed, and the rules, which
 //! only ask it for fields, for size (`[profile.policy]`).
 
+mod cursor;
 mod edit;
 mod json;
 mod object;
 mod request;
 
+pub use cursor::Malformed;
 pub use edit::{Fields, put};
 pub use json::{Json, quoted};
 pub use object::{Metadata, Object, OwnerReference, group_of, title};
-pub use request::{GroupKind, Options, Payload, Request, User};
+pub use request::{GroupKind, InRequest, Options, Payload, Request, User};
 
 // Whatever a text holds, reading it gives a value or an error.
 #[cfg(test)]

@@ -2,49 +2,80 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::Json;
+use crate::cursor::{Cursor, Malformed, Read};
+use crate::json::Json;
+use crate::request::InRequest;
 
 /// Any Kubernetes object: its metadata read, its `spec` and `status` still text.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
     /// `group/version`, or the version alone in the core group. Items of a list may lack it.
-    #[serde(borrow)]
     pub api_version: Cow<'a, str>,
     /// The kind. Items of a list may lack it.
-    #[serde(borrow)]
     pub kind: Cow<'a, str>,
     /// Names, labels, owners.
-    #[serde(borrow)]
     pub metadata: Metadata<'a>,
-    #[serde(borrow)]
-    spec: Option<&'a RawValue>,
-    #[serde(borrow)]
-    status: Option<&'a RawValue>,
+    spec: Option<Json<'a>>,
+    status: Option<Json<'a>>,
 }
 
 impl<'a> Object<'a> {
     /// Reads an object's text.
-    pub fn from_text(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    pub fn from_text(text: &'a str) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(text);
+        let object = Self::read(&mut cursor)?;
+        cursor.end().map(|()| object)
+    }
+
+    /// Reads the objects of a list in one pass, as a namespace may have thousands; one that cannot be read is left out.
+    pub fn list(text: &'a str) -> Result<Vec<Self>, Malformed> {
+        let (mut objects, mut cursor) = (None, Cursor::new(text));
+        cursor.members(&mut |key, cursor| {
+            if key != "items" {
+                return cursor.skip();
+            }
+            if !cursor.null()? {
+                let objects = objects.get_or_insert_with(Vec::new);
+                cursor.elements(&mut |cursor| {
+                    objects.extend(InRequest::read(cursor)?.and_then(|item| item.object.ok()));
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })?;
+        cursor.end()?;
+        objects.map_or_else(|| cursor.expected("a list of objects"), Ok)
+    }
+
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Read<Self> {
+        let mut object = Self::default();
+        cursor.members(&mut |key, cursor| {
+            match key.as_ref() {
+                "apiVersion" => object.api_version = cursor.word()?,
+                "kind" => object.kind = cursor.word()?,
+                "metadata" => object.metadata = Metadata::read(cursor)?,
+                "spec" => object.spec = cursor.present()?,
+                "status" => object.status = cursor.present()?,
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(object)
     }
 
     /// The spec as text, to compare two of them without reading either.
     pub fn spec_text(&self) -> &'a str {
-        self.spec.map_or("", RawValue::get)
+        self.spec.map_or("", Json::text)
     }
 
     /// The spec; an absent one reads as empty.
     pub fn spec(&self) -> Json<'a> {
-        Json::new(self.spec.map_or("{}", RawValue::get))
+        self.spec.unwrap_or(Json::new("{}"))
     }
 
     /// The status; an absent one reads as empty.
     pub fn status(&self) -> Json<'a> {
-        Json::new(self.status.map_or("{}", RawValue::get))
+        self.status.unwrap_or(Json::new("{}"))
     }
 
     /// `Kind namespace/name`, as messages call it.
@@ -59,35 +90,52 @@ pub fn title(kind: &str, namespace: &str, name: &str) -> String {
 }
 
 /// The part of `ObjectMeta` that rules read.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct Metadata<'a> {
     /// The object's name.
-    #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// Its namespace, empty for cluster-wide kinds.
-    #[serde(borrow)]
     pub namespace: Cow<'a, str>,
     /// Its identity: another object of the same name has another one.
-    #[serde(borrow)]
     pub uid: Cow<'a, str>,
     /// Counts changes of the spec, and one more when deletion begins.
     pub generation: Option<i64>,
-    #[serde(borrow)]
-    deletion_timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finalizers: Option<Vec<Cow<'a, str>>>,
-    #[serde(borrow)]
-    labels: Option<&'a RawValue>,
-    #[serde(borrow)]
-    annotations: Option<&'a RawValue>,
-    #[serde(borrow)]
-    owner_references: Option<Vec<OwnerReference<'a>>>,
-    #[serde(borrow)]
-    managed_fields: Option<&'a RawValue>,
+    deletion_timestamp: Option<Json<'a>>,
+    finalizers: Vec<Cow<'a, str>>,
+    labels: Option<Json<'a>>,
+    annotations: Option<Json<'a>>,
+    owner_references: Vec<OwnerReference<'a>>,
+    managed_fields: Option<Json<'a>>,
 }
 
 impl<'a> Metadata<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Read<Self> {
+        let mut metadata = Self::default();
+        cursor.members(&mut |key, cursor| {
+            match key.as_ref() {
+                "name" => metadata.name = cursor.word()?,
+                "namespace" => metadata.namespace = cursor.word()?,
+                "uid" => metadata.uid = cursor.word()?,
+                "generation" => metadata.generation = cursor.value()?.integer(&[]),
+                "deletionTimestamp" => metadata.deletion_timestamp = cursor.present()?,
+                "finalizers" => cursor.elements(&mut |cursor| {
+                    metadata.finalizers.push(cursor.string()?);
+                    Ok(())
+                })?,
+                "labels" => metadata.labels = cursor.present()?,
+                "annotations" => metadata.annotations = cursor.present()?,
+                "ownerReferences" => cursor.elements(&mut |cursor| {
+                    metadata.owner_references.push(OwnerReference::read(cursor)?);
+                    Ok(())
+                })?,
+                "managedFields" => metadata.managed_fields = cursor.present()?,
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(metadata)
+    }
+
     /// Whether deletion has begun.
     pub fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
@@ -95,7 +143,7 @@ impl<'a> Metadata<'a> {
 
     /// The finalizers that hold a deletion back.
     pub fn finalizers(&self) -> &[Cow<'a, str>] {
-        self.finalizers.as_deref().unwrap_or_default()
+        &self.finalizers
     }
 
     /// A label's value.
@@ -110,13 +158,12 @@ impl<'a> Metadata<'a> {
 
     /// Whether labels or annotations differ as text.
     pub fn same_labels_and_annotations(&self, other: &Self) -> bool {
-        let text = |map: Option<&'a RawValue>| map.map_or("", RawValue::get);
-        text(self.labels) == text(other.labels) && text(self.annotations) == text(other.annotations)
+        self.labels == other.labels && self.annotations == other.annotations
     }
 
     /// The owners: the garbage collector deletes an object whose owners are all gone.
     pub fn owner_references(&self) -> &[OwnerReference<'a>] {
-        self.owner_references.as_deref().unwrap_or_default()
+        &self.owner_references
     }
 
     /// The reference to an owner of that uid, controller or not: the garbage collector follows both.
@@ -126,35 +173,47 @@ impl<'a> Metadata<'a> {
 
     /// Who wrote which fields.
     pub fn managed_fields(&self) -> Vec<Json<'a>> {
-        self.managed_fields.map(|text| Json::new(text.get()).items(&[])).unwrap_or_default()
+        self.managed_fields.map(|entries| entries.items(&[])).unwrap_or_default()
     }
 }
 
 /// An entry of `metadata.ownerReferences`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnerReference<'a> {
     /// The owner's `group/version`.
-    #[serde(borrow)]
     pub api_version: Cow<'a, str>,
     /// The owner's kind.
-    #[serde(borrow)]
     pub kind: Cow<'a, str>,
     /// The owner's name; it lives in the object's own namespace, or in none.
-    #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// The owner's identity. A reference to another uid is stale: the garbage collector takes the object.
-    #[serde(borrow)]
     pub uid: Cow<'a, str>,
     /// Whether this owner is the one that manages the object.
     pub controller: Option<bool>,
 }
 
+impl<'a> OwnerReference<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Read<Self> {
+        let mut owner = Self::default();
+        cursor.members(&mut |key, cursor| {
+            match key.as_ref() {
+                "apiVersion" => owner.api_version = cursor.word()?,
+                "kind" => owner.kind = cursor.word()?,
+                "name" => owner.name = cursor.word()?,
+                "uid" => owner.uid = cursor.word()?,
+                "controller" => owner.controller = cursor.bool()?,
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(owner)
+    }
+}
+
 /// The value of a label or annotation; what is not a string counts as absent.
-fn string<'a>(map: Option<&'a RawValue>, key: &str) -> Option<Cow<'a, str>> {
+fn string<'a>(map: Option<Json<'a>>, key: &str) -> Option<Cow<'a, str>> {
     // Most keys that rules ask for are not there; only an escaped spelling could hide one from a plain search.
-    let text = map.map(RawValue::get).filter(|text| text.contains(key) || text.contains('\\'))?;
-    Json::new(text).string(&[key])
+    map.filter(|map| map.text().contains(key) || map.text().contains('\\'))?.string(&[key])
 }
 
 /// The API group of an `apiVersion`, empty for the core group.
@@ -173,6 +232,20 @@ mod tests {
         assert_eq!(object.metadata.annotation("autoscaler-guard/allow").as_deref(), Some("x\ny"));
         assert_eq!(object.metadata.annotation("autoscaler-guard"), None);
         assert_eq!(object.metadata.label("a"), None);
+    }
+
+    #[test]
+    fn a_list_leaves_out_what_is_no_object() {
+        let names = |text| -> Option<Vec<String>> {
+            let objects = Object::list(text).ok()?;
+            Some(objects.iter().map(|object| object.metadata.name.to_string()).collect())
+        };
+        let list = r#"{"metadata":{},"items":[{"metadata":{"name":"a"}},3,{"metadata":[{}]},null,{"metadata":{"name":"b"}}],"x":1}"#;
+        assert_eq!(names(list), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(names(r#"{"items":[]}"#), Some(Vec::new()));
+        for text in ["", "{}", r#"{"items":null}"#, r#"{"items":{}}"#, r#"{"items":[{"a":}]}"#, r#"{"items":[]}}"#] {
+            assert_eq!(names(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -2,96 +2,154 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use crate::cursor::{Cursor, Malformed, Read};
+use crate::json::Json;
+use crate::object::Object;
 
 /// What a Kubewarden policy is handed: a request and the policy's settings.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Payload<'a> {
     /// The request.
-    #[serde(borrow)]
     pub request: Request<'a>,
     /// The settings, unread.
-    #[serde(borrow, default)]
-    pub settings: Option<&'a RawValue>,
+    pub settings: Option<Json<'a>>,
 }
 
 impl<'a> Payload<'a> {
     /// Reads a payload's text in one pass.
-    pub fn from_text(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    pub fn from_text(text: &'a str) -> Result<Self, Malformed> {
+        let (mut payload, mut cursor) = (Self::default(), Cursor::new(text));
+        let mut request = None;
+        cursor.members(&mut |key, cursor| {
+            match key.as_ref() {
+                "request" => request = Some(Request::read(cursor)?),
+                "settings" => payload.settings = cursor.present()?,
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        payload.request = request.map_or_else(|| cursor.expected("a request"), Ok)?;
+        cursor.end().map(|()| payload)
     }
 }
 
 /// An `AdmissionRequest` (`admission.k8s.io/v1`), in the API server's spelling or in the one of Kubewarden's SDK.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 pub struct Request<'a> {
     /// Of which kind the object is.
-    #[serde(borrow)]
     pub kind: GroupKind<'a>,
     /// CREATE, UPDATE, DELETE or CONNECT.
-    #[serde(borrow)]
     pub operation: Cow<'a, str>,
     /// `status`, `scale`, … or empty for the object itself.
-    #[serde(borrow, alias = "sub_resource")]
     pub sub_resource: Cow<'a, str>,
     /// Who asks.
-    #[serde(borrow, alias = "user_info")]
     pub user_info: User<'a>,
     /// The object as it would be stored.
-    #[serde(borrow)]
-    pub object: Option<&'a RawValue>,
+    pub object: Option<InRequest<'a>>,
     /// The object as it is stored.
-    #[serde(borrow, alias = "old_object")]
-    pub old_object: Option<&'a RawValue>,
+    pub old_object: Option<InRequest<'a>>,
     /// Whether nothing will be stored.
-    #[serde(alias = "dry_run")]
     pub dry_run: Option<bool>,
     /// The options of the operation.
-    #[serde(borrow)]
-    pub options: Option<Options<'a>>,
+    pub options: Options<'a>,
 }
 
 impl<'a> Request<'a> {
     /// Reads a request's text.
-    pub fn from_text(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    pub fn from_text(text: &'a str) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(text);
+        let request = Self::read(&mut cursor)?;
+        cursor.end().map(|()| request)
+    }
+
+    fn read(cursor: &mut Cursor<'a>) -> Read<Self> {
+        let mut request = Self::default();
+        cursor.members(&mut |key, cursor| {
+            match key.as_ref() {
+                "kind" => cursor.members(&mut |key, cursor| {
+                    match key.as_ref() {
+                        "group" => request.kind.group = cursor.word()?,
+                        "kind" => request.kind.kind = cursor.word()?,
+                        _ => cursor.skip()?,
+                    }
+                    Ok(())
+                })?,
+                "operation" => request.operation = cursor.word()?,
+                "subResource" | "sub_resource" => request.sub_resource = cursor.word()?,
+                "userInfo" | "user_info" => cursor.members(&mut |key, cursor| {
+                    match key.as_ref() {
+                        "username" => request.user_info.username = cursor.word()?,
+                        "groups" => cursor.elements(&mut |cursor| {
+                            request.user_info.groups.push(cursor.string()?);
+                            Ok(())
+                        })?,
+                        _ => cursor.skip()?,
+                    }
+                    Ok(())
+                })?,
+                "object" => request.object = InRequest::read(cursor)?,
+                "oldObject" | "old_object" => request.old_object = InRequest::read(cursor)?,
+                "dryRun" | "dry_run" => request.dry_run = cursor.bool()?,
+                "options" => cursor.members(&mut |key, cursor| {
+                    match key.as_ref() {
+                        "fieldManager" => request.options.field_manager = cursor.word()?,
+                        "propagationPolicy" => request.options.propagation_policy = cursor.word()?,
+                        _ => cursor.skip()?,
+                    }
+                    Ok(())
+                })?,
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(request)
+    }
+}
+
+/// An object of a request, read on the way through the request: another pass would cost as much as this one.
+#[derive(Debug)]
+pub struct InRequest<'a> {
+    /// The whole object.
+    pub text: &'a str,
+    /// The object read, or why it cannot be: many requests are let through by who asks, whatever their objects are.
+    pub object: Result<Object<'a>, Malformed>,
+}
+
+impl<'a> InRequest<'a> {
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Read<Option<Self>> {
+        if cursor.null()? {
+            return Ok(None);
+        }
+        let mut after = cursor.clone();
+        let object = Object::read(&mut after);
+        let text = if object.is_ok() { cursor.up_to(&after) } else { cursor.value()?.text() };
+        Ok(Some(Self { text, object }))
     }
 }
 
 /// The kind of a request's object.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 pub struct GroupKind<'a> {
     /// The API group, empty for the core group.
-    #[serde(borrow)]
     pub group: Cow<'a, str>,
     /// The kind.
-    #[serde(borrow)]
     pub kind: Cow<'a, str>,
 }
 
 /// The part of an operation's options that rules read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 pub struct Options<'a> {
-    /// Of a create or update, when the client gave one.
-    #[serde(borrow)]
-    pub field_manager: Option<Cow<'a, str>>,
-    /// Of a delete: `Orphan`, `Background` or `Foreground`.
-    #[serde(borrow)]
-    pub propagation_policy: Option<Cow<'a, str>>,
+    /// Of a create or update; empty when the client gave none.
+    pub field_manager: Cow<'a, str>,
+    /// Of a delete: `Orphan`, `Background` or `Foreground`; empty when the client gave none.
+    pub propagation_policy: Cow<'a, str>,
 }
 
 /// Who asks.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 pub struct User<'a> {
     /// The authenticated name, `system:serviceaccount:<namespace>:<name>` for a service account.
-    #[serde(borrow)]
     pub username: Cow<'a, str>,
     /// The groups the API server knows the user by.
-    #[serde(borrow)]
     pub groups: Vec<Cow<'a, str>>,
 }

@@ -97,7 +97,7 @@ pub static LOOKED_UP: &[LookedUp] = &[
     LookedUp { api: SCALED_OBJECT, listed: true, why: OTHER_AUTOSCALERS },
     LookedUp { api: GATEWAY, listed: true, why: GATEWAYS },
     LookedUp { api: GATEWAY_CLASS, listed: true, why: GATEWAYS },
-    LookedUp { api: ENVOY_PROXY, listed: false, why: GATEWAYS },
+    LookedUp { api: ENVOY_PROXY, listed: true, why: GATEWAYS },
     LookedUp { api: api("apps", "v1", "deployments", "Deployment"), listed: false, why: WORKLOADS },
     LookedUp { api: api("apps", "v1", "replicasets", "ReplicaSet"), listed: false, why: WORKLOADS },
     LookedUp { api: api("apps", "v1", "statefulsets", "StatefulSet"), listed: false, why: WORKLOADS },
@@ -121,6 +121,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use autoscaler_guard::rules::{LOOK_UPS, LookUp};
 
     #[test]
     fn every_rule_is_asked_about_all_that_it_watches() {
@@ -133,6 +134,19 @@ mod tests {
             }
         }
         assert_eq!(watched[0].operations, ["CREATE", "UPDATE", "DELETE"]);
+    }
+
+    #[test]
+    fn what_rules_look_up_is_granted_and_nothing_is_listed_in_vain() {
+        let declared = || LOOK_UPS.iter().flat_map(|(_, look_ups)| *look_ups);
+        for known in LOOKED_UP {
+            let lists = declared().any(|one| matches!(one, LookUp::List(kind) if kind.resource == known.api.resource));
+            assert_eq!(lists, known.listed, "{}", known.api.resource);
+        }
+        for look_up in declared() {
+            let (LookUp::Get(kind) | LookUp::List(kind)) = look_up else { continue };
+            assert!(LOOKED_UP.iter().any(|known| known.api.resource == kind.resource), "{}", kind.resource);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Judge;
 use crate::documents::Source;
 use crate::fault::Fault;
+use crate::settings::value;
 
 /// Settings that the judge takes, as JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,52 +65,11 @@ impl SettingsText {
     }
 }
 
-fn value(source: &Source) -> Result<Value, Fault> {
-    let mut documents = source.documents()?.into_iter().map(|document| document.value);
-    let first = documents.next().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    match documents.count() {
-        0 => Ok(of_manifest(first)),
-        more => {
-            let reason = format!("there are {} documents in it, and it is not clear which to take", more + 1);
-            Err(Fault::new(format!("{} cannot be used as settings", source.name)).because(reason))
-        }
-    }
-}
-
-/// What is applied to the cluster carries the settings in its spec.
-fn of_manifest(mut document: Value) -> Value {
-    let is_policy = document["kind"].as_str().is_some_and(|kind| kind.ends_with("AdmissionPolicy"));
-    let settings = if is_policy { document.pointer_mut("/spec/settings") } else { None };
-    match settings {
-        Some(settings) => settings.take(),
-        None if is_policy => Value::Object(serde_json::Map::new()),
-        None => document,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn source(text: &str) -> Source {
-        Source { name: "settings.yaml".into(), text: text.into() }
-    }
-
-    #[test]
-    fn settings_come_bare_or_in_a_manifest() {
-        let expected = json!({"repair": false});
-        for text in
-            ["repair: false", "{\"repair\": false}", "kind: ClusterAdmissionPolicy\nspec: {settings: {repair: false}}"]
-        {
-            assert_eq!(value(&source(text)), Ok(expected.clone()), "{text}");
-        }
-        for text in ["", "kind: AdmissionPolicy\nspec: {}", "{}"] {
-            assert_eq!(value(&source(text)), Ok(json!({})), "{text}");
-        }
-        assert!(value(&source("a: 1\n---\nb: 2\n")).is_err());
-    }
 
     #[test]
     fn all_errors_come_at_once() {

@@ -1,5 +1,6 @@
 //! Rules for scripts.
 
+use autoscaler_guard::change::{Kind, Operation};
 use autoscaler_guard::rules::{RULES, Rule};
 use serde::Serialize;
 
@@ -56,8 +57,8 @@ fn entry<'a>(rule: &'a Rule, page: &'a Page) -> Entry<'a> {
 }
 
 fn watches(rule: &Rule) -> Vec<Watch> {
-    let watch = |(kind, operations): &(autoscaler_guard::change::Kind, &[autoscaler_guard::change::Operation])| Watch {
-        kind: format!("{kind:?}"),
+    let watch = |(kind, operations): &(Kind, &[Operation])| Watch {
+        kind: if *kind == Kind::Other { "of setting declarations".to_owned() } else { format!("{kind:?}") },
         operations: operations.iter().map(|operation| format!("{operation:?}").to_ascii_uppercase()).collect(),
     };
     rule.watches.iter().map(watch).collect()

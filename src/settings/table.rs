@@ -1,0 +1,283 @@
+//! All settings in one table: what each is called, what it takes, where that goes and what it is for.
+//!
+//! The reader, the JSON Schema and the checks of the documentation all walk it.
+
+use super::{Declaration, EnvoyHpaRemoval, HelmHpaDeletes, Settings, Version};
+use crate::pattern::Patterns;
+
+/// What is being read: the settings, and the declaration that is not among them yet.
+#[derive(Debug, Default)]
+pub struct Draft {
+    /// The settings.
+    pub settings: Settings,
+    /// An item of `declarations`.
+    pub declaration: Declaration,
+}
+
+/// One setting, or a group of them.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its key in the object around it.
+    pub name: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// Whether the object around it needs it.
+    pub required: bool,
+    /// What it is for, in a sentence or two. The module does without: only the schema tells it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub about: &'static str,
+}
+
+/// What a setting takes, and the field that it sets.
+#[derive(Debug)]
+pub enum Takes {
+    /// An object with these settings.
+    Group(&'static [Setting]),
+    /// `true` or `false`.
+    Flag(fn(&mut Draft) -> &mut bool),
+    /// One of these words, the first by default; which one is handed over by its place.
+    Word(&'static [&'static str], fn(&mut Draft, usize)),
+    /// A text that is not empty and, if there is one, of a form.
+    Text(Option<&'static Form>, fn(&mut Draft) -> &mut String),
+    /// A [`VERSION`].
+    Version(fn(&mut Draft) -> &mut Option<Version>),
+    /// A list of name [patterns](PATTERN).
+    Patterns(fn(&mut Draft) -> &mut Patterns),
+    /// An object with a [word](RULE_ACTIONS) for each rule.
+    Rules,
+    /// A list of [`Declaration`]s, objects with these settings.
+    Declarations(&'static [Setting]),
+}
+
+/// What `rules` may say about a rule, in the order of `RuleAction`.
+pub const RULE_ACTIONS: &[&str] = &["reject", "warn", "off"];
+
+/// What a text has to look like.
+#[derive(Debug)]
+pub struct Form {
+    /// What a text of this form is, and how to write one, to go on after "is not".
+    pub what: &'static str,
+    /// Whether a text is of this form.
+    pub accepts: fn(&str) -> bool,
+    /// The same as a regular expression, for the schema.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub pattern: &'static str,
+}
+
+/// A version, as settings and image tags write it.
+pub static VERSION: Form = form(
+    "a version; give major.minor or major.minor.patch, such as 1.4.6",
+    |text| Version::parse(text).is_some(),
+    r"^v?[0-9]+\.[0-9]+(\.[0-9]+)?([-+]|$)",
+);
+
+/// A pattern of names. In JavaScript `\s` is something else than white space here.
+pub static PATTERN: Form = form(
+    "a pattern: no name has spaces; give one name an entry, * for any run of characters",
+    |text| !text.contains(char::is_whitespace),
+    r"^[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$",
+);
+
+static API_VERSION: Form = form(
+    "an API version; give group/version, such as operator.victoriametrics.com/v1beta1",
+    |text| text.split_once('/').is_some_and(|(group, version)| is_name(group) && is_name(version)),
+    r"^[a-z0-9.-]+/[a-z0-9.-]+$",
+);
+
+static KIND: Form = form(
+    "a kind; give it as objects do, such as VMAgent",
+    |text| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && text.as_bytes().first().is_some_and(u8::is_ascii_uppercase)
+    },
+    r"^[A-Z][A-Za-z0-9]*$",
+);
+
+static POINTER: Form = form(
+    "a JSON pointer; give one such as /spec/hpa",
+    |text| text.starts_with('/') && !text.replace("~0", "/").replace("~1", "/").contains('~'),
+    r"^/([^~]|~[01])*$",
+);
+
+static TEMPLATE: Form = form(
+    "a template; give lower-case letters, digits, - and ., with {name} and {namespace} for the object's",
+    |text| is_name(&Declaration::fill(text, "x", "x")),
+    r"^([a-z0-9.-]|\{name\}|\{namespace\})+$",
+);
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+}
+
+const fn form(what: &'static str, accepts: fn(&str) -> bool, pattern: &'static str) -> Form {
+    #[cfg(target_arch = "wasm32")]
+    let _ = pattern;
+    Form {
+        what,
+        accepts,
+        #[cfg(not(target_arch = "wasm32"))]
+        pattern,
+    }
+}
+
+const fn setting(name: &'static str, takes: Takes, about: &'static str) -> Setting {
+    // A constant that no static keeps is not in the module.
+    #[cfg(target_arch = "wasm32")]
+    let _ = about;
+    Setting {
+        name,
+        takes,
+        required: false,
+        #[cfg(not(target_arch = "wasm32"))]
+        about,
+    }
+}
+
+const fn required(name: &'static str, takes: Takes, about: &'static str) -> Setting {
+    Setting { required: true, ..setting(name, takes, about) }
+}
+
+/// Every setting, in the order in which they are told.
+pub static SETTINGS: &[Setting] = &[
+    setting(
+        "repair",
+        Takes::Flag(|draft| &mut draft.settings.repair),
+        "Whether requests may be changed. Without, what would be repaired is rejected or warned of. Goes with the policy's `mutating`.",
+    ),
+    setting(
+        "rules",
+        Takes::Rules,
+        "What single rules do instead of their default. `reject` holds where the rule would act by default; cases that it softens stay soft.",
+    ),
+    setting(
+        "handover",
+        Takes::Group(&[setting(
+            "fieldManagers",
+            Takes::Patterns(|draft| &mut draft.settings.handover_field_managers),
+            "Field managers who declare HPAs: when one writes a ScaledObject's HPA, that is a hand-over.",
+        )]),
+        "When a ScaledObject's HPA is handed over.",
+    ),
+    setting(
+        "helm",
+        Takes::Group(&[
+            setting(
+                "hpaDeletes",
+                Takes::Word(&["warn", "reject"], |draft, word| {
+                    draft.settings.helm_hpa_deletes =
+                        if word == 0 { HelmHpaDeletes::Warn } else { HelmHpaDeletes::Reject };
+                }),
+                "What becomes of the delete of a Helm-managed HPA that would leave its workload without an autoscaler.",
+            ),
+            setting(
+                "readReleases",
+                Takes::Flag(|draft| &mut draft.settings.helm_read_releases),
+                "Whether to ask a release's Secrets if it is being uninstalled. Needs Secret in contextAwareResources, and list and watch on Secrets.",
+            ),
+        ]),
+        "How Helm's deletes are judged.",
+    ),
+    setting(
+        "envoyHpaRemoval",
+        Takes::Word(&["reject", "pin"], |draft, word| {
+            draft.settings.envoy_hpa_removal = if word == 0 { EnvoyHpaRemoval::Reject } else { EnvoyHpaRemoval::Pin };
+        }),
+        "What becomes of the removal of envoyHpa; `pin` keeps it, with minReplicas = maxReplicas = the declared or present count.",
+    ),
+    setting(
+        "envoyGateway",
+        Takes::Group(&[
+            setting(
+                "version",
+                Takes::Version(|draft| &mut draft.settings.envoy_gateway.version),
+                "Which Envoy Gateway runs, as the hazards differ. Without, the image tag of Deployment envoy-gateway tells.",
+            ),
+            setting(
+                "namespace",
+                Takes::Text(None, |draft| &mut draft.settings.envoy_gateway.namespace),
+                "Where its controller runs, and its fleets, unless in gateway namespace mode.",
+            ),
+            setting(
+                "gatewayNamespaceMode",
+                Takes::Flag(|draft| &mut draft.settings.envoy_gateway.gateway_namespace_mode),
+                "Whether fleets live in their Gateway's namespace.",
+            ),
+            setting(
+                "controllerName",
+                Takes::Text(None, |draft| &mut draft.settings.envoy_gateway.controller_name),
+                "Which GatewayClasses are Envoy Gateway's.",
+            ),
+        ]),
+        "Which Envoy Gateway runs in the cluster, and how.",
+    ),
+    setting(
+        "declarations",
+        Takes::Declarations(&[
+            required(
+                "apiVersion",
+                Takes::Text(Some(&API_VERSION), |draft| &mut draft.declaration.api_version),
+                "The objects' API, as group/version; whichever version they are written in.",
+            ),
+            required("kind", Takes::Text(Some(&KIND), |draft| &mut draft.declaration.kind), "The objects' kind."),
+            required(
+                "pointer",
+                Takes::Text(Some(&POINTER), |draft| &mut draft.declaration.pointer),
+                "Where in the object the HPA is declared: a JSON pointer (RFC 6901).",
+            ),
+            required(
+                "hpa",
+                Takes::Group(&[
+                    required(
+                        "name",
+                        Takes::Text(Some(&TEMPLATE), |draft| &mut draft.declaration.hpa_name),
+                        "Its name: {name} and {namespace} stand for the object's.",
+                    ),
+                    setting(
+                        "namespace",
+                        Takes::Text(Some(&TEMPLATE), |draft| &mut draft.declaration.hpa_namespace),
+                        "Its namespace, likewise.",
+                    ),
+                ]),
+                "The HPA that the operator makes of it.",
+            ),
+        ]),
+        "Objects of other operators that declare an HPA which stays behind when the declaration goes (rule declared-hpa-removed). The policy's `rules` have to register these kinds, too.",
+    ),
+    setting(
+        "exempt",
+        Takes::Group(&[
+            setting(
+                "users",
+                Takes::Patterns(|draft| &mut draft.settings.exempt_users),
+                "Names of users, such as system:serviceaccount:platform:deployer.",
+            ),
+            setting("groups", Takes::Patterns(|draft| &mut draft.settings.exempt_groups), "Names of groups."),
+        ]),
+        "Who is never judged.",
+    ),
+    setting(
+        "controllers",
+        Takes::Group(&[
+            setting(
+                "keda",
+                Takes::Patterns(|draft| &mut draft.settings.keda_controllers),
+                "The accounts of KEDA's operator.",
+            ),
+            setting(
+                "envoyGateway",
+                Takes::Patterns(|draft| &mut draft.settings.envoy_gateway_controllers),
+                "The accounts of Envoy Gateway.",
+            ),
+        ]),
+        "Which accounts the controllers run as that write autoscalers. They are never refused.",
+    ),
+    setting(
+        "lookups",
+        Takes::Group(&[setting(
+            "serviceAccount",
+            Takes::Text(None, |draft| &mut draft.settings.service_account),
+            "As whom the policy server makes look-ups: before any list the policy asks whether this account may.",
+        )]),
+        "How the policy looks at the neighbours of a change.",
+    ),
+];
