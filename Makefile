@@ -32,15 +32,22 @@ annotated-policy.wasm: policy.wasm ## Build the module and write its metadata in
 # Tests
 
 .PHONY: test
-test: check annotated-policy.wasm ## Run everything that has to pass before a change is done
+test: statics e2e tests ## Run everything that has to pass before a change is done
+
+.PHONY: check
+check: statics tests ## Run everything but the live tests, for the minutes between edits
+
+.PHONY: statics
+statics: fmt lint doc annotated-policy.wasm
 	$(XTASK) size --check
 	$(XTASK) reproducible
 	@$(MAKE) --no-print-directory e2e-tests
 	@$(MAKE) --no-print-directory fuzz-smoke
-	$(XTASK) test
 
-.PHONY: check
-check: fmt lint doc ## Check formatting, lints and documentation
+# Closes with the count of all tests.
+.PHONY: tests
+tests: annotated-policy.wasm
+	$(XTASK) test
 
 .PHONY: fmt
 fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024 src/rules/*.rs` mend it)
@@ -68,6 +75,19 @@ e2e-tests: annotated-policy.wasm ## Run the module in kwctl, where there is one
 	else \
 		echo "SKIPPED: the tests in e2e/kwctl.bats need kwctl and bats on PATH; the embedded host runs all cases all the same."; \
 	fi
+
+.PHONY: e2e
+e2e: annotated-policy.wasm ## Show hazards and cures on a real control plane: all scenarios, or SCENARIO=<id>
+	@cargo build --quiet --locked --package autoscaler-guard-cli --package autoscaler-guard-e2e
+	@cargo run --quiet --locked --package autoscaler-guard-e2e -- run $(SCENARIO)
+
+.PHONY: e2e-list
+e2e-list: rust ## List the scenarios of `make e2e`
+	@cargo run --quiet --locked --package autoscaler-guard-e2e -- list
+
+.PHONY: e2e-tools
+e2e-tools: rust ## Build what `make e2e` runs: etcd, Kubernetes, KEDA, Envoy Gateway and Helm; the first time takes half an hour
+	@cargo run --quiet --locked --package autoscaler-guard-e2e -- tools
 
 # Fuzzing
 

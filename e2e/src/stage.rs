@@ -1,0 +1,485 @@
+//! What a scenario works with: a namespace of its own, a user, Helm, and means to wait for what happens.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use kube::Client;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::runtime::wait::await_condition;
+use serde_json::{Value, json};
+
+use crate::audit::{self, Event};
+use crate::control_plane::{ControlPlane, GUARDED_USER, UNGUARDED_USER};
+use crate::helm::Helm;
+use crate::objects::{self, HPA, Kind};
+use crate::operators::Keda;
+use crate::tools::Tools;
+use crate::webhook::{self, POLICY_LABEL, Subject, Warnings, Webhook};
+
+/// How long what should happen may take: the garbage collector and KEDA need seconds, two busy cores more.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long nothing may move for an object to count as at rest; KEDA's loops come every few milliseconds.
+const REST: Duration = Duration::from_secs(20);
+
+/// Whether requests are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// They are not: the hazard has to happen.
+    Off,
+    /// They are: the cure has to hold.
+    On,
+}
+
+/// What a request led to.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It was done.
+    Done,
+    /// Admission refused it, with that message; a webhook that does not answer refuses, too.
+    Refused(String),
+}
+
+/// One run of a scenario.
+pub struct Stage<'a> {
+    /// Where it plays.
+    pub plane: &'a ControlPlane,
+    /// The programs.
+    pub tools: &'a Tools,
+    /// KEDA, where the scenario asked for it.
+    pub keda: Option<&'a tokio::sync::Mutex<Keda>>,
+    /// What is tested.
+    pub subject: &'a Subject,
+    /// Whether requests are judged.
+    pub policy: Policy,
+    /// The scenario's own namespace.
+    pub namespace: String,
+    client: Client,
+    warnings: Warnings,
+    folder: PathBuf,
+    has_own_webhook: Cell<bool>,
+}
+
+impl<'a> Stage<'a> {
+    /// Sets up: the namespace is there already.
+    ///
+    /// # Errors
+    /// No client can be made.
+    pub async fn new(
+        plane: &'a ControlPlane,
+        tools: &'a Tools,
+        keda: Option<&'a tokio::sync::Mutex<Keda>>,
+        subject: &'a Subject,
+        policy: Policy,
+        namespace: String,
+    ) -> Result<Self> {
+        let warnings = Warnings::default();
+        let user = if policy == Policy::On { GUARDED_USER } else { UNGUARDED_USER };
+        let client = warnings.kept_of(plane.config(user).await?)?;
+        let folder = plane.folder().join("scenarios").join(&namespace);
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self {
+            plane,
+            tools,
+            keda,
+            subject,
+            policy,
+            namespace,
+            client,
+            warnings,
+            folder,
+            has_own_webhook: Cell::new(false),
+        })
+    }
+
+    /// Whether requests are judged.
+    pub fn guarded(&self) -> bool {
+        self.policy == Policy::On
+    }
+
+    /// The user that acts.
+    pub fn user(&self) -> &'static str {
+        if self.guarded() { GUARDED_USER } else { UNGUARDED_USER }
+    }
+
+    /// A folder for files of its own.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Helm of that major version, as the scenario's user.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn helm(&self, major: u8) -> Result<Helm> {
+        let program = self.tools.program(&format!("helm{major}"), "helm")?;
+        Helm::new(program, self.plane.kubeconfig(self.user())?, self.namespace.clone(), self.folder.clone())
+    }
+
+    /// The warnings that came with answers since they were last asked for.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
+    }
+
+    fn api(&self, kind: (&str, &str)) -> Result<kube::Api<DynamicObject>> {
+        objects::api(&self.client, kind, &self.namespace)
+    }
+
+    /// Serves a policy of the scenario's own for its namespace, with other settings or rights.
+    ///
+    /// # Errors
+    /// It does not start, or is not asked.
+    pub async fn own_policy(&self, settings: &Value, kubeconfig: &Path) -> Result<Webhook> {
+        let name = format!("policy-of-{}", self.namespace);
+        let policy = Webhook::start(self.plane, self.subject, &name, settings, kubeconfig).await?;
+        self.own_webhook(policy.port()).await?;
+        Ok(policy)
+    }
+
+    /// Leads requests for the namespace to a webhook on that port, whether one listens there or not.
+    ///
+    /// # Errors
+    /// It is not asked.
+    pub async fn own_webhook(&self, port: u16) -> Result<()> {
+        self.has_own_webhook.set(true);
+        webhook::configure(self.plane, &self.namespace, port, "Fail").await?;
+        self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: self.namespace})).await?;
+        webhook::until_asked(self.plane, &self.namespace, true).await
+    }
+
+    /// The same, by a configuration that is written already.
+    ///
+    /// # Errors
+    /// It is not asked.
+    pub async fn own_configuration(&self, configuration: &Value) -> Result<()> {
+        self.has_own_webhook.set(true);
+        self.plane.apply(&configuration.to_string()).await?;
+        self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: self.namespace})).await?;
+        webhook::until_asked(self.plane, &self.namespace, true).await
+    }
+
+    /// Lets requests pass while no webhook listens on that port.
+    ///
+    /// # Errors
+    /// They still fail.
+    pub async fn ignore_failures(&self, port: u16) -> Result<()> {
+        webhook::configure(self.plane, &self.namespace, port, "Ignore").await?;
+        webhook::until_asked(self.plane, &self.namespace, false).await
+    }
+
+    /// Takes the namespace from a webhook of its own, which is gone by now, so that KEDA can go on in it.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn leave(&self) -> Result<()> {
+        if self.has_own_webhook.get() {
+            self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: "off"})).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies manifests server-side, as that field manager and with force.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn apply_as(&self, manager: &str, yaml: &str) -> Result<Answer> {
+        for document in objects::documents(yaml)? {
+            let (api_version, kind, name) = objects::identity(&document)?;
+            let parameters = PatchParams::apply(manager).force();
+            let answer = self.api((api_version, kind))?.patch(name, &parameters, &Patch::Apply(&document)).await;
+            if let Answer::Refused(message) = answered(answer.map(drop))? {
+                return Ok(Answer::Refused(message));
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Creates what the manifests say, as `kubectl create` does.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn create(&self, yaml: &str) -> Result<Answer> {
+        let parameters = PostParams { field_manager: Some("kubectl-create".into()), ..PostParams::default() };
+        for document in objects::documents(yaml)? {
+            let (api_version, kind, _) = objects::identity(&document)?;
+            let api = self.api((api_version, kind))?;
+            let object: DynamicObject = serde_json::from_value(document)?;
+            if let Answer::Refused(message) = answered(api.create(&parameters, &object).await.map(drop))? {
+                return Ok(Answer::Refused(message));
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Creates what has to be there before the scenario begins.
+    ///
+    /// # Errors
+    /// The request fails or is refused.
+    pub async fn given(&self, yaml: &str) -> Result<()> {
+        self.create(yaml).await?.done()
+    }
+
+    /// Patches an object, as `kubectl patch --type merge` does.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn patch(&self, kind: Kind, name: &str, patch: Value) -> Result<Answer> {
+        let parameters = PatchParams { field_manager: Some("kubectl-patch".into()), ..PatchParams::default() };
+        answered(self.api(kind)?.patch(name, &parameters, &Patch::Merge(patch)).await.map(drop))
+    }
+
+    /// Sets an annotation, or removes it.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn annotate(&self, kind: Kind, name: &str, annotation: &str, value: Option<&str>) -> Result<Answer> {
+        self.patch(kind, name, json!({"metadata": {"annotations": {annotation: value}}})).await
+    }
+
+    /// Deletes an object, as kubectl and Helm do.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn delete(&self, kind: Kind, name: &str) -> Result<Answer> {
+        self.delete_by(kind, name, PropagationPolicy::Background).await
+    }
+
+    /// Deletes an object and says what becomes of what it owns.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn delete_by(&self, kind: Kind, name: &str, propagation: PropagationPolicy) -> Result<Answer> {
+        let parameters = DeleteParams { propagation_policy: Some(propagation), ..DeleteParams::default() };
+        answered(self.api(kind)?.delete(name, &parameters).await.map(drop))
+    }
+
+    /// Deletes an object as another user.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn delete_as(&self, user: &str, kind: Kind, name: &str) -> Result<Answer> {
+        let client = self.plane.client(user).await?;
+        let parameters =
+            DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+        answered(objects::api(&client, kind, &self.namespace)?.delete(name, &parameters).await.map(drop))
+    }
+
+    /// An object as it is now.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn get(&self, kind: Kind, name: &str) -> Result<Option<DynamicObject>> {
+        Ok(self.api(kind)?.get_opt(name).await?)
+    }
+
+    /// All objects of a kind in the namespace.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn list(&self, kind: Kind) -> Result<Vec<DynamicObject>> {
+        Ok(self.api(kind)?.list(&ListParams::default()).await?.items)
+    }
+
+    /// Waits until an object is as wanted, and returns it.
+    ///
+    /// # Errors
+    /// It does not come to be so in time.
+    pub async fn until(
+        &self,
+        kind: Kind,
+        name: &str,
+        wanted: &str,
+        condition: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<DynamicObject> {
+        self.until_in(&self.namespace, kind, name, wanted, condition).await
+    }
+
+    /// The same, in another namespace.
+    ///
+    /// # Errors
+    /// It does not come to be so in time.
+    pub async fn until_in(
+        &self,
+        namespace: &str,
+        kind: Kind,
+        name: &str,
+        wanted: &str,
+        condition: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<DynamicObject> {
+        let api = objects::api(self.plane.admin(), kind, namespace)?;
+        let met = await_condition(api.clone(), name, |object: Option<&DynamicObject>| object.is_some_and(&condition));
+        match tokio::time::timeout(PATIENCE, met).await {
+            Ok(object) => object?.with_context(|| format!("{} {name} vanished", kind.1)),
+            Err(_) => bail!(
+                "{} {namespace}/{name} did not come to be {wanted} within {} s; it is {}",
+                kind.1,
+                PATIENCE.as_secs(),
+                told(api.get_opt(name).await?.as_ref())
+            ),
+        }
+    }
+
+    /// Waits until an object is gone.
+    ///
+    /// # Errors
+    /// It stays.
+    pub async fn until_gone(&self, kind: Kind, name: &str) -> Result<()> {
+        self.until_gone_in(&self.namespace, kind, name).await
+    }
+
+    /// The same, in another namespace.
+    ///
+    /// # Errors
+    /// It stays.
+    pub async fn until_gone_in(&self, namespace: &str, kind: Kind, name: &str) -> Result<()> {
+        let api = objects::api(self.plane.admin(), kind, namespace)?;
+        let gone = await_condition(api.clone(), name, |object: Option<&DynamicObject>| object.is_none());
+        match tokio::time::timeout(PATIENCE, gone).await {
+            Ok(outcome) => outcome.map(drop).map_err(Into::into),
+            Err(_) => bail!(
+                "{} {namespace}/{name} is still there after {} s: {}",
+                kind.1,
+                PATIENCE.as_secs(),
+                told(api.get_opt(name).await?.as_ref())
+            ),
+        }
+    }
+
+    /// Waits until nobody has written an object for a while: whoever fights over one never comes to rest.
+    ///
+    /// # Errors
+    /// It is written again and again, or vanishes.
+    pub async fn at_rest(&self, kind: Kind, name: &str) -> Result<DynamicObject> {
+        self.at_rest_in(&self.namespace, kind, name).await
+    }
+
+    /// The same, in another namespace.
+    ///
+    /// # Errors
+    /// It is written again and again, or vanishes.
+    pub async fn at_rest_in(&self, namespace: &str, kind: Kind, name: &str) -> Result<DynamicObject> {
+        let api = objects::api(self.plane.admin(), kind, namespace)?;
+        let resting = async {
+            loop {
+                let Some(object) = api.get_opt(name).await? else { bail!("{} {namespace}/{name} vanished", kind.1) };
+                let version = object.metadata.resource_version.clone();
+                let changed = await_condition(api.clone(), name, |now: Option<&DynamicObject>| {
+                    now.is_none_or(|now| now.metadata.resource_version != version)
+                });
+                if tokio::time::timeout(REST, changed).await.is_err() {
+                    return Ok(object);
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, resting).await {
+            Ok(object) => object,
+            Err(_) => bail!("{} {namespace}/{name} does not come to rest", kind.1),
+        }
+    }
+
+    /// The one HPA on a workload, at rest.
+    ///
+    /// # Errors
+    /// There is none, or another one, or two, or it does not come to rest.
+    pub async fn only_hpa(&self, name: &str, target: &str) -> Result<DynamicObject> {
+        let hpa = self.at_rest(HPA, name).await?;
+        let all = self.autoscalers_of(target).await?;
+        ensure!(all == [name], "{target} should be scaled by HPA {name} alone, but it is by {all:?}");
+        Ok(hpa)
+    }
+
+    /// The names of the HPAs that aim at a workload.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn autoscalers_of(&self, target: &str) -> Result<Vec<String>> {
+        let aimed = |hpa: &DynamicObject| objects::field(hpa, "/spec/scaleTargetRef/name") == Some(&json!(target));
+        let all = self.list(HPA).await?;
+        Ok(all.iter().filter(|hpa| aimed(hpa)).filter_map(|hpa| hpa.metadata.name.clone()).collect())
+    }
+
+    /// Fails unless KEDA's log is free of errors about this namespace.
+    ///
+    /// # Errors
+    /// There is one.
+    pub async fn keda_is_content(&self) -> Result<()> {
+        let Some(keda) = self.keda else { return Ok(()) };
+        let log = std::fs::read_to_string(keda.lock().await.log())?;
+        let quoted = format!("\"{}\"", self.namespace);
+        let error = log.lines().find(|line| line.contains("ERROR") && line.contains(&quoted));
+        error.map_or(Ok(()), |line| bail!("KEDA logged an error: {line}"))
+    }
+
+    /// What the API server wrote down about requests for this namespace, and for objects without one.
+    ///
+    /// # Errors
+    /// The audit log cannot be read.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        let events = audit::events(&self.plane.audit_log())?;
+        let mine = |event: &Event| match event.resource() {
+            // Scenarios call their class as their namespace.
+            "gatewayclasses" => event.name() == self.namespace,
+            "customresourcedefinitions" => event.user() == self.user(),
+            _ => event.namespace() == self.namespace,
+        };
+        Ok(events.into_iter().filter(mine).collect())
+    }
+
+    /// Fails unless that rule judged a request of this scenario.
+    ///
+    /// # Errors
+    /// It had not.
+    pub fn judged_by(&self, rule: &str) -> Result<()> {
+        let events = self.events()?;
+        let judged = events.iter().any(|event| event.rules().contains(&rule));
+        ensure!(judged, "the audit log says of no request in {} that rule {rule} judged it", self.namespace);
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// Fails unless it was done.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn done(self) -> Result<()> {
+        match self {
+            Self::Done => Ok(()),
+            Self::Refused(message) => bail!("this should have been let through, but was refused: {message}"),
+        }
+    }
+
+    /// Fails unless it was refused by that rule.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn refused_by(self, rule: &str) -> Result<()> {
+        match self {
+            Self::Done => bail!("this should have been refused by {rule}, but was let through"),
+            Self::Refused(message) => {
+                ensure!(message.contains(rule), "this should have been refused by {rule}, but was with: {message}");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Tells a refusal by admission from a failure.
+fn answered(answer: kube::Result<()>) -> Result<Answer> {
+    match answer {
+        Ok(()) => Ok(Answer::Done),
+        Err(kube::Error::Api(status)) if audit::is_refusal(&status.message) => {
+            Ok(Answer::Refused(status.message.clone()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn told(object: Option<&DynamicObject>) -> String {
+    object.map_or("gone".into(), |object| {
+        let mut object = object.clone();
+        object.metadata.managed_fields = None;
+        serde_json::to_string(&object).unwrap_or_default()
+    })
+}

@@ -1,0 +1,88 @@
+//! What runs while a scenario plays: a control plane, the policy behind it, and operators.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::control_plane::ControlPlane;
+use crate::operators::{ENVOY_GATEWAY_NAMESPACE, EnvoyGateway, Keda};
+use crate::tools::Tools;
+use crate::webhook::{self, ENFORCED, POLICY_LABEL, Subject, Webhook};
+
+/// The worlds; scenarios of one share its control plane. They run one after the other, as Envoy Gateway's ports are fixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// With KEDA.
+    Keda,
+    /// With Envoy Gateway 1.9.1, which deletes an HPA that is not declared any more.
+    EnvoyGateway,
+    /// With Envoy Gateway 1.3.0, which leaves it behind.
+    LeakyEnvoyGateway,
+}
+
+/// All worlds, in the order in which they run.
+pub const KINDS: &[Kind] = &[Kind::Keda, Kind::EnvoyGateway, Kind::LeakyEnvoyGateway];
+
+impl Kind {
+    /// Its name: the folder of its logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keda => "keda",
+            Self::EnvoyGateway => "envoy-gateway-1.9.1",
+            Self::LeakyEnvoyGateway => "envoy-gateway-1.3.0",
+        }
+    }
+
+    /// The components that have to be built for it.
+    pub fn components(self) -> [&'static str; 3] {
+        ["etcd", "kubernetes", self.name()]
+    }
+
+    fn envoy_gateway(self) -> Option<&'static str> {
+        match self {
+            Self::Keda => None,
+            Self::EnvoyGateway => Some("1.9.1"),
+            Self::LeakyEnvoyGateway => Some("1.3.0"),
+        }
+    }
+}
+
+/// A running world. What is declared first is dropped, that is ended, first.
+pub struct World {
+    /// Envoy Gateway, where it runs.
+    pub envoy_gateway: Option<EnvoyGateway>,
+    /// KEDA, where it runs.
+    pub keda: Option<Mutex<Keda>>,
+    /// The policy, unless no scenario plays with it.
+    pub webhook: Option<Webhook>,
+    /// What they talk to.
+    pub plane: ControlPlane,
+}
+
+impl World {
+    /// Starts everything in that folder; the policy only if there is one to test.
+    ///
+    /// # Errors
+    /// A component does not start.
+    pub async fn start(kind: Kind, tools: &Tools, folder: &Path, subject: Option<&Subject>) -> Result<Self> {
+        let plane = ControlPlane::start(tools, folder).await?;
+        let keda = if kind == Kind::Keda { Some(Mutex::new(Keda::start(tools, &plane).await?)) } else { None };
+        let envoy_gateway = match kind.envoy_gateway() {
+            Some(version) => Some(EnvoyGateway::start(tools, &plane, version).await?),
+            None => None,
+        };
+        // The policy comes last: it looks up which kinds there are when it starts.
+        let mut policy = None;
+        if let Some(subject) = subject {
+            let account = webhook::policy_server(&plane).await?;
+            let started = Webhook::start(&plane, subject, "autoscaler-guard", &json!({}), &account).await?;
+            webhook::configure(&plane, ENFORCED, started.port(), "Fail").await?;
+            plane.namespace(ENVOY_GATEWAY_NAMESPACE, &json!({POLICY_LABEL: ENFORCED})).await?;
+            webhook::until_asked(&plane, ENVOY_GATEWAY_NAMESPACE, true).await?;
+            policy = Some(started);
+        }
+        Ok(Self { envoy_gateway, keda, webhook: policy, plane })
+    }
+}
