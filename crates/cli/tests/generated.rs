@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
+use autoscaler_guard_server::manifests;
 use autoscaler_guard_server::needs::{self, Watched};
 use serde_json::{Value, json};
 
@@ -68,6 +69,7 @@ fn the_schema_of_the_settings_is_kept() {
 fn hold(file: &str, found: &str, fresh: &str) {
     if writes() {
         std::fs::write(root().join(file), fresh).unwrap_or_else(|error| panic!("{file}: {error}"));
+        return;
     }
     assert!(found == fresh, "{file} is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
 }
@@ -132,6 +134,26 @@ fn ranchers_form_asks_for_every_setting() {
         let known = variable == "description" || settings.iter().any(|(path, ..)| path == variable);
         assert!(known, "questions-ui.yml: there is no setting {variable}");
     }
+}
+
+/// Part of a manifest, between two comments that name it.
+fn hold_part(file: &str, part: &str, fresh: &str) {
+    let found = read(file);
+    let (begin, end) = (format!("# {part}:begin\n"), format!("# {part}:end\n"));
+    let (before, rest) = found.split_once(&begin).unwrap_or_else(|| panic!("{file} lacks the comment {part}:begin"));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{file} lacks the comment {part}:end"));
+    let depth = before.rsplit('\n').next().unwrap_or_default();
+    let lines: String = fresh.lines().flat_map(|line| [depth, line, "\n"]).collect();
+    hold(file, &found, &format!("{before}{begin}{lines}{depth}{end}{after}"));
+}
+
+#[test]
+fn manifests_are_written_from_what_rules_watch_and_look_up() {
+    for file in ["metadata.yml", "policies/guard.yaml", "policies/guard-no-repair.yaml"] {
+        hold_part(file, "rules", &manifests::rules());
+        hold_part(file, "looked-up", &manifests::looked_up());
+    }
+    hold_part("policies/rbac.yaml", "permissions", &manifests::permissions());
 }
 
 /// `apiVersion resource operation` for all that rules watch.

@@ -135,7 +135,7 @@ impl Manifests<'_> {
             ("settings-volume", mounted("- name: settings\n  configMap:\n    name: autoscaler-guard")),
             ("annotations", annotations),
             ("ca-bundle", bundle),
-            ("rules", needs::watched().iter().map(rule).collect()),
+            ("rules", needs::watched().iter().map(|watched| rule(watched) + "  scope: \"*\"\n").collect()),
             ("failure-policy", failure_policy.to_owned()),
             ("timeout", TIMEOUT.to_owned()),
             ("conditions", conditions::all(self.settings).iter().map(condition).collect()),
@@ -143,21 +143,47 @@ impl Manifests<'_> {
     }
 
     fn permissions(&self) -> String {
-        let mut rules = String::new();
-        let mut told = "";
-        for group in needs::LOOKED_UP.chunk_by(one_rule) {
-            if let Some(LookedUp { why, .. }) = group.first().filter(|first| first.why != told) {
-                told = why;
-                rules.extend(["# ", why, "\n"]);
-            }
-            rules += &permission(group);
-        }
+        let mut rules = permissions();
         rules += MAY_ASK;
         if self.settings.helm_read_releases {
             rules += MAY_READ_RELEASES;
         }
         rules
     }
+}
+
+/// What rules watch, as `rules` of a policy's manifest or metadata, in YAML.
+pub fn rules() -> String {
+    needs::watched().iter().map(rule).collect()
+}
+
+/// What rules look up, as `rules` of a role, in YAML.
+pub fn permissions() -> String {
+    let mut rules = String::new();
+    let mut told = "";
+    for group in needs::LOOKED_UP.chunk_by(one_rule) {
+        if let Some(LookedUp { why, .. }) = group.first().filter(|first| first.why != told) {
+            told = why;
+            rules.extend(["# ", why, "\n"]);
+        }
+        rules += &permission(group);
+    }
+    rules
+}
+
+/// What rules look up, as `contextAwareResources` of a policy's manifest or metadata, in YAML.
+pub fn looked_up() -> String {
+    let mut kinds = String::new();
+    let mut told = "";
+    for LookedUp { api, why, .. } in needs::LOOKED_UP {
+        if *why != told {
+            told = why;
+            kinds.extend(["# ", why, "\n"]);
+        }
+        let group = if api.group.is_empty() { String::new() } else { format!("{}/", api.group) };
+        kinds += &format!("- apiVersion: {group}{}\n  kind: {}\n", api.version, api.kind);
+    }
+    kinds
 }
 
 const MAY_ASK: &str = "\
@@ -206,7 +232,7 @@ fn rule(watched: &Watched) -> String {
     let Watched { api, operations } = watched;
     let operations = operations.join(", ");
     format!(
-        "- apiGroups: [{}]\n  apiVersions: [{}]\n  resources: [{}]\n  operations: [{operations}]\n  scope: \"*\"\n",
+        "- apiGroups: [{}]\n  apiVersions: [{}]\n  resources: [{}]\n  operations: [{operations}]\n",
         api.group, api.version, api.resource
     )
 }
