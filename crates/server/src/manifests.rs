@@ -181,7 +181,7 @@ pub fn looked_up() -> String {
             kinds.extend(["# ", why, "\n"]);
         }
         let group = if api.group.is_empty() { String::new() } else { format!("{}/", api.group) };
-        kinds += &format!("- apiVersion: {group}{}\n  kind: {}\n", api.version, api.kind);
+        kinds.extend(["- apiVersion: ", &group, api.version, "\n  kind: ", api.kind, "\n"]);
     }
     kinds
 }
