@@ -11,6 +11,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:$(CURDIR)/target/tools/bin
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 XTASK := cargo xtask
 
+# Where cargo puts what it builds. Programs of the workspace are built as part of the whole: built alone, they would need their
+# dependencies with other features, and so once more.
+BUILT := $${CARGO_TARGET_DIR:-target}/debug
+
 # A Markdown file to put into the module as its instructions, such as USAGE=README.md. The shipped module does without,
 # as its instructions are a good part of what it takes.
 USAGE ?=
@@ -78,16 +82,18 @@ e2e-tests: annotated-policy.wasm ## Run the module in kwctl, where there is one
 
 .PHONY: e2e
 e2e: annotated-policy.wasm ## Show hazards and cures on a real control plane: all scenarios, or SCENARIO=<id>
-	@cargo build --quiet --locked --package autoscaler-guard-cli --package autoscaler-guard-e2e
-	@cargo run --quiet --locked --package autoscaler-guard-e2e -- run $(SCENARIO)
+	@cargo build --quiet --locked --workspace
+	@$(BUILT)/e2e run $(SCENARIO)
 
 .PHONY: e2e-list
 e2e-list: rust ## List the scenarios of `make e2e`
-	@cargo run --quiet --locked --package autoscaler-guard-e2e -- list
+	@cargo build --quiet --locked --workspace
+	@$(BUILT)/e2e list
 
 .PHONY: e2e-tools
 e2e-tools: rust ## Build what `make e2e` runs: etcd, Kubernetes, KEDA, Envoy Gateway and Helm; the first time takes half an hour
-	@cargo run --quiet --locked --package autoscaler-guard-e2e -- tools
+	@cargo build --quiet --locked --workspace
+	@$(BUILT)/e2e tools
 
 # Fuzzing
 
@@ -108,7 +114,8 @@ fuzz: rust ## Feed the policy damaged input, SECONDS=60 for each TARGET="evaluat
 	fi
 	@cargo fuzz --version >/dev/null 2>&1 || \
 		cargo install cargo-fuzz --locked --root target/tools --version $(CARGO_FUZZ_VERSION)
-	cargo run --quiet --locked --package autoscaler-guard-cases --example seeds -- fuzz/seeds
+	cargo build --quiet --locked --workspace --examples
+	$(BUILT)/examples/seeds fuzz/seeds
 	@for target in $(TARGET); do \
 		echo "+ cargo fuzz run $$target, $(SECONDS) s"; \
 		mkdir -p fuzz/corpus/$$target; \

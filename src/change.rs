@@ -112,11 +112,13 @@ pub struct Change<'a> {
     pub propagation_policy: Cow<'a, str>,
     /// Nothing will be stored. The verdict is the same.
     pub dry_run: bool,
-    old_in_request: Option<InRequest<'a>>,
-    new_in_request: Option<InRequest<'a>>,
-    /// The object before the change (UPDATE, DELETE); read by [`Change::read_objects`].
+    old_text: &'a str,
+    new_text: &'a str,
+    old_found: Option<InRequest<'a>>,
+    new_found: Option<InRequest<'a>>,
+    /// The object before the change (UPDATE, DELETE); there after [`Change::read_objects`].
     pub old: Option<Object<'a>>,
-    /// The object as it would be stored (CREATE, UPDATE); read by [`Change::read_objects`].
+    /// The object as it would be stored (CREATE, UPDATE); there after [`Change::read_objects`].
     pub new: Option<Object<'a>>,
 }
 
@@ -149,7 +151,7 @@ impl<'a> Change<'a> {
         Self::from_request(Request::from_text(request).map_err(|error| Unreadable::at("request", &error))?)
     }
 
-    /// A change out of an `AdmissionRequest`. The objects stay unread until [`Change::read_objects`]: many requests are
+    /// A change out of an `AdmissionRequest`. The objects are missing until [`Change::read_objects`]: many requests are
     /// let through by who asks.
     pub fn from_request(request: Request<'a>) -> Result<Self, Unreadable> {
         let missing =
@@ -169,19 +171,21 @@ impl<'a> Change<'a> {
             field_manager: request.options.field_manager,
             propagation_policy: request.options.propagation_policy,
             dry_run: request.dry_run.unwrap_or_default(),
-            old_in_request: request.old_object,
-            new_in_request: request.object,
+            old_text: request.old_object.as_ref().map_or("{}", |old| old.text),
+            new_text: request.object.as_ref().map_or("{}", |new| new.text),
+            old_found: request.old_object,
+            new_found: request.object,
             old: None,
             new: None,
         })
     }
 
-    /// Reads the objects' metadata; `spec` and `status` stay text.
+    /// Brings in the objects, or why one of them cannot be read.
     pub fn read_objects(&mut self) -> Result<(), Unreadable> {
-        self.old = object_of("request.oldObject", self.old_in_request.as_ref())?;
+        self.old = object_of("request.oldObject", self.old_found.take())?;
         // Gatekeeper hands the old object of a DELETE over as `object` too.
         if self.operation != Operation::Delete {
-            self.new = object_of("request.object", self.new_in_request.as_ref())?;
+            self.new = object_of("request.object", self.new_found.take())?;
         }
         let missing = |path: &str| Unreadable {
             path: path.to_owned(),
@@ -229,18 +233,17 @@ impl<'a> Change<'a> {
 
     /// The whole new object, for a repair.
     pub fn new_text(&self) -> &'a str {
-        self.new_in_request.as_ref().map_or("{}", |new| new.text)
+        self.new_text
     }
 
     /// The whole old object, for a repair that puts something back.
     pub fn old_text(&self) -> &'a str {
-        self.old_in_request.as_ref().map_or("{}", |old| old.text)
+        self.old_text
     }
 }
 
-fn object_of<'a>(path: &str, found: Option<&InRequest<'a>>) -> Result<Option<Object<'a>>, Unreadable> {
-    let object = found.map(|found| found.object.clone()).transpose();
-    object.map_err(|error| Unreadable::at(path, &error))
+fn object_of<'a>(path: &str, found: Option<InRequest<'a>>) -> Result<Option<Object<'a>>, Unreadable> {
+    found.map(|found| found.object).transpose().map_err(|error| Unreadable::at(path, &error))
 }
 
 #[cfg(test)]

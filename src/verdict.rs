@@ -1,5 +1,7 @@
 //! What rules find, what becomes of it, and how it is told.
 
+use std::borrow::Cow;
+
 use crate::kinds::Metadata;
 use crate::kinds::workload::WorkloadRef;
 use crate::repair::Edit;
@@ -71,15 +73,13 @@ pub struct Finding {
     pub autoscaler: String,
     /// The object whose annotation acknowledges the finding.
     pub annotate: Subject,
-    /// Its resource, in place of the one in `annotate`, where only the settings know the kind; else empty.
-    pub resource: String,
 }
 
 /// An object as kubectl addresses it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// `hpa`, `scaledobject`, `envoyproxy`.
-    pub resource: &'static str,
+    pub resource: Cow<'static, str>,
     /// Its namespace, empty when it has none.
     pub namespace: String,
     /// Its name.
@@ -88,19 +88,16 @@ pub struct Subject {
 
 impl Subject {
     /// An object as kubectl addresses it.
-    pub fn new(resource: &'static str, metadata: &Metadata<'_>) -> Self {
+    pub fn new(resource: impl Into<Cow<'static, str>>, metadata: &Metadata<'_>) -> Self {
+        let resource = resource.into();
         Self { resource, namespace: metadata.namespace.clone().into_owned(), name: metadata.name.clone().into_owned() }
     }
 
     /// `<verb> <resource> <name> -n <namespace>` after `kubectl`, with something behind.
     pub fn kubectl(&self, verb: &str, rest: &str) -> String {
-        self.kubectl_as(self.resource, verb, rest)
-    }
-
-    fn kubectl_as(&self, resource: &str, verb: &str, rest: &str) -> String {
         let namespace = if self.namespace.is_empty() { String::new() } else { format!(" -n {}", self.namespace) };
         let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
-        format!("kubectl {verb} {resource} {}{namespace}{rest}", self.name)
+        format!("kubectl {verb} {} {}{namespace}{rest}", self.resource, self.name)
     }
 }
 
@@ -118,7 +115,6 @@ impl Finding {
             workloads: Vec::new(),
             autoscaler: String::new(),
             annotate,
-            resource: String::new(),
         }
     }
 
@@ -155,9 +151,7 @@ impl Finding {
 
     /// The whole text of a rejection.
     pub fn message(&self) -> String {
-        let resource = if self.resource.is_empty() { self.annotate.resource } else { &self.resource };
-        let acknowledge =
-            self.annotate.kubectl_as(resource, "annotate", &format!("autoscaler-guard/allow={}", self.rule.id));
+        let acknowledge = self.annotate.kubectl("annotate", &format!("autoscaler-guard/allow={}", self.rule.id));
         let help = self.help.iter().map(|Help { purpose, command }| format!("{purpose}: {command}"));
         let lines = std::iter::once(self.headline()).chain(self.notes.iter().cloned()).chain(help);
         let acknowledge = std::iter::once(format!("Or acknowledge {}: {acknowledge}", self.at_stake));
@@ -236,7 +230,7 @@ mod tests {
 
     #[test]
     fn kubectl_commands_name_a_namespace_only_where_there_is_one() {
-        let class = Subject { resource: "gatewayclass", namespace: String::new(), name: "eg".to_owned() };
+        let class = Subject { resource: "gatewayclass".into(), namespace: String::new(), name: "eg".to_owned() };
         assert_eq!(class.kubectl("annotate", "a=b"), "kubectl annotate gatewayclass eg a=b");
     }
 }

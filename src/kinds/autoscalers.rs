@@ -65,6 +65,13 @@ pub fn hpas<'a>(
     list(context, &query, unknown).into_iter().map(HorizontalPodAutoscaler::new).collect()
 }
 
+/// The ScaledObjects of a namespace, as far as they can be listed.
+fn scaled_objects<'a>(context: &Context<'a>, namespace: &str, unknown: &mut Option<Reason>) -> Vec<ScaledObject<'a>> {
+    let (kind, fields) = (&api::SCALED_OBJECT, scaled_object::FIELDS);
+    let query = List { kind, namespace: Some(namespace), label_selector: None, fields };
+    list(context, &query, unknown).into_iter().map(ScaledObject::new).collect()
+}
+
 /// The autoscalers of a namespace.
 #[derive(Debug, Default)]
 pub struct Namespace<'a> {
@@ -79,11 +86,10 @@ pub struct Namespace<'a> {
 impl<'a> Namespace<'a> {
     /// Lists the autoscalers of a namespace.
     pub fn look_up(context: &Context<'a>, namespace: &str) -> Self {
-        let of = |kind, fields| List { kind, namespace: Some(namespace), label_selector: None, fields };
         let mut unknown = None;
         let hpas = hpas(context, namespace, &mut unknown);
-        let scaled_objects = list(context, &of(&api::SCALED_OBJECT, scaled_object::FIELDS), &mut unknown);
-        Self { hpas, scaled_objects: scaled_objects.into_iter().map(ScaledObject::new).collect(), unknown }
+        let scaled_objects = scaled_objects(context, namespace, &mut unknown);
+        Self { hpas, scaled_objects, unknown }
     }
 }
 
@@ -140,12 +146,7 @@ fn has_working_hpa(candidate: &ScaledObject<'_>, going: &Going<'_, '_>, hpas: &[
 /// Whether a ScaledObject that is Ready scales a workload which no HPA declares: the way from envoyHpa to KEDA.
 pub fn scaled_by_keda(context: &Context<'_>, workload: &WorkloadRef) -> bool {
     let target = workload.target();
-    let query = List {
-        kind: &api::SCALED_OBJECT,
-        namespace: Some(&workload.namespace),
-        label_selector: None,
-        fields: scaled_object::FIELDS,
-    };
-    let mut scaled_objects = list(context, &query, &mut None).into_iter().map(ScaledObject::new);
-    scaled_objects.any(|candidate| candidate.ready() == Ready::True && candidate.scales(&target))
+    scaled_objects(context, &workload.namespace, &mut None)
+        .iter()
+        .any(|candidate| candidate.ready() == Ready::True && candidate.scales(&target))
 }

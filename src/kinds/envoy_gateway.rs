@@ -181,10 +181,6 @@ impl<'a> EnvoyProxySpec<'a> {
             && (self.declares_hpa(), self.is_daemon_set(), self.merges_gateways())
                 == (other.declares_hpa(), other.is_daemon_set(), other.merges_gateways())
     }
-
-    fn hpa_text(self) -> Option<&'a str> {
-        self.kubernetes()?.at(&["envoyHpa"]).map(Json::text)
-    }
 }
 
 /// The EnvoyProxies that a fleet runs by: its Gateway's own, its class's, or both when they are merged.
@@ -217,7 +213,7 @@ impl<'a> Effective<'a> {
 
     /// The envoyHpa by which the fleet is autoscaled, as JSON text.
     pub fn hpa_text(&self) -> Option<&'a str> {
-        self.first(EnvoyProxySpec::hpa_text)
+        self.field(HPA, &[]).map(Json::text)
     }
 
     /// The count that is declared for the fleet.
@@ -651,8 +647,7 @@ impl<'c, 'a> Estate<'c, 'a> {
 
 /// Whether an HPA carries the labels that Envoy Gateway gives the HPA of a fleet.
 pub fn has_fleet_labels(hpa: &Object<'_>) -> bool {
-    let label = |key| hpa.metadata.label(key).is_some();
-    label(OWNING_GATEWAY_CLASS) || (label(OWNING_GATEWAY_NAME) && label(OWNING_GATEWAY_NAMESPACE))
+    Fleet::labelled(hpa).is_some()
 }
 
 /// Whether an object carries all the labels by which Envoy Gateway 1.5 and later deletes HPAs.

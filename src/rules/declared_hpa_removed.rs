@@ -78,10 +78,10 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         let what = format!(
             "{verb}{part}{of} {this} would orphan {autoscaler}: it stays, still scaling, and nothing declares it any more{unread}"
         );
-        let delete = Subject { resource: "hpa", namespace, name }.kubectl("delete", "");
-        let finding = Finding::new(&RULE, action, Subject::new("", &old.metadata), what);
+        let delete = Subject { resource: "hpa".into(), namespace, name }.kubectl("delete", "");
+        let finding = Finding::new(&RULE, action, Subject::new(declaration.resource(), &old.metadata), what);
         let finding = finding.help("Afterwards delete what stays behind", delete);
-        Some(Finding { resource: declaration.resource(), at_stake: "the orphan", autoscaler, ..finding })
+        Some(Finding { at_stake: "the orphan", autoscaler, ..finding })
     };
     // An object that declares several gets told of one at a time.
     context.settings.declarations.iter().find_map(judge)

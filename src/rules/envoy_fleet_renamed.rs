@@ -167,7 +167,7 @@ fn renamed(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Finding> {
         let makes = format!("{by} makes \"{}\" beside it, and neither scales then", next_hpa.1);
         (format!("would leave {hpa_title} behind: {makes}"), "hpa", hpa.1)
     };
-    let left = Subject { resource, namespace: former.namespace.clone(), name };
+    let left = Subject { resource: resource.into(), namespace: former.namespace.clone(), name };
     let finding = fleet_changes::finding(context, &RULE, Action::Reject, &outcome).about(former, hpa_title);
     let finding = finding.help("Afterwards delete what stays behind", left.kubectl("delete", ""));
     Some(if running.0.is_none() { version_unknown(finding) } else { finding })

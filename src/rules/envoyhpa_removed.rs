@@ -300,7 +300,7 @@ pub(super) fn clean_up(mut finding: Finding, context: &Context<'_>, lost: &[Lost
         let (namespace, name) = fleet.hpa(context);
         finding = finding.help(
             "Afterwards delete what stays behind",
-            Subject { resource: "hpa", namespace, name }.kubectl("delete", ""),
+            Subject { resource: "hpa".into(), namespace, name }.kubectl("delete", ""),
         );
     }
     finding

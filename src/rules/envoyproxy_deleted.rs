@@ -126,7 +126,7 @@ pub(super) fn dangles<'a>(
 /// Adds the command that takes a Gateway's reference to its own EnvoyProxy away.
 pub(super) fn drop_reference(finding: Finding, fleet: &Fleet<'_>) -> Finding {
     let Some((namespace, name)) = fleet.gateway() else { return finding };
-    let gateway = Subject { resource: "gateway", namespace: namespace.clone(), name: name.clone() };
+    let gateway = Subject { resource: "gateway".into(), namespace: namespace.clone(), name: name.clone() };
     let remove = r#"--type json -p '[{"op":"remove","path":"/spec/infrastructure/parametersRef"}]'"#;
     finding.help("Take the Gateway's reference away first", gateway.kubectl("patch", remove))
 }

@@ -107,7 +107,7 @@ fn judge<'a>(
 fn governing(gateway: &Gateway<'_>, class: &GatewayClass<'_>) -> Option<Subject> {
     let own = gateway.own_proxy.as_deref().map(|name| {
         let namespace = gateway.object.metadata.namespace.to_string();
-        Subject { resource: "envoyproxy", namespace, name: name.to_owned() }
+        Subject { resource: "envoyproxy".into(), namespace, name: name.to_owned() }
     });
     own.or_else(|| gatewayclass_parameters::proxy_of(class))
 }

@@ -74,7 +74,7 @@ fn change(new: &GatewayClass<'_>) -> String {
 /// The class's EnvoyProxy as kubectl addresses it.
 pub(super) fn proxy_of(class: &GatewayClass<'_>) -> Option<Subject> {
     let (namespace, name) = class.proxy.as_ref()?;
-    Some(Subject { resource: "envoyproxy", namespace: namespace.to_string(), name: name.to_string() })
+    Some(Subject { resource: "envoyproxy".into(), namespace: namespace.to_string(), name: name.to_string() })
 }
 
 /// The verdict on a class that becomes `new`, or that is deleted.

@@ -155,8 +155,11 @@ fn keep_mark(context: &Context<'_>, new: &Object<'_>, release: &Release) -> Opti
     let mut finding = finding(&hpa, Action::Repair(vec![Edit::Annotate { key: RELEASED_FROM, value: mark }]), what)
         .about(target, this.clone());
     finding.repaired = format!("{this} stays released from {from}, as its mark was put back");
-    let owner =
-        Subject { resource: "scaledobject", namespace: namespace.to_string(), name: release.scaled_object.clone() };
+    let owner = Subject {
+        resource: "scaledobject".into(),
+        namespace: namespace.to_string(),
+        name: release.scaled_object.clone(),
+    };
     Some(release_first(finding, &owner))
 }
 

@@ -75,7 +75,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let declared = if name.is_empty() {
         "kubectl get envoyproxy --all-namespaces".to_owned()
     } else {
-        Subject { resource, namespace: old.metadata.namespace.to_string(), name }.kubectl("edit", "")
+        Subject { resource: resource.into(), namespace: old.metadata.namespace.to_string(), name }.kubectl("edit", "")
     };
     Some(finding.about(target, this).help("Change what declares it", declared))
 }

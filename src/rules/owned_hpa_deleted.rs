@@ -59,7 +59,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         format!("deleting {this} leaves {target} unscaled until KEDA makes it anew, as {from} declares it{caveat}");
     let action = if helm::softens_delete(context, old) { Action::Warn } else { Action::Reject };
     let scaled_object =
-        Subject { resource: "scaledobject", namespace: namespace.to_string(), name: owner.name.to_string() };
+        Subject { resource: "scaledobject".into(), namespace: namespace.to_string(), name: owner.name.to_string() };
     let finding = Finding::new(&RULE, action, Subject::new("hpa", &old.metadata), what)
         .about(target, this)
         .help("Delete the ScaledObject instead", scaled_object.kubectl("delete", ""))

@@ -69,7 +69,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let subject = Subject::new("hpa", &old.metadata);
     let give_back = subject.kubectl("annotate", &format!("{RELEASED_FROM}-"));
     let delete_first =
-        Subject { resource: "scaledobject", namespace: namespace.to_string(), name: release.scaled_object };
+        Subject { resource: "scaledobject".into(), namespace: namespace.to_string(), name: release.scaled_object };
     let finding = Finding::new(&RULE, Action::Reject, subject, what)
         .about(target, this)
         .help("Give the HPA back to KEDA first", give_back)

@@ -65,7 +65,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let metadata = &new.object.metadata;
     let what =
         format!("renaming the HPA of {} to \"{wanted}\" {then}{unread}{unseen}", new.object.title("ScaledObject"));
-    let in_the_way = Subject { resource: "hpa", namespace: namespace.to_string(), name: wanted.into_owned() };
+    let in_the_way = Subject { resource: "hpa".into(), namespace: namespace.to_string(), name: wanted.into_owned() };
     let finding = Finding::new(&RULE, action, Subject::new("scaledobject", metadata), what)
         .about(workload, title("HPA", namespace, &now))
         .help("Choose a name that is free; the HPA that has this one", in_the_way.kubectl("get", ""));

@@ -230,8 +230,7 @@ fn the_policy_server_is_permitted_what_rules_look_up() {
     assert_eq!(granted, needs::LOOKED_UP.iter().map(of).collect());
     let metadata: Value = serde_saphyr::from_str(&read("metadata.yml")).expect("metadata.yml is YAML");
     for one in needs::LOOKED_UP {
-        let group = if one.api.group.is_empty() { String::new() } else { format!("{}/", one.api.group) };
-        let kind = json!({"apiVersion": format!("{group}{}", one.api.version), "kind": one.api.kind});
+        let kind = json!({"apiVersion": one.api.api_version(), "kind": one.api.kind});
         let named = metadata["contextAwareResources"].as_array().is_some_and(|kinds| kinds.contains(&kind));
         assert!(named, "metadata.yml does not name {kind}");
     }

@@ -84,45 +84,40 @@ impl<'a> Cursor<'a> {
 
     /// Visits the members of an object; `null` is an object without any.
     pub(crate) fn members(&mut self, each: EachMember<'_, 'a>) -> Read<()> {
-        if self.null()? {
-            return Ok(());
-        }
-        if !self.take(b'{') {
-            return self.expected("an object");
-        }
-        if self.take(b'}') {
-            return Ok(());
-        }
-        loop {
-            let key = self.key()?;
-            each(key, self)?;
-            if self.take(b'}') {
-                return Ok(());
-            }
-            if !self.take(b',') {
-                return self.expected("a comma or the end of the object");
-            }
-        }
+        let member = &mut |cursor: &mut Self| {
+            let key = cursor.key()?;
+            each(key, cursor)
+        };
+        self.sequence([b'{', b'}'], ["an object", "a comma or the end of the object"], member)
     }
 
     /// Visits the elements of a list; `null` is a list without any.
     pub(crate) fn elements(&mut self, each: &mut dyn FnMut(&mut Cursor<'a>) -> Read<()>) -> Read<()> {
+        self.sequence([b'[', b']'], ["a list", "a comma or the end of the list"], each)
+    }
+
+    fn sequence(
+        &mut self,
+        [open, close]: [u8; 2],
+        [whole, next]: [&'static str; 2],
+        each: &mut dyn FnMut(&mut Cursor<'a>) -> Read<()>,
+    ) -> Read<()> {
         if self.null()? {
             return Ok(());
         }
-        if !self.take(b'[') {
-            return self.expected("a list");
+        if !self.take(open) {
+            return self.expected(whole);
         }
-        if self.take(b']') {
+        if self.take(close) {
             return Ok(());
         }
         loop {
             each(self)?;
-            if self.take(b']') {
+            if self.take(close) {
                 return Ok(());
             }
             if !self.take(b',') {
-                return self.expected("a comma or the end of the list");
+                return self.expected(next);
             }
         }
     }

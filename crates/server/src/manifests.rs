@@ -159,31 +159,20 @@ pub fn rules() -> String {
 
 /// What rules look up, as `rules` of a role, in YAML.
 pub fn permissions() -> String {
-    let mut rules = String::new();
-    let mut told = "";
-    for group in needs::LOOKED_UP.chunk_by(one_rule) {
-        if let Some(LookedUp { why, .. }) = group.first().filter(|first| first.why != told) {
-            told = why;
-            rules.extend(["# ", why, "\n"]);
-        }
-        rules += &permission(group);
-    }
-    rules
+    by_reason(|group| group.chunk_by(one_rule).map(permission).collect())
 }
 
 /// What rules look up, as `contextAwareResources` of a policy's manifest or metadata, in YAML.
 pub fn looked_up() -> String {
-    let mut kinds = String::new();
-    let mut told = "";
-    for LookedUp { api, why, .. } in needs::LOOKED_UP {
-        if *why != told {
-            told = why;
-            kinds.extend(["# ", why, "\n"]);
-        }
-        let group = if api.group.is_empty() { String::new() } else { format!("{}/", api.group) };
-        kinds.extend(["- apiVersion: ", &group, api.version, "\n  kind: ", api.kind, "\n"]);
-    }
-    kinds
+    let resource =
+        |LookedUp { api, .. }: &LookedUp| format!("- apiVersion: {}\n  kind: {}\n", api.api_version(), api.kind);
+    by_reason(|group| group.iter().map(resource).collect())
+}
+
+/// What rules look up, a block for each reason with the reason above it.
+fn by_reason(block: impl Fn(&[LookedUp]) -> String) -> String {
+    let groups = needs::LOOKED_UP.chunk_by(|one, other| one.why == other.why);
+    groups.flat_map(|group| ["# ".to_owned(), group[0].why.to_owned(), "\n".to_owned(), block(group)]).collect()
 }
 
 const MAY_ASK: &str = "\
@@ -217,7 +206,7 @@ fn injected(namespace: &str) -> String {
 
 /// Whether two kinds fit into one rule of a role.
 fn one_rule(one: &LookedUp, other: &LookedUp) -> bool {
-    one.api.group == other.api.group && one.listed == other.listed && one.why == other.why
+    one.api.group == other.api.group && one.listed == other.listed
 }
 
 fn permission(group: &[LookedUp]) -> String {

@@ -20,6 +20,13 @@ pub struct Api {
     pub kind: &'static str,
 }
 
+impl Api {
+    /// Group and version, as an object has them in `apiVersion`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
 const fn api(group: &'static str, version: &'static str, resource: &'static str, kind: &'static str) -> Api {
     Api { group, version, resource, kind }
 }

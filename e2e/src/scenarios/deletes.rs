@@ -43,7 +43,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     .alone(),
 ];
 
-async fn hpa_deleted(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn hpa_deleted(stage: &Stage<'_>) -> Result<String> {
     stage.given(&deployment("web")).await?;
     stage.given(&hpa("web", "web", 5)).await?;
     let answer = stage.delete(HPA, "web").await?;
@@ -56,13 +56,13 @@ async fn hpa_deleted(stage: &Stage<'_>) -> Result<String> {
     no_autoscaler(stage).await
 }
 
-async fn no_autoscaler(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn no_autoscaler(stage: &Stage<'_>) -> Result<String> {
     stage.until_gone(HPA, "web").await?;
     ensure!(stage.autoscalers_of("web").await?.is_empty(), "something scales web after all");
     Ok("no autoscaler left".into())
 }
 
-async fn given_keda(stage: &Stage<'_>) -> Result<()> {
+pub(super) async fn given_keda(stage: &Stage<'_>) -> Result<()> {
     stage.given(&deployment("web")).await?;
     stage.given(&scaled_object("web", "web")).await?;
     keda_has(stage).await

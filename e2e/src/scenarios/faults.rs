@@ -8,10 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::Scenario;
-use super::handover::keda_has;
-use super::keda::{deployment, hpa, scaled_object};
+use super::deletes::{given_keda, hpa_deleted, no_autoscaler};
+use super::keda::hpa;
 use crate::control_plane::free_ports;
-use crate::objects::{self, HPA, SCALED_OBJECT};
+use crate::objects::{self, SCALED_OBJECT};
 use crate::stage::{Answer, Stage};
 use crate::webhook::{self, Webhook};
 use crate::world::Kind::EnvoyGateway;
@@ -27,7 +27,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         Box::pin(two_replicas(stage))
     })
     .rules(&["hpa-handover"]),
-    Scenario::new("keda-not-installed", "the cluster has no ScaledObjects", |stage| Box::pin(not_installed(stage)))
+    Scenario::new("keda-not-installed", "the cluster has no ScaledObjects", |stage| Box::pin(hpa_deleted(stage)))
         .world(EnvoyGateway)
         .rules(&["hpa-deleted"]),
     Scenario::new("keda-restarted", "KEDA restarts between the hand-over and the delete", |stage| {
@@ -36,17 +36,6 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     .rules(&["hpa-handover"])
     .alone(),
 ];
-
-async fn given_keda(stage: &Stage<'_>) -> Result<()> {
-    stage.given(&deployment("web")).await?;
-    stage.given(&scaled_object("web", "web")).await?;
-    keda_has(stage).await
-}
-
-async fn lost(stage: &Stage<'_>) -> Result<String> {
-    stage.until_gone(HPA, "web").await?;
-    Ok("no autoscaler left".into())
-}
 
 async fn down_fail(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
@@ -57,7 +46,7 @@ async fn down_fail(stage: &Stage<'_>) -> Result<String> {
     let answer = stage.delete(SCALED_OBJECT, "web").await?;
     if !stage.guarded() {
         answer.done()?;
-        return lost(stage).await;
+        return no_autoscaler(stage).await;
     }
     let Answer::Refused(message) = answer else { bail!("the delete passed, though nobody could judge it") };
     ensure!(message.contains("failed calling webhook"), "{message}");
@@ -73,7 +62,7 @@ async fn down_ignore(stage: &Stage<'_>) -> Result<String> {
         stage.ignore_failures(port).await?;
     }
     stage.delete(SCALED_OBJECT, "web").await?.done()?;
-    lost(stage).await
+    no_autoscaler(stage).await
 }
 
 async fn forbidden(stage: &Stage<'_>) -> Result<String> {
@@ -89,7 +78,7 @@ async fn forbidden(stage: &Stage<'_>) -> Result<String> {
     let took = asked.elapsed();
     let Some(mut policy) = policy else {
         answer.done()?;
-        return lost(stage).await;
+        return no_autoscaler(stage).await;
     };
     policy.alive()?;
     ensure!(took < AT_ONCE, "the answer took {took:?}");
@@ -103,7 +92,7 @@ async fn two_replicas(stage: &Stage<'_>) -> Result<String> {
     if !stage.guarded() {
         stage.apply_as("kustomize-controller", &hpa("web", "web", 9)).await?.done()?;
         stage.delete(SCALED_OBJECT, "web").await?.done()?;
-        return lost(stage).await;
+        return no_autoscaler(stage).await;
     }
     let account = webhook::policy_server(stage.plane).await?;
     let start = |name: &'static str| {
@@ -157,26 +146,13 @@ impl Drop for Service {
     }
 }
 
-async fn not_installed(stage: &Stage<'_>) -> Result<String> {
-    stage.given(&deployment("web")).await?;
-    stage.given(&hpa("web", "web", 5)).await?;
-    let answer = stage.delete(HPA, "web").await?;
-    if stage.guarded() {
-        answer.refused_by("hpa-deleted")?;
-        stage.only_hpa("web", "web").await?;
-        return Ok("refused".into());
-    }
-    answer.done()?;
-    lost(stage).await
-}
-
 async fn restarted(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
     stage.apply_as("kustomize-controller", &hpa("web", "web", 9)).await?.done()?;
     stage.keda.context("there is no KEDA")?.lock().await.restart().await?;
     if !stage.guarded() {
         stage.delete(SCALED_OBJECT, "web").await?.done()?;
-        return lost(stage).await;
+        return no_autoscaler(stage).await;
     }
     let hpa = stage.only_hpa("web", "web").await?;
     ensure!(objects::field(&hpa, "/spec/maxReplicas") == Some(&json!(9)), "KEDA took the HPA back");
