@@ -1,6 +1,7 @@
 //! A workspace as cargo sees it: where it is, where it builds, what it depends on.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,7 +37,9 @@ struct Package {
 impl Workspace {
     /// The project's own workspace.
     pub fn own() -> Result<Self> {
-        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // As cargo says when it runs: the program may have been compiled in another clone that shares the target folder.
+        let xtask = env::var_os("CARGO_MANIFEST_DIR").context("this runs as `cargo xtask`")?;
+        let xtask = Path::new(&xtask);
         Self::at(xtask.parent().unwrap_or(xtask))
     }
 
