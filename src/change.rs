@@ -19,6 +19,8 @@ pub enum Operation {
     Update,
     /// An object, or one of a collection, is deleted.
     Delete,
+    /// Nothing happens to an object that is there: it is audited.
+    Audit,
     /// Not an operation that this policy judges.
     Other,
 }
@@ -180,6 +182,19 @@ impl<'a> Change<'a> {
         })
     }
 
+    /// Takes the creation of an object by nobody for what it is: Kubewarden's audit scanner replays every object so
+    /// (kubewarden/audit-scanner, `newAdmissionRequest`).
+    pub fn replayed(&mut self) {
+        if self.operation == Operation::Create && self.user.username.is_empty() {
+            self.operation = Operation::Audit;
+        }
+    }
+
+    /// Whether an object that is there is audited, and nothing happens to it.
+    pub fn is_audit(&self) -> bool {
+        self.operation == Operation::Audit
+    }
+
     /// Brings in the objects, or why one of them cannot be read.
     pub fn read_objects(&mut self) -> Result<(), Unreadable> {
         self.old = object_of("request.oldObject", self.old_found.take())?;
@@ -192,7 +207,9 @@ impl<'a> Change<'a> {
             reason: "the operation needs it, and it is missing".to_owned(),
         };
         match self.operation {
-            Operation::Create | Operation::Update if self.new.is_none() => Err(missing("request.object")),
+            Operation::Create | Operation::Update | Operation::Audit if self.new.is_none() => {
+                Err(missing("request.object"))
+            }
             Operation::Update | Operation::Delete if self.old.is_none() => Err(missing("request.oldObject")),
             _ => Ok(()),
         }

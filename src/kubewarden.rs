@@ -6,16 +6,10 @@
 
 mod requests;
 
-use kubewarden_policy_sdk::settings::SettingsValidationResponse;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-
-use requests::{AccessReview, CanI, GetResource, ListAll, ListNamespace, ResourceAttributes};
-
-use crate::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
 use autoscaler_guard_reading::Payload;
 
-use crate::json::Json;
+use crate::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
+use crate::json::{Json, Writer};
 use crate::{Decision, Settings, SettingsError, Verdict};
 
 /// A host's `kubernetes/*` capability: operation and request in, the answer or the host's error text out.
@@ -38,12 +32,8 @@ impl<'h> HostCluster<'h> {
         Self { call }
     }
 
-    fn ask(&self, operation: &str, request: &impl Serialize) -> Answer<String> {
-        let request = match serde_json::to_vec(request) {
-            Ok(request) => request,
-            Err(error) => return Answer::Unknown(Reason::Failed(error.to_string())),
-        };
-        match (self.call)(operation, &request) {
+    fn ask(&self, operation: &str, request: &str) -> Answer<String> {
+        match (self.call)(operation, request.as_bytes()) {
             Ok(answer) => match String::from_utf8(answer) {
                 Ok(text) => Answer::Found(text),
                 Err(error) => Answer::Unknown(Reason::Failed(error.to_string())),
@@ -77,67 +67,37 @@ fn from_error(error: &str) -> Answer<String> {
 
 impl Cluster for HostCluster<'_> {
     fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Answer<String> {
-        // A hand-over is judged by what is there now, not by what was there five seconds ago.
-        let disable_cache = true;
-        let (api_version, kind) = (kind.api_version.as_ref(), kind.kind.as_ref());
-        self.ask(
-            "get_resource",
-            &GetResource { api_version, kind, name, namespace, disable_cache, field_masks: masks(fields) },
-        )
+        self.ask("get_resource", &requests::get(kind, namespace, name, fields))
     }
 
     fn list(&self, query: &List<'_>) -> Answer<String> {
-        let (api_version, kind) = (query.kind.api_version.as_ref(), query.kind.kind.as_ref());
-        let (label_selector, field_selector, field_masks) = (query.label_selector, None, masks(query.fields));
-        match query.namespace {
-            Some(namespace) => {
-                let request =
-                    ListNamespace { api_version, kind, namespace, label_selector, field_selector, field_masks };
-                self.ask("list_resources_by_namespace", &request)
-            }
-            None => self
-                .ask("list_resources_all", &ListAll { api_version, kind, label_selector, field_selector, field_masks }),
-        }
+        let operation = if query.namespace.is_some() { "list_resources_by_namespace" } else { "list_resources_all" };
+        self.ask(operation, &requests::list(query))
     }
 
     fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
-        let Access { user, groups, verb, group, resource, namespace } = access;
-        let resource_attributes = ResourceAttributes {
-            group: Some(group),
-            name: None,
-            namespace: *namespace,
-            resource,
-            subresource: None,
-            verb,
-            version: None,
-        };
-        let subject_access_review = AccessReview { groups: Some(groups), resource_attributes, user };
-        let answer = self.ask("can_i", &CanI { subject_access_review, disable_cache: false });
+        let answer = self.ask("can_i", &requests::can_i(access));
         answer.map(|status| Json::new(&status).is_true(&["allowed"]))
     }
 }
 
-/// Metadata always comes whole; an empty mask would mean everything.
-fn masks<'q>(fields: &'q [&'q str]) -> Option<&'q [&'q str]> {
-    Some(fields).filter(|fields| !fields.is_empty())
-}
-
 /// Judges a `validate` payload and words the verdict as Kubewarden's `ValidationResponse`.
 pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
-    let mut verdict = judge(payload, call);
-    let repaired = match std::mem::take(&mut verdict.decision) {
-        Decision::Repair(object) => Some(object),
-        decision => {
-            verdict.decision = decision;
-            None
+    let verdict = judge(payload, call);
+    let mut answer = Writer::default().flag("accepted", verdict.is_accepted());
+    match &verdict.decision {
+        Decision::Allow => {}
+        Decision::Repair(object) => answer = answer.json("mutated_object", object),
+        Decision::Reject { message, code } => {
+            answer = answer.string("message", message).json("code", &code.to_string());
         }
-    };
-    let answer = encode(&Response::from(verdict));
-    // The repaired object is JSON text already; an encoder would read all of it once more.
-    match (repaired, answer.strip_prefix(b"{")) {
-        (Some(object), Some(rest)) => [br#"{"mutated_object":"#, object.as_bytes(), b",", rest].concat(),
-        _ => answer,
     }
+    if !verdict.audit.is_empty() {
+        // In their own order, so that equal verdicts are equal bytes.
+        let audit = verdict.audit.iter().fold(Writer::default(), |audit, (key, value)| audit.string(key, value));
+        answer = answer.json("audit_annotations", &audit.text());
+    }
+    answer.list("warnings", &mut verdict.warnings.iter().map(String::as_str)).text().into_bytes()
 }
 
 fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
@@ -164,7 +124,8 @@ pub fn validate_settings(payload: &[u8]) -> Vec<u8> {
         Ok(text) => Settings::from_json(text).map(|_| ()).map_err(|errors| unusable_settings(&errors)),
         Err(error) => Err(format!("autoscaler-guard: the settings are not UTF-8: {error}")),
     };
-    encode(&SettingsValidationResponse { valid: outcome.is_ok(), message: outcome.err() })
+    let message = outcome.as_ref().err().map(String::as_str);
+    Writer::default().flag("valid", outcome.is_ok()).optional("message", message).text().into_bytes()
 }
 
 fn unusable_settings(errors: &[SettingsError]) -> String {
@@ -172,65 +133,21 @@ fn unusable_settings(errors: &[SettingsError]) -> String {
     format!("autoscaler-guard: the settings cannot be used:\n  {}", list.join("\n  "))
 }
 
-fn encode(answer: &impl Serialize) -> Vec<u8> {
-    // Plain structs of strings always encode.
-    serde_json::to_vec(answer).unwrap_or_default()
-}
-
-/// `ValidationResponse` of the SDK but for the repaired object; audit annotations keep their order so that equal
-/// verdicts are equal bytes.
-#[derive(Debug, Serialize)]
-struct Response {
-    accepted: bool,
-    message: Option<String>,
-    code: Option<u16>,
-    #[serde(serialize_with = "as_map")]
-    audit_annotations: Vec<(&'static str, String)>,
-    warnings: Option<Vec<String>>,
-}
-
-fn as_map<S: Serializer>(annotations: &[(&'static str, String)], serializer: S) -> Result<S::Ok, S::Error> {
-    if annotations.is_empty() {
-        return serializer.serialize_none();
-    }
-    let mut map = serializer.serialize_map(Some(annotations.len()))?;
-    for (key, value) in annotations {
-        map.serialize_entry(key, value)?;
-    }
-    map.end()
-}
-
-impl From<Verdict> for Response {
-    fn from(verdict: Verdict) -> Self {
-        let accepted = verdict.is_accepted();
-        let (message, code) = match verdict.decision {
-            Decision::Allow | Decision::Repair(_) => (None, None),
-            Decision::Reject { message, code } => (Some(message), Some(code)),
-        };
-        let warnings = Some(verdict.warnings).filter(|warnings| !warnings.is_empty());
-        Self { accepted, message, code, audit_annotations: verdict.audit, warnings }
-    }
-}
-
 /// The waPC entry points; only in the module, where the host provides the other side.
 #[cfg(target_arch = "wasm32")]
 mod guest {
-    use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function};
+    use kubewarden_policy_sdk::wapc_guest::{host_call, register_function};
 
     #[expect(unsafe_code, reason = "waPC calls it by name")]
     #[unsafe(no_mangle)]
     extern "C" fn wapc_init() {
         register_function("validate", |payload| Ok(super::validate(payload, &call)));
         register_function("validate_settings", |payload| Ok(super::validate_settings(payload)));
-        register_function("protocol_version", protocol_version);
+        register_function("protocol_version", |_| Ok(br#""v1""#.to_vec()));
     }
 
     fn call(operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
         host_call("kubewarden", "kubernetes", operation, request).map_err(|error| error.to_string())
-    }
-
-    fn protocol_version(payload: &[u8]) -> CallResult {
-        kubewarden_policy_sdk::protocol_version_guest(payload)
     }
 }
 

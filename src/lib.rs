@@ -31,7 +31,7 @@ pub mod context;
 pub mod gate;
 /// Values in a JSON text, and the way back.
 pub mod json {
-    pub use autoscaler_guard_reading::{Fields, Json, put, quoted};
+    pub use autoscaler_guard_reading::{Fields, Json, Writer, put, quoted};
 }
 pub mod kinds;
 #[cfg(feature = "kubewarden")]
@@ -74,6 +74,9 @@ pub fn judge(request: Request<'_>, cluster: &dyn Cluster, settings: &Settings) -
 
 /// Judges a change.
 pub fn evaluate(mut change: Change<'_>, cluster: &dyn Cluster, settings: &Settings) -> Verdict {
+    if settings.audit {
+        change.replayed();
+    }
     let passage = gate::before_reading(&change, settings);
     if passage == Passage::Free {
         return Verdict::default();

@@ -27,6 +27,8 @@ use table::{SETTINGS, Takes};
 pub struct Settings {
     /// `repair`: whether requests may be changed. Without, what would be repaired is rejected or warned of.
     pub repair: bool,
+    /// `audit`: judge objects that are there, as the audit scanner replays them, instead of changes.
+    pub audit: bool,
     /// `rules`: what single rules do instead of their default.
     pub rules: Vec<(&'static str, RuleAction)>,
     /// `handover.fieldManagers`: who declares HPAs, so that their write of a ScaledObject's HPA is a hand-over.
@@ -123,6 +125,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             repair: true,
+            audit: false,
             rules: Vec::new(),
             handover_field_managers: Patterns::Default(FIELD_MANAGERS),
             helm_hpa_deletes: HelmHpaDeletes::Warn,

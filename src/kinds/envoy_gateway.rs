@@ -672,7 +672,7 @@ pub fn label_keys() -> impl Iterator<Item = &'static str> {
 pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Answer<bool> {
     let label = |key| hpa.metadata.label(key).unwrap_or_default();
     if let Some(class) = hpa.metadata.label(OWNING_GATEWAY_CLASS) {
-        return class_declares(context, &class);
+        return class_declares(context, &class, true);
     }
     let gateway = context.neighbours.get(
         &api::GATEWAY,
@@ -687,10 +687,12 @@ pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Answer<boo
     }
 }
 
-fn class_declares(context: &Context<'_>, class: &str) -> Answer<bool> {
+/// Whether the class's EnvoyProxy declares an HPA for the fleet of all its Gateways, or for those of each.
+fn class_declares(context: &Context<'_>, class: &str, merged: bool) -> Answer<bool> {
+    let declares = |spec: EnvoyProxySpec<'_>| spec.declares_hpa() && spec.merges_gateways() == merged;
     let class = context.neighbours.get(&api::GATEWAY_CLASS, "", class, &["spec.controllerName", "spec.parametersRef"]);
     match class.map(|class| GatewayClass::new(class).resolve(context)) {
-        Answer::Found(Ok(reference)) => Answer::Found(reference.spec().is_some_and(EnvoyProxySpec::declares_hpa)),
+        Answer::Found(Ok(reference)) => Answer::Found(reference.spec().is_some_and(declares)),
         Answer::Absent => Answer::Found(false),
         Answer::Found(Err(reason)) | Answer::Unknown(reason) => Answer::Unknown(reason),
     }
@@ -700,7 +702,7 @@ fn gateway_declares<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Answer<
     match gateway.resolve(context) {
         Ok(Reference::Missing) => Answer::Found(false),
         Ok(Reference::To(own)) if own.declares_hpa() || !own.is_merged() => Answer::Found(own.declares_hpa()),
-        Ok(Reference::To(_) | Reference::Nothing) => class_declares(context, &gateway.class),
+        Ok(Reference::To(_) | Reference::Nothing) => class_declares(context, &gateway.class, false),
         Err(reason) => Answer::Unknown(reason),
     }
 }

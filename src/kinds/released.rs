@@ -6,6 +6,7 @@
 use super::Object;
 use super::scaled_object::ScaledObject;
 use crate::change::Change;
+use crate::verdict::Subject;
 
 /// The annotation's key.
 pub const RELEASED_FROM: &str = "autoscaler-guard/released-from";
@@ -44,6 +45,16 @@ impl Release {
     pub fn mark(from: &ScaledObject<'_>) -> String {
         let metadata = &from.object.metadata;
         format!("{}/{}/{}", metadata.name, metadata.uid, metadata.generation.unwrap_or_default())
+    }
+
+    /// The commands that end a hand-over of that HPA: by deleting the ScaledObject, and by giving the HPA back.
+    pub fn ways_on(&self, hpa: &Subject) -> (String, String) {
+        let from = Subject {
+            resource: "scaledobject".into(),
+            namespace: hpa.namespace.clone(),
+            name: self.scaled_object.clone(),
+        };
+        (from.kubectl("delete", ""), hpa.kubectl("annotate", &format!("{RELEASED_FROM}-")))
     }
 
     /// Whether that ScaledObject is the one that the HPA was released from.

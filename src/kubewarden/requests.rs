@@ -1,91 +1,73 @@
-//! The look-up requests of Kubewarden's SDK (`host_capabilities::kubernetes`), borrowed.
+//! The look-up requests of Kubewarden's SDK (`host_capabilities::kubernetes`), written from borrowed words.
 //!
 //! The SDK's own structs want every word as an owned `String` and masks as a `BTreeSet`, which costs the module more than the look-ups
 //! themselves. A test holds these to the SDK's wire format.
 
-use serde::Serialize;
+use crate::cluster::{Access, ApiKind, List};
+use crate::json::Writer;
 
 /// `GetResourceRequest`.
-#[derive(Serialize)]
-pub(super) struct GetResource<'q> {
-    pub api_version: &'q str,
-    pub kind: &'q str,
-    pub name: &'q str,
-    pub namespace: Option<&'q str>,
-    pub disable_cache: bool,
-    pub field_masks: Option<&'q [&'q str]>,
+pub(super) fn get(kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> String {
+    // A hand-over is judged by what is there now, not by what was there five seconds ago.
+    let disable_cache = true;
+    let request = of(kind).string("name", name).optional("namespace", namespace).flag("disable_cache", disable_cache);
+    masked(request, fields)
 }
 
-/// `ListResourcesByNamespaceRequest`.
-#[derive(Serialize)]
-pub(super) struct ListNamespace<'q> {
-    pub api_version: &'q str,
-    pub kind: &'q str,
-    pub namespace: &'q str,
-    pub label_selector: Option<&'q str>,
-    pub field_selector: Option<&'q str>,
-    pub field_masks: Option<&'q [&'q str]>,
-}
-
-/// `ListAllResourcesRequest`.
-#[derive(Serialize)]
-pub(super) struct ListAll<'q> {
-    pub api_version: &'q str,
-    pub kind: &'q str,
-    pub label_selector: Option<&'q str>,
-    pub field_selector: Option<&'q str>,
-    pub field_masks: Option<&'q [&'q str]>,
+/// `ListResourcesByNamespaceRequest`, or without a namespace `ListAllResourcesRequest`.
+pub(super) fn list(query: &List<'_>) -> String {
+    let mut request = of(query.kind);
+    if let Some(namespace) = query.namespace {
+        request = request.string("namespace", namespace);
+    }
+    masked(request.optional("label_selector", query.label_selector).optional("field_selector", None), query.fields)
 }
 
 /// `CanIRequest`.
-#[derive(Serialize)]
-pub(super) struct CanI<'q> {
-    pub subject_access_review: AccessReview<'q>,
-    pub disable_cache: bool,
+pub(super) fn can_i(access: &Access<'_>) -> String {
+    let Access { user, groups, verb, group, resource, namespace } = access;
+    let attributes = Writer::default()
+        .string("group", group)
+        .optional("name", None)
+        .optional("namespace", *namespace)
+        .string("resource", resource)
+        .optional("subresource", None)
+        .string("verb", verb)
+        .optional("version", None);
+    let review = Writer::default()
+        .list("groups", &mut groups.iter().copied())
+        .json("resource_attributes", &attributes.text())
+        .string("user", user);
+    Writer::default().json("subject_access_review", &review.text()).flag("disable_cache", false).text()
 }
 
-/// `SubjectAccessReview`.
-#[derive(Serialize)]
-pub(super) struct AccessReview<'q> {
-    pub groups: Option<&'q [&'q str]>,
-    pub resource_attributes: ResourceAttributes<'q>,
-    pub user: &'q str,
+fn of(kind: &ApiKind<'_>) -> Writer {
+    Writer::default().string("api_version", &kind.api_version).string("kind", &kind.kind)
 }
 
-/// `ResourceAttributes`.
-#[derive(Serialize)]
-pub(super) struct ResourceAttributes<'q> {
-    pub group: Option<&'q str>,
-    pub name: Option<&'q str>,
-    pub namespace: Option<&'q str>,
-    pub resource: &'q str,
-    pub subresource: Option<&'q str>,
-    pub verb: &'q str,
-    pub version: Option<&'q str>,
+/// Metadata always comes whole; an empty mask would mean everything, as none does.
+fn masked(request: Writer, fields: &[&str]) -> String {
+    request.list("field_masks", &mut fields.iter().copied()).text()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use kubewarden_policy_sdk::host_capabilities::kubernetes as sdk;
     use serde_json::to_string;
 
-    const MASKS: Option<&[&str]> = Some(&["spec.a", "status.b"]);
+    const MASKS: &[&str] = &["spec.a", "status.b"];
+    const KIND: ApiKind<'static> =
+        ApiKind { api_version: Cow::Borrowed("v"), kind: Cow::Borrowed("K"), resource: "ks" };
 
     fn masks() -> Option<std::collections::BTreeSet<String>> {
-        MASKS.map(|masks| masks.iter().map(ToString::to_string).collect())
+        Some(MASKS.iter().map(ToString::to_string).collect())
     }
 
     #[test]
     fn look_ups_are_the_sdks_to_the_letter() -> serde_json::Result<()> {
-        let ours = GetResource {
-            api_version: "v",
-            kind: "K",
-            name: "n",
-            namespace: Some("s"),
-            disable_cache: true,
-            field_masks: MASKS,
-        };
         let theirs = sdk::GetResourceRequest {
             api_version: "v".into(),
             kind: "K".into(),
@@ -94,15 +76,8 @@ mod tests {
             disable_cache: true,
             field_masks: masks(),
         };
-        assert_eq!(to_string(&ours)?, to_string(&theirs)?);
-        let ours = ListNamespace {
-            api_version: "v",
-            kind: "K",
-            namespace: "s",
-            label_selector: Some("l"),
-            field_selector: None,
-            field_masks: MASKS,
-        };
+        assert_eq!(get(&KIND, Some("s"), "n", MASKS), to_string(&theirs)?);
+        let in_namespace = List { kind: &KIND, namespace: Some("s"), label_selector: Some("l"), fields: MASKS };
         let theirs = sdk::ListResourcesByNamespaceRequest {
             api_version: "v".into(),
             kind: "K".into(),
@@ -111,9 +86,8 @@ mod tests {
             field_selector: None,
             field_masks: masks(),
         };
-        assert_eq!(to_string(&ours)?, to_string(&theirs)?);
-        let ours =
-            ListAll { api_version: "v", kind: "K", label_selector: None, field_selector: None, field_masks: None };
+        assert_eq!(list(&in_namespace), to_string(&theirs)?);
+        let everywhere = List { kind: &KIND, namespace: None, label_selector: None, fields: &[] };
         let theirs = sdk::ListAllResourcesRequest {
             api_version: "v".into(),
             kind: "K".into(),
@@ -121,23 +95,14 @@ mod tests {
             field_selector: None,
             field_masks: None,
         };
-        assert_eq!(to_string(&ours)?, to_string(&theirs)?);
+        assert_eq!(list(&everywhere), to_string(&theirs)?);
         Ok(())
     }
 
     #[test]
     fn access_reviews_are_the_sdks_to_the_letter() -> serde_json::Result<()> {
-        let attributes = ResourceAttributes {
-            group: Some("g"),
-            name: None,
-            namespace: Some("s"),
-            resource: "r",
-            subresource: None,
-            verb: "list",
-            version: None,
-        };
-        let review = AccessReview { groups: Some(&["a", "b"]), resource_attributes: attributes, user: "u" };
-        let ours = CanI { subject_access_review: review, disable_cache: false };
+        let access =
+            Access { user: "u", groups: vec!["a", "b"], verb: "list", group: "g", resource: "r", namespace: Some("s") };
         let theirs = sdk::CanIRequest {
             subject_access_review: sdk::SubjectAccessReview {
                 groups: Some(vec!["a".into(), "b".into()]),
@@ -152,7 +117,7 @@ mod tests {
             },
             disable_cache: false,
         };
-        assert_eq!(to_string(&ours)?, to_string(&theirs)?);
+        assert_eq!(can_i(&access), to_string(&theirs)?);
         Ok(())
     }
 }

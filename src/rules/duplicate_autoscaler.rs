@@ -12,7 +12,7 @@
 //! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales; or an
 //! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. A declarative
 //! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; two ScaledObjects on one HPA
-//! are always refused. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
+//! are always refused. An audit reports both. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
 //!
 //! ## Ways through
 //! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the
@@ -45,8 +45,8 @@ pub(super) static RULE: Rule = Rule {
     since: "0.1.0",
     concerns: Passage::Judged,
     watches: &[
-        (Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update]),
-        (Kind::ScaledObject, &[Operation::Create, Operation::Update]),
+        (Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update, Operation::Audit]),
+        (Kind::ScaledObject, &[Operation::Create, Operation::Update, Operation::Audit]),
         (Kind::EnvoyProxy, &[Operation::Create, Operation::Update]),
         (Kind::Gateway, &[Operation::Create, Operation::Update]),
         (Kind::GatewayClass, &[Operation::Create, Operation::Update]),
@@ -170,9 +170,12 @@ fn second(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, other:
     let theirs = other.object.title(other.kind.name());
     let what = if other.same_hpa {
         format!(
-            "{} would write the same HPA as {theirs}: both rewrite it for as long as both live",
-            title(context, new)
+            "{} {} the same HPA as {theirs}: both rewrite it for as long as both live",
+            title(context, new),
+            if context.change.is_audit() { "writes" } else { "would write" }
         )
+    } else if context.change.is_audit() {
+        format!("{} is a second autoscaler of {workload} beside {theirs}: neither scales it", title(context, new))
     } else {
         format!(
             "{} would give {workload} a second autoscaler beside {theirs}: neither scales it then",

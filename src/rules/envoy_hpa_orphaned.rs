@@ -11,7 +11,8 @@
 //! ## When it fires
 //! An EnvoyProxy is changed whose fleets have no envoyHpa, and an HPA with a fleet's labels, but not with all that Envoy Gateway gives since
 //! 1.5, is there; or a Gateway is deleted whose HPA is such. What the cluster does not tell is not warned of. Deleting what was left behind
-//! is the cure, for which hpa-deleted only warns.
+//! is the cure, for which hpa-deleted only warns. An audit reports every HPA with a fleet's labels that neither the Gateway's nor the
+//! class's EnvoyProxy declares.
 //!
 //! ## Ways through
 //! * Delete the HPA, as the warning shows; or declare envoyHpa again, which adopts it.
@@ -22,11 +23,13 @@
 
 use super::{Default, LookUp, Rule};
 use crate::change::{Kind, Operation};
-use crate::cluster::api;
+use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::autoscalers::hpas;
-use crate::kinds::envoy_gateway::{EnvoyProxySpec, Estate, Fleet, Gateway, Level, Running, has_own_labels};
+use crate::kinds::envoy_gateway::{
+    EnvoyProxySpec, Estate, Fleet, Gateway, Level, Running, declares_fleet_hpa, has_fleet_labels, has_own_labels,
+};
 use crate::kinds::fleet_changes;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::verdict::{Action, Finding, Subject};
@@ -35,25 +38,47 @@ pub(super) static RULE: Rule = Rule {
     id: "envoy-hpa-orphaned",
     title: "An HPA that Envoy Gateway left behind is told of",
     default: Default::Warn,
-    may_reject: false,
+    may_reject: true,
     since: "0.1.0",
     concerns: Passage::Judged,
-    watches: &[(Kind::EnvoyProxy, &[Operation::Update]), (Kind::Gateway, &[Operation::Delete])],
+    watches: &[
+        (Kind::EnvoyProxy, &[Operation::Update]),
+        (Kind::Gateway, &[Operation::Delete]),
+        (Kind::HorizontalPodAutoscaler, &[Operation::Audit]),
+    ],
     check,
 };
 
 pub(super) const LOOK_UPS: &[LookUp] = &[
     LookUp::Get(&api::ENVOY_PROXY),
+    LookUp::Get(&api::GATEWAY),
+    LookUp::Get(&api::GATEWAY_CLASS),
     LookUp::List(&api::GATEWAY),
     LookUp::List(&api::GATEWAY_CLASS),
     LookUp::List(&api::HORIZONTAL_POD_AUTOSCALER),
 ];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
+    if context.change.is_audit() {
+        return in_audit(context);
+    }
     match context.change.deleted() {
         Some(gateway) => at_deletion(context, &Gateway::new(gateway.clone())),
         None => at_update(context),
     }
+}
+
+fn in_audit(context: &Context<'_>) -> Option<Finding> {
+    let hpa = HorizontalPodAutoscaler::new(context.change.new.clone()?);
+    let is_orphan = has_fleet_labels(&hpa.object) && declares_fleet_hpa(context, &hpa.object) == Answer::Found(false);
+    let (this, workload) = (hpa.object.title("HPA"), hpa.workload());
+    let what = format!("Envoy Gateway left {this} behind: no EnvoyProxy declares it, and it still scales {workload}");
+    let subject = Subject::new("hpa", &hpa.object.metadata);
+    let delete = subject.kubectl("delete", "");
+    let mut finding =
+        Finding::new(&RULE, Action::Reject, subject, what).about(workload, this).help("Delete it", delete);
+    finding.at_stake = "the orphan";
+    is_orphan.then_some(finding)
 }
 
 fn at_update(context: &Context<'_>) -> Option<Finding> {

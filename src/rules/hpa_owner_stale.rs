@@ -11,7 +11,7 @@
 //! An HPA is created with an ownerReference, or gets one by an update, whose owner does not exist or has another uid. The reference is
 //! dropped. When a ScaledObject's HPA is created (a restore) it only warns: KEDA makes that HPA anew once its ScaledObject is back, and
 //! KEDA's own webhook would refuse the ScaledObject beside an HPA without that reference. An owner that cannot be looked up is taken to
-//! exist.
+//! exist. An audit reports an HPA with such a reference.
 //!
 //! ## Ways through
 //! * Take `metadata.ownerReferences` out of the manifest.
@@ -39,7 +39,7 @@ pub(super) static RULE: Rule = Rule {
     may_reject: true,
     since: "0.1.0",
     concerns: Passage::Judged,
-    watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update])],
+    watches: &[(Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update, Operation::Audit])],
     check,
 };
 
@@ -63,8 +63,13 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         stale.uid
     );
     let restored = context.change.operation == Operation::Create && is_scaled_object(&stale.api_version, &stale.kind);
-    let action =
-        if restored { Action::Warn } else { Action::Repair(vec![Edit::RemoveOwner { uid: stale.uid.to_string() }]) };
+    let action = if context.change.is_audit() {
+        Action::Reject
+    } else if restored {
+        Action::Warn
+    } else {
+        Action::Repair(vec![Edit::RemoveOwner { uid: stale.uid.to_string() }])
+    };
     let mut finding = Finding::new(&RULE, action, Subject::new("hpa", &new.metadata), what)
         .about(WorkloadRef::new(&hpa.target(), &new.metadata.namespace), this.clone())
         .help("Take it out of the manifest", "metadata.ownerReferences".to_owned());

@@ -25,7 +25,7 @@ use crate::cluster::{Answer, api};
 use crate::context::Context;
 use crate::gate::Passage;
 use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
-use crate::kinds::released::{RELEASED_FROM, Release};
+use crate::kinds::released::Release;
 use crate::kinds::scaled_object;
 use crate::kinds::title;
 use crate::kinds::workload::WorkloadRef;
@@ -67,12 +67,10 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         "deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{unseen}"
     );
     let subject = Subject::new("hpa", &old.metadata);
-    let give_back = subject.kubectl("annotate", &format!("{RELEASED_FROM}-"));
-    let delete_first =
-        Subject { resource: "scaledobject".into(), namespace: namespace.to_string(), name: release.scaled_object };
+    let (delete_first, give_back) = release.ways_on(&subject);
     let finding = Finding::new(&RULE, Action::Reject, subject, what)
         .about(target, this)
         .help("Give the HPA back to KEDA first", give_back)
-        .help("Or delete the ScaledObject first", delete_first.kubectl("delete", ""));
+        .help("Or delete the ScaledObject first", delete_first);
     Some(finding)
 }

@@ -9,7 +9,7 @@
 //!
 //! ## When it fires
 //! An HPA or ScaledObject is created, or its target changes, and the API server says that the target does not exist. It warns, as the
-//! workload may be created next.
+//! workload may be created next. An audit reports what still aims at nothing.
 //!
 //! ## Ways through
 //! * It only warns. Correct `scaleTargetRef`, or create the workload.
@@ -33,8 +33,8 @@ pub(super) static RULE: Rule = Rule {
     since: "0.1.0",
     concerns: Passage::Judged,
     watches: &[
-        (Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update]),
-        (Kind::ScaledObject, &[Operation::Create, Operation::Update]),
+        (Kind::HorizontalPodAutoscaler, &[Operation::Create, Operation::Update, Operation::Audit]),
+        (Kind::ScaledObject, &[Operation::Create, Operation::Update, Operation::Audit]),
     ],
     check,
 };
@@ -52,6 +52,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     }
     let this = new.title(context.change.kind.name());
     let what = format!("{this} scales {workload}, which does not exist");
-    let finding = Finding::new(&RULE, Action::Warn, Subject::new(context.change.kind.resource(), &new.metadata), what);
+    let action = if context.change.is_audit() { Action::Reject } else { Action::Warn };
+    let finding = Finding::new(&RULE, action, Subject::new(context.change.kind.resource(), &new.metadata), what);
     Some(finding.about(workload, this).help("Correct it", "spec.scaleTargetRef".to_owned()))
 }

@@ -145,6 +145,11 @@ pub static SETTINGS: &[Setting] = &[
         "Whether requests may be changed. Without, what would be repaired is rejected or warned of. Goes with the policy's `mutating`.",
     ),
     setting(
+        "audit",
+        Takes::Flag(|draft| &mut draft.settings.audit),
+        "Whether to judge the objects that are there, as the audit scanner replays them, instead of changes: policies/audit.yaml.",
+    ),
+    setting(
         "rules",
         Takes::Rules,
         "What single rules do instead of their default. `reject` holds where the rule would act by default; cases that it softens stay soft.",

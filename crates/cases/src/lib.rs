@@ -16,6 +16,9 @@
 //!     settings: {repair: false}
 //!     expect: reject                                              # silent, allow, warn, repair or reject
 //! ```
+//!
+//! With `audit: <object>` instead of `request` that object, which is then also in the cluster, is replayed as Kubewarden's audit scanner
+//! does, with setting `audit`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use autoscaler_guard::kubewarden;
 use autoscaler_guard_host::{Call, Capabilities, Policy, Recorded, Response, Snapshot};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A rule's page.
 #[derive(Debug, Deserialize)]
@@ -58,7 +61,10 @@ pub enum Expect {
 pub struct Case {
     /// What it shows, in a few words; unique in its page.
     pub name: String,
-    request: String,
+    #[serde(default)]
+    request: Option<String>,
+    #[serde(default)]
+    audit: Option<String>,
     #[serde(default)]
     edit: Value,
     #[serde(default)]
@@ -150,17 +156,26 @@ impl Case {
     /// # Panics
     /// When the case names what is not there.
     pub fn world(&self) -> World {
-        let mut request = request(&self.request);
+        let mut settings = self.settings.clone();
+        let mut request = match (&self.request, &self.audit) {
+            (Some(name), None) => request(name),
+            (None, Some(name)) => {
+                json_patch::merge(&mut settings, &json!({"audit": true}));
+                replayed(&self.neighbour(name))
+            }
+            _ => panic!("{}: a case has either a request or an object to audit", self.name),
+        };
         if !self.edit.is_null() {
             json_patch::merge(&mut request, &self.edit);
         }
+        let present = || self.cluster.iter().chain(&self.audit);
         for name in self.change.keys() {
-            assert!(self.cluster.contains(name), "{}: changes {name}, which is not in its cluster", self.name);
+            assert!(present().any(|known| known == name), "{}: changes {name}, which is not in its cluster", self.name);
         }
-        let mut objects: Vec<Value> = self.cluster.iter().map(|name| self.neighbour(name)).collect();
+        let mut objects: Vec<Value> = present().map(|name| self.neighbour(name)).collect();
         objects.extend(self.objects.iter().cloned());
         let cluster = Snapshot::from_objects(objects).unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        World { request, settings: self.settings.clone(), cluster }
+        World { request, settings, cluster }
     }
 
     fn neighbour(&self, name: &str) -> Value {
@@ -172,12 +187,34 @@ impl Case {
     }
 }
 
+/// An object as the audit scanner replays it (kubewarden/audit-scanner, `newAdmissionRequest`): created, by nobody, with the kind in the
+/// resource's place.
+pub fn replayed(object: &Value) -> Value {
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let kind = json!({"group": group, "version": version, "kind": object["kind"]});
+    let resource = json!({"group": group, "version": version, "resource": object["kind"]});
+    json!({
+        "uid": object["metadata"]["uid"],
+        "kind": kind,
+        "resource": resource,
+        "requestKind": kind,
+        "name": object["metadata"]["name"],
+        "namespace": object["metadata"]["namespace"],
+        "operation": "CREATE",
+        "userInfo": {},
+        "object": object,
+        "oldObject": null,
+        "options": null,
+    })
+}
+
 impl World {
     /// The payload that a host hands to the policy; the neighbours go along in `cluster`, which the policy does not read, for those who
     /// answer its look-ups from the payload itself.
     pub fn payload(&self) -> String {
         let cluster: Vec<&Value> = self.cluster.objects().collect();
-        serde_json::json!({"request": self.request, "settings": self.settings, "cluster": cluster}).to_string()
+        json!({"request": self.request, "settings": self.settings, "cluster": cluster}).to_string()
     }
 
     /// The core, run natively behind the same payload as the module.

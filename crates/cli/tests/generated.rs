@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use autoscaler_guard::Settings;
 use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
 use autoscaler_guard_server::manifests;
 use autoscaler_guard_server::needs::{self, Watched};
@@ -136,24 +137,39 @@ fn ranchers_form_asks_for_every_setting() {
     }
 }
 
-/// Part of a manifest, between two comments that name it.
+/// A part of a manifest, between two comments that name it; a file of several manifests may have it several times.
 fn hold_part(file: &str, part: &str, fresh: &str) {
     let found = read(file);
     let (begin, end) = (format!("# {part}:begin\n"), format!("# {part}:end\n"));
-    let (before, rest) = found.split_once(&begin).unwrap_or_else(|| panic!("{file} lacks the comment {part}:begin"));
-    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{file} lacks the comment {part}:end"));
-    let depth = before.rsplit('\n').next().unwrap_or_default();
-    let lines: String = fresh.lines().flat_map(|line| [depth, line, "\n"]).collect();
-    hold(file, &found, &format!("{before}{begin}{lines}{depth}{end}{after}"));
+    let (mut written, mut rest) = (String::new(), found.as_str());
+    assert!(rest.contains(&begin), "{file} lacks the comment {part}:begin");
+    while let Some((before, after)) = rest.split_once(&begin) {
+        let (_, after) = after.split_once(&end).unwrap_or_else(|| panic!("{file} lacks the comment {part}:end"));
+        let depth = before.rsplit('\n').next().unwrap_or_default();
+        written.extend([before, &begin]);
+        written.extend(fresh.lines().flat_map(|line| [depth, line, "\n"]));
+        written.extend([depth, &end]);
+        rest = after;
+    }
+    hold(file, &found, &(written + rest));
 }
 
 #[test]
 fn manifests_are_written_from_what_rules_watch_and_look_up() {
+    let conditions = manifests::match_conditions(&Settings::default());
+    for file in ["policies/guard.yaml", "policies/guard-no-repair.yaml"] {
+        hold_part(file, "conditions", &conditions);
+    }
     for file in ["metadata.yml", "policies/guard.yaml", "policies/guard-no-repair.yaml"] {
         hold_part(file, "rules", &manifests::rules());
         hold_part(file, "looked-up", &manifests::looked_up());
     }
+    hold_part("policies/audit.yaml", "audited-hpas", &manifests::audited("autoscaling"));
+    hold_part("policies/audit.yaml", "audited-keda", &manifests::audited("keda.sh"));
+    assert_eq!(needs::audited().len(), 2, "policies/audit.yaml has a policy for each kind");
+    hold_part("policies/audit.yaml", "looked-up", &manifests::looked_up());
     hold_part("policies/rbac.yaml", "permissions", &manifests::permissions());
+    hold_part("policies/rbac.yaml", "audited", &manifests::audit_permissions());
 }
 
 /// `apiVersion resource operation` for all that rules watch.

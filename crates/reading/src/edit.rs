@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Json, quoted};
+use crate::json::Json;
+use crate::write::Writer;
 
 /// An object taken apart into its fields, each still text.
 #[derive(Clone, Debug)]
@@ -37,15 +38,7 @@ impl<'a> Fields<'a> {
 
     /// The object's text.
     pub fn text(&self) -> String {
-        let mut text = String::with_capacity(self.0.iter().map(|(key, value)| key.len() + value.len() + 6).sum());
-        for (key, value) in &self.0 {
-            text.push(if text.is_empty() { '{' } else { ',' });
-            text.push_str(&quoted(key));
-            text.push(':');
-            text.push_str(value);
-        }
-        text.push_str(if text.is_empty() { "{}" } else { "}" });
-        text
+        self.0.iter().fold(Writer::default(), |writer, (key, value)| writer.json(key, value)).text()
     }
 }
 

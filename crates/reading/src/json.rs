@@ -95,12 +95,6 @@ impl<'a> Json<'a> {
     }
 }
 
-/// A string as JSON text.
-pub fn quoted(text: &str) -> String {
-    // A string always encodes.
-    serde_json::to_string(text).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,12 +8,14 @@ mod edit;
 mod json;
 mod object;
 mod request;
+mod write;
 
 pub use cursor::Malformed;
 pub use edit::{Fields, put};
-pub use json::{Json, quoted};
+pub use json::Json;
 pub use object::{Metadata, Object, OwnerReference, group_of, title};
 pub use request::{GroupKind, InRequest, Options, Payload, Request, User};
+pub use write::{Writer, quoted};
 
 // Whatever a text holds, reading it gives a value or an error.
 #[cfg(test)]

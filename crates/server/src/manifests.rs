@@ -138,7 +138,7 @@ impl Manifests<'_> {
             ("rules", needs::watched().iter().map(|watched| rule(watched) + "  scope: \"*\"\n").collect()),
             ("failure-policy", failure_policy.to_owned()),
             ("timeout", TIMEOUT.to_owned()),
-            ("conditions", conditions::all(self.settings).iter().map(condition).collect()),
+            ("conditions", match_conditions(self.settings)),
         ]
     }
 
@@ -155,6 +155,25 @@ impl Manifests<'_> {
 /// What rules watch, as `rules` of a policy's manifest or metadata, in YAML.
 pub fn rules() -> String {
     needs::watched().iter().map(rule).collect()
+}
+
+/// What rules audit of an API group, as `rules` of the audit policy's manifest, in YAML.
+pub fn audited(group: &str) -> String {
+    needs::audited().iter().filter(|audited| audited.api.group == group).map(rule).collect()
+}
+
+/// What the audit scanner has to list, as `rules` of a role, in YAML.
+pub fn audit_permissions() -> String {
+    let list = |audited: &Watched| {
+        let Watched { api, .. } = audited;
+        format!("- apiGroups: [{}]\n  resources: [{}]\n  verbs: [get, list]\n", api.group, api.resource)
+    };
+    needs::audited().iter().map(list).collect()
+}
+
+/// The `matchConditions` of a policy with these settings, in YAML.
+pub fn match_conditions(settings: &Settings) -> String {
+    conditions::all(settings).iter().map(condition).collect()
 }
 
 /// What rules look up, as `rules` of a role, in YAML.

@@ -47,8 +47,18 @@ pub struct Watched {
     pub operations: Vec<&'static str>,
 }
 
-/// All that rules watch, in the order of the rules that do first.
+/// All changes that rules watch, in the order of the rules that do first.
 pub fn watched() -> Vec<Watched> {
+    registered(&[(Operation::Create, "CREATE"), (Operation::Update, "UPDATE"), (Operation::Delete, "DELETE")])
+}
+
+/// All objects that rules audit, in the same order: the audit scanner replays them as CREATE.
+pub fn audited() -> Vec<Watched> {
+    registered(&[(Operation::Audit, "CREATE")])
+}
+
+/// The kinds of which rules watch one of these operations, with the names of those.
+fn registered(names: &[(Operation, &'static str)]) -> Vec<Watched> {
     let mut order = Vec::new();
     let mut all: BTreeMap<Api, Vec<Operation>> = BTreeMap::new();
     for (kind, operations) in RULES.iter().flat_map(|rule| rule.watches) {
@@ -58,15 +68,13 @@ pub fn watched() -> Vec<Watched> {
         }
         all.entry(api).or_default().extend(*operations);
     }
-    let named = |api: &Api| {
+    let those = |api: &Api| {
         let has = |wanted: &(Operation, &str)| all.get(api).is_some_and(|operations| operations.contains(&wanted.0));
-        OPERATIONS.into_iter().filter(has).map(|(_, name)| name).collect()
+        names.iter().filter(|wanted| has(wanted)).map(|(_, name)| *name).collect()
     };
-    order.iter().map(|api| Watched { api: *api, operations: named(api) }).collect()
+    let watched = order.iter().map(|api| Watched { api: *api, operations: those(api) });
+    watched.filter(|watched| !watched.operations.is_empty()).collect()
 }
-
-const OPERATIONS: [(Operation, &str); 3] =
-    [(Operation::Create, "CREATE"), (Operation::Update, "UPDATE"), (Operation::Delete, "DELETE")];
 
 fn served(kind: Kind) -> Option<Api> {
     match kind {
@@ -138,7 +146,8 @@ mod tests {
             for (kind, operations) in rule.watches.iter().filter(|(kind, _)| *kind != Kind::Other) {
                 let api = served(*kind).unwrap_or_else(|| panic!("{} watches a kind without a resource", rule.id));
                 let registered = watched.iter().find(|watched| watched.api == api).unwrap();
-                assert!(operations.len() <= registered.operations.len(), "{}", rule.id);
+                let changes = operations.iter().filter(|operation| **operation != Operation::Audit).count();
+                assert!(changes <= registered.operations.len(), "{}", rule.id);
             }
         }
         assert_eq!(watched[0].operations, ["CREATE", "UPDATE", "DELETE"]);

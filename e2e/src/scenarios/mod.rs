@@ -109,6 +109,8 @@ pub const WITHOUT_SCENARIO: &[&str] = &[
     "envoyhpa-over-replicas",
     "envoyhpa-takes-hpa",
     "envoyhpa-with-replicas",
+    "handover-unfinished",
+    "scaledobject-without-hpa",
 ];
 
 /// The rules that no scenario names.
