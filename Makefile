@@ -82,17 +82,17 @@ e2e-tests: annotated-policy.wasm ## Run the module in kwctl, where there is one
 
 .PHONY: e2e
 e2e: annotated-policy.wasm ## Show hazards and cures on a real control plane: all scenarios, or SCENARIO=<id>
-	@cargo build --quiet --locked --workspace
+	@cargo build --quiet --locked --workspace --bins
 	@$(BUILT)/e2e run $(SCENARIO)
 
 .PHONY: e2e-list
 e2e-list: rust ## List the scenarios of `make e2e`
-	@cargo build --quiet --locked --workspace
+	@cargo build --quiet --locked --workspace --bins
 	@$(BUILT)/e2e list
 
 .PHONY: e2e-tools
 e2e-tools: rust ## Build what `make e2e` runs: etcd, Kubernetes, KEDA, Envoy Gateway and Helm; the first time takes half an hour
-	@cargo build --quiet --locked --workspace
+	@cargo build --quiet --locked --workspace --bins
 	@$(BUILT)/e2e tools
 
 # Fuzzing
@@ -114,7 +114,7 @@ fuzz: rust ## Feed the policy damaged input, SECONDS=60 for each TARGET="evaluat
 	fi
 	@cargo fuzz --version >/dev/null 2>&1 || \
 		cargo install cargo-fuzz --locked --root target/tools --version $(CARGO_FUZZ_VERSION)
-	cargo build --quiet --locked --workspace --examples
+	cargo build --quiet --locked --workspace --example seeds
 	$(BUILT)/examples/seeds fuzz/seeds
 	@for target in $(TARGET); do \
 		echo "+ cargo fuzz run $$target, $(SECONDS) s"; \
@@ -135,7 +135,8 @@ fuzz-smoke: rust ## The same for ten seconds a target; skipped where there is no
 
 .PHONY: demo
 demo: annotated-policy.wasm ## See what the policy does: both incidents and their cures, on requests of real clusters
-	@cargo run --quiet --locked --package autoscaler-guard-cli --example demo -- annotated-policy.wasm
+	@cargo build --quiet --locked --workspace --example demo
+	@$(BUILT)/examples/demo annotated-policy.wasm
 
 .PHONY: bench
 bench: annotated-policy.wasm ## Measure the time that a verdict takes, beside the emptiest policy

@@ -62,8 +62,8 @@ mod tests {
     const KIND: ApiKind<'static> =
         ApiKind { api_version: Cow::Borrowed("v"), kind: Cow::Borrowed("K"), resource: "ks" };
 
-    fn masks() -> Option<std::collections::BTreeSet<String>> {
-        Some(MASKS.iter().map(ToString::to_string).collect())
+    fn masks() -> std::collections::BTreeSet<String> {
+        MASKS.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
             name: "n".into(),
             namespace: Some("s".into()),
             disable_cache: true,
-            field_masks: masks(),
+            field_masks: Some(masks()),
         };
         assert_eq!(get(&KIND, Some("s"), "n", MASKS), to_string(&theirs)?);
         let in_namespace = List { kind: &KIND, namespace: Some("s"), label_selector: Some("l"), fields: MASKS };
@@ -84,7 +84,7 @@ mod tests {
             namespace: "s".into(),
             label_selector: Some("l".into()),
             field_selector: None,
-            field_masks: masks(),
+            field_masks: Some(masks()),
         };
         assert_eq!(list(&in_namespace), to_string(&theirs)?);
         let everywhere = List { kind: &KIND, namespace: None, label_selector: None, fields: &[] };
