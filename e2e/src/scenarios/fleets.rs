@@ -37,7 +37,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         |stage| Box::pin(acknowledged(stage)),
     )
     .world(LeakyEnvoyGateway)
-    .rules(&["envoyhpa-removed", "envoy-hpa-orphaned", "hpa-deleted"]),
+    .rules(&["envoyhpa-removed", "envoy-hpa-orphaned"]),
     Scenario::new("envoyhpa-over-replicas-1.9.1", "envoyHpa takes a fleet of 6 over from a declared count", |stage| {
         Box::pin(over_replicas(stage))
     })

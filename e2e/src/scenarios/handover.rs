@@ -188,6 +188,8 @@ async fn half_failed(stage: &Stage<'_>, major: u8) -> Result<String> {
     ensure!(!broken.success, "the broken release went through: {}", broken.text);
     // Helm 3.22 cannot always do this: it trips over a ScaledObject that is still there.
     helm.rollback(1, flags).await?;
+    // Nor does Helm 4 without harm: it deletes KEDA's HPA, which KEDA makes anew.
+    stage.until(HPA, "web", "there", |_| true).await?;
     stage.only_hpa("web", "web").await?;
     ensure!(stage.get(SCALED_OBJECT, "web").await?.is_some(), "the ScaledObject was deleted");
     helm.upgrade(KEDA, flags).await?.succeeded()?;
