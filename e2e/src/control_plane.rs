@@ -265,6 +265,7 @@ rules:
       - {group: gateway.envoyproxy.io, resources: [envoyproxies]}
       - {group: gateway.networking.k8s.io, resources: [gateways, gatewayclasses]}
       - {group: apiextensions.k8s.io, resources: [customresourcedefinitions]}
+      - {group: operator.victoriametrics.com, resources: [vmagents]}
   - level: None
 ";
 

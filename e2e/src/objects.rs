@@ -26,6 +26,9 @@ pub const NAMESPACE: Kind = ("v1", "Namespace");
 /// A definition of a kind.
 pub const DEFINITION: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 
+/// The annotation in which `kubectl apply` keeps what it applied.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 const CLUSTER_WIDE: &[&str] = &[
     "Namespace",
     "CustomResourceDefinition",
@@ -85,6 +88,16 @@ pub fn identity(document: &Value) -> Result<(&str, &str, &str)> {
 /// The value at a JSON pointer of an object's spec, status and so on.
 pub fn field<'a>(object: &'a DynamicObject, pointer: &str) -> Option<&'a Value> {
     object.data.pointer(pointer)
+}
+
+/// Whether a condition of that type, status and reason is set; an empty reason is any.
+pub fn has_condition(object: &DynamicObject, kind: &str, status: &str, reason: &str) -> bool {
+    let conditions = field(object, "/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| {
+        condition["type"] == kind
+            && condition["status"] == status
+            && (reason.is_empty() || condition["reason"] == reason)
+    })
 }
 
 /// The name of the controller that owns an object.

@@ -15,7 +15,7 @@ use crate::results::{Outcome, Run};
 use crate::scenarios::Scenario;
 use crate::stage::{Policy, Stage};
 use crate::tools::Tools;
-use crate::webhook::{ENFORCED, POLICY_LABEL, Subject};
+use crate::webhook::{ENFORCED, POLICY_LABEL, Subject, Webhook};
 use crate::world::{KINDS, World};
 
 /// How long one run of a scenario may take before it counts as stuck.
@@ -133,7 +133,8 @@ async fn play_stage(
 /// No request of a controller was refused in all of the run, with the policy enforcing.
 fn controllers_run_free(world: &World, name: &str) -> Outcome {
     let started = Instant::now();
-    let checked = check_controllers(&world.plane.audit_log());
+    let log = world.webhook.as_ref().map(Webhook::log);
+    let checked = check_controllers(&world.plane.audit_log(), log);
     let passed = checked.is_ok();
     let seen = checked.unwrap_or_else(|error| format!("{error:#}"));
     let id = format!("controllers-run-free-{name}");
@@ -146,8 +147,12 @@ fn controllers_run_free(world: &World, name: &str) -> Outcome {
     Outcome { id, shows, without: None, with: Some(Run { seen, passed, seconds: started.elapsed().as_secs() }) }
 }
 
-fn check_controllers(log: &Path) -> Result<String> {
+fn check_controllers(log: &Path, webhook_log: Option<&Path>) -> Result<String> {
     let is_controller = |user: &str| [KEDA_USER, ENVOY_GATEWAY_USER].contains(&user) || user.starts_with("system:");
+    let judged = webhook_log.map(std::fs::read_to_string).transpose()?.unwrap_or_default();
+    if let Some(line) = judged.lines().find(|line| rejected_user(line).is_some_and(is_controller)) {
+        bail!("the webhook's log says: {line}");
+    }
     let events = audit::events(log)?;
     let mut requests = 0;
     for event in events.iter().filter(|event| is_controller(event.user())) {
@@ -167,7 +172,25 @@ fn check_controllers(log: &Path) -> Result<String> {
     Ok("none of their requests was refused".into())
 }
 
+/// Whom a line of the webhook's log says to have been refused.
+fn rejected_user(line: &str) -> Option<&str> {
+    line.strip_prefix("verdict=rejected ")?.rsplit_once("user=\"")?.1.strip_suffix('"')
+}
+
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_read_from_the_webhook_s_log() {
+        let line = |verdict: &str| format!(r#"verdict={verdict} rule="hpa-deleted" name="user=\"x\"" user="system:y""#);
+        assert_eq!(rejected_user(&line("rejected")), Some("system:y"));
+        assert_eq!(rejected_user(&line("warned")), None);
+        assert_eq!(rejected_user("the certificate has changed and was loaded"), None);
+    }
 }

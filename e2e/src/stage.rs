@@ -122,8 +122,27 @@ impl<'a> Stage<'a> {
         self.warnings.take()
     }
 
+    /// Takes the warnings, of which one has to be that rule's with the policy; without it there may be none.
+    ///
+    /// # Errors
+    /// Nobody warned, or somebody else did.
+    pub fn warned_by(&self, rule: &str) -> Result<()> {
+        let warnings = self.take_warnings();
+        let told = warnings.iter().any(|warning| warning.contains(&format!("[{rule}]")));
+        let as_wanted = if self.guarded() { told } else { warnings.is_empty() };
+        ensure!(as_wanted, "the warnings are {warnings:?}");
+        Ok(())
+    }
+
     fn api(&self, kind: (&str, &str)) -> Result<kube::Api<DynamicObject>> {
         objects::api(&self.client, kind, &self.namespace)
+    }
+
+    /// The API for a document, in its own namespace if it says one.
+    fn api_for(&self, document: &Value) -> Result<(kube::Api<DynamicObject>, String)> {
+        let (api_version, kind, name) = objects::identity(document)?;
+        let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(&self.namespace);
+        Ok((objects::api(&self.client, (api_version, kind), namespace)?, name.to_owned()))
     }
 
     /// Serves a policy of the scenario's own for its namespace, with other settings or rights.
@@ -133,7 +152,7 @@ impl<'a> Stage<'a> {
     pub async fn own_policy(&self, settings: &Value, kubeconfig: &Path) -> Result<Webhook> {
         let name = format!("policy-of-{}", self.namespace);
         let policy = Webhook::start(self.plane, self.subject, &name, settings, kubeconfig).await?;
-        self.own_webhook(policy.port()).await?;
+        self.lead_to(policy.port(), &webhook::declared_rules(settings)?).await?;
         Ok(policy)
     }
 
@@ -142,8 +161,12 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// It is not asked.
     pub async fn own_webhook(&self, port: u16) -> Result<()> {
+        self.lead_to(port, &[]).await
+    }
+
+    async fn lead_to(&self, port: u16, further_rules: &[Value]) -> Result<()> {
         self.has_own_webhook.set(true);
-        webhook::configure(self.plane, &self.namespace, port, "Fail").await?;
+        webhook::configure(self.plane, &self.namespace, port, "Fail", further_rules).await?;
         self.plane.namespace(&self.namespace, &json!({POLICY_LABEL: self.namespace})).await?;
         webhook::until_asked(self.plane, &self.namespace, true).await
     }
@@ -164,7 +187,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// They still fail.
     pub async fn ignore_failures(&self, port: u16) -> Result<()> {
-        webhook::configure(self.plane, &self.namespace, port, "Ignore").await?;
+        webhook::configure(self.plane, &self.namespace, port, "Ignore", &[]).await?;
         webhook::until_asked(self.plane, &self.namespace, false).await
     }
 
@@ -185,9 +208,9 @@ impl<'a> Stage<'a> {
     /// The request fails, other than by a refusal.
     pub async fn apply_as(&self, manager: &str, yaml: &str) -> Result<Answer> {
         for document in objects::documents(yaml)? {
-            let (api_version, kind, name) = objects::identity(&document)?;
+            let (api, name) = self.api_for(&document)?;
             let parameters = PatchParams::apply(manager).force();
-            let answer = self.api((api_version, kind))?.patch(name, &parameters, &Patch::Apply(&document)).await;
+            let answer = api.patch(&name, &parameters, &Patch::Apply(&document)).await;
             if let Answer::Refused(message) = answered(answer.map(drop))? {
                 return Ok(Answer::Refused(message));
             }
@@ -202,8 +225,7 @@ impl<'a> Stage<'a> {
     pub async fn create(&self, yaml: &str) -> Result<Answer> {
         let parameters = PostParams { field_manager: Some("kubectl-create".into()), ..PostParams::default() };
         for document in objects::documents(yaml)? {
-            let (api_version, kind, _) = objects::identity(&document)?;
-            let api = self.api((api_version, kind))?;
+            let (api, _) = self.api_for(&document)?;
             let object: DynamicObject = serde_json::from_value(document)?;
             if let Answer::Refused(message) = answered(api.create(&parameters, &object).await.map(drop))? {
                 return Ok(Answer::Refused(message));
@@ -218,6 +240,40 @@ impl<'a> Stage<'a> {
     /// The request fails or is refused.
     pub async fn given(&self, yaml: &str) -> Result<()> {
         self.create(yaml).await?.done()
+    }
+
+    /// Applies manifests as `kubectl apply` does without `--server-side`.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn apply_client_side(&self, yaml: &str) -> Result<Answer> {
+        const MANAGER: &str = "kubectl-client-side-apply";
+        for mut document in objects::documents(yaml)? {
+            let (api, name) = self.api_for(&document)?;
+            let applied = document.to_string();
+            document["metadata"]["annotations"][objects::LAST_APPLIED] = json!(applied);
+            let answer = if api.get_opt(&name).await?.is_some() {
+                let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+                api.patch(&name, &parameters, &Patch::Merge(&document)).await
+            } else {
+                let parameters = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+                api.create(&parameters, &serde_json::from_value(document)?).await
+            };
+            if let Answer::Refused(message) = answered(answer.map(drop))? {
+                return Ok(Answer::Refused(message));
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Asks what a patch would lead to, as `kubectl patch --dry-run=server` does.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn try_out(&self, kind: Kind, name: &str, patch: &Value) -> Result<Answer> {
+        let parameters =
+            PatchParams { field_manager: Some("kubectl-patch".into()), dry_run: true, ..PatchParams::default() };
+        answered(self.api(kind)?.patch(name, &parameters, &Patch::Merge(patch)).await.map(drop))
     }
 
     /// Patches an object, as `kubectl patch --type merge` does.
@@ -252,6 +308,15 @@ impl<'a> Stage<'a> {
     pub async fn delete_by(&self, kind: Kind, name: &str, propagation: PropagationPolicy) -> Result<Answer> {
         let parameters = DeleteParams { propagation_policy: Some(propagation), ..DeleteParams::default() };
         answered(self.api(kind)?.delete(name, &parameters).await.map(drop))
+    }
+
+    /// Deletes an object in another namespace, as kubectl and Helm do.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn delete_in(&self, namespace: &str, kind: Kind, name: &str) -> Result<Answer> {
+        let api = objects::api(&self.client, kind, namespace)?;
+        answered(api.delete(name, &DeleteParams::background()).await.map(drop))
     }
 
     /// Deletes an object as another user.

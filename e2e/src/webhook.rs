@@ -100,10 +100,16 @@ impl Webhook {
 ///
 /// # Errors
 /// The API server refuses.
-pub async fn configure(plane: &ControlPlane, label: &str, port: u16, failure_policy: &str) -> Result<()> {
+pub async fn configure(
+    plane: &ControlPlane,
+    label: &str,
+    port: u16,
+    failure_policy: &str,
+    further_rules: &[Value],
+) -> Result<()> {
     let shared = label == ENFORCED;
     let name = if shared { "autoscaler-guard".to_owned() } else { format!("autoscaler-guard-{label}") };
-    let mut rules = policy_rules()?;
+    let mut rules = [policy_rules()?, further_rules.to_vec()].concat();
     if !shared {
         // Objects without a namespace match every namespaceSelector; they are the shared webhook's.
         for rule in &mut rules {
@@ -134,6 +140,23 @@ fn policy_rules() -> Result<Vec<Value>> {
     let policy = objects::documents(include_str!("../../policies/guard.yaml"))?;
     let rules = policy.first().and_then(|policy| policy.pointer("/spec/rules")).and_then(Value::as_array);
     rules.cloned().context("policies/guard.yaml has no rules")
+}
+
+/// The rules that whoever sets `declarations` has to add, for their kinds.
+///
+/// # Errors
+/// A declaration is none.
+pub fn declared_rules(settings: &Value) -> Result<Vec<Value>> {
+    let declarations = settings["declarations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let rule = |declaration: &Value| {
+        let text = |name: &str| declaration[name].as_str().with_context(|| format!("a declaration without {name}"));
+        let resource = objects::resource(text("apiVersion")?, text("kind")?)?;
+        Ok(json!({
+            "apiGroups": [resource.group], "apiVersions": [resource.version], "resources": [resource.plural],
+            "operations": ["UPDATE", "DELETE"],
+        }))
+    };
+    declarations.iter().map(rule).collect()
 }
 
 /// Waits until requests for that namespace come to a webhook, or do no more: the API server learns of a configuration a little later.

@@ -78,7 +78,7 @@ impl World {
         if let Some(subject) = subject {
             let account = webhook::policy_server(&plane).await?;
             let started = Webhook::start(&plane, subject, "autoscaler-guard", &json!({}), &account).await?;
-            webhook::configure(&plane, ENFORCED, started.port(), "Fail").await?;
+            webhook::configure(&plane, ENFORCED, started.port(), "Fail", &[]).await?;
             plane.namespace(ENVOY_GATEWAY_NAMESPACE, &json!({POLICY_LABEL: ENFORCED})).await?;
             webhook::until_asked(&plane, ENVOY_GATEWAY_NAMESPACE, true).await?;
             policy = Some(started);

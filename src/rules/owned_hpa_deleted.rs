@@ -13,7 +13,8 @@
 //!
 //! ## Ways through
 //! * Delete or pause the ScaledObject instead.
-//! * Against pruning: `scaledobject.keda.sh/hpa-excluded-labels` on the ScaledObject keeps a label off its HPA.
+//! * Against pruning: `scaledobject.keda.sh/hpa-excluded-labels` on the ScaledObject keeps a label off its HPA. KEDA does not take it from an
+//!   HPA that has it already: do that by hand, afterwards.
 //! * `autoscaler-guard/allow: owned-hpa-deleted` on the HPA or its workload.
 //!
 //! ## Example
@@ -67,6 +68,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         .help(
             "Against a prune by label",
             scaled_object.kubectl("annotate", "scaledobject.keda.sh/hpa-excluded-labels=<label>"),
-        );
+        )
+        .help("Then take it from the HPA", Subject::new("hpa", &old.metadata).kubectl("label", "<label>-"));
     Some(finding)
 }

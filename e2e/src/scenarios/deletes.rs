@@ -9,6 +9,9 @@ use super::keda::{deployment, hpa, scaled_object};
 use crate::objects::{self, DEFINITION, DEPLOYMENT, HPA, SCALED_OBJECT};
 use crate::stage::Stage;
 
+/// Acknowledges the rules that it names.
+pub(super) const ALLOW: &str = "autoscaler-guard/allow";
+
 pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("hpa-deleted", "a plain HPA is deleted while its workload lives", |stage| {
         Box::pin(hpa_deleted(stage))
@@ -93,7 +96,6 @@ async fn orphaned(stage: &Stage<'_>) -> Result<String> {
 }
 
 async fn acknowledged(stage: &Stage<'_>) -> Result<String> {
-    const ALLOW: &str = "autoscaler-guard/allow";
     given_keda(stage).await?;
     if stage.guarded() {
         stage.delete(SCALED_OBJECT, "web").await?.refused_by("scaledobject-deleted")?;

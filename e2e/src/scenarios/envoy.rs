@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Scenario;
-use crate::objects::{self, DEPLOYMENT, ENVOY_PROXY, GATEWAY, GATEWAY_CLASS, HPA, Kind};
+use super::deletes::ALLOW;
+use crate::objects::{self, DEPLOYMENT, ENVOY_PROXY, GATEWAY, GATEWAY_CLASS, HPA, Kind, NAMESPACE};
 use crate::operators::ENVOY_GATEWAY_NAMESPACE;
 use crate::stage::{Answer, Stage};
 use crate::webhook;
@@ -50,6 +51,23 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .world(LeakyEnvoyGateway)
     .rules(&["envoyproxy-deleted"]),
+    Scenario::new("class-envoyproxy-deleted-1.3.0", "the EnvoyProxy of a class is deleted", |stage| {
+        Box::pin(class_proxy_deleted_leaky(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["envoyproxy-deleted"])
+    .alone(),
+    Scenario::new("gatewayclass-to-nothing-1.9.1", "a class refers to an EnvoyProxy that is not there", |stage| {
+        Box::pin(class_to_nothing(stage))
+    })
+    .world(EnvoyGateway)
+    .rules(&["gatewayclass-parameters"]),
+    Scenario::new("gatewayclass-to-nothing-1.3.0", "a class refers to an EnvoyProxy that is not there", |stage| {
+        Box::pin(class_to_nothing_leaky(stage))
+    })
+    .world(LeakyEnvoyGateway)
+    .rules(&["gatewayclass-parameters"])
+    .alone(),
     Scenario::new("gatewayclass-parameters-1.9.1", "a class loses its reference to an EnvoyProxy", |stage| {
         Box::pin(class_parameters(stage))
     })
@@ -95,13 +113,21 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .world(EnvoyGateway)
     .helm(3)
-    .rules(&["envoyproxy-deleted"]),
+    .rules(&["envoyproxy-deleted", "envoyhpa-removed"]),
     Scenario::new("helm4-fleet-1.9.1", "Helm 4 installs, upgrades, rolls back and uninstalls a fleet", |stage| {
         Box::pin(by_helm(stage, 4))
     })
     .world(EnvoyGateway)
     .helm(4)
-    .rules(&["envoyproxy-deleted"]),
+    .rules(&["envoyproxy-deleted", "envoyhpa-removed"]),
+    // For a moment the class is without its EnvoyProxy, which stops this Envoy Gateway for everybody.
+    Scenario::new("helm3-fleet-1.3.0", "Helm 3 installs, upgrades, rolls back and uninstalls a fleet", |stage| {
+        Box::pin(by_helm(stage, 3))
+    })
+    .world(LeakyEnvoyGateway)
+    .helm(3)
+    .rules(&["envoyproxy-deleted", "envoyhpa-removed"])
+    .alone(),
     Scenario::new("envoy-gateway-lives-1.9.1", "Envoy Gateway creates, changes and deletes a fleet", |stage| {
         Box::pin(lives(stage))
     })
@@ -110,6 +136,10 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         Box::pin(lives(stage))
     })
     .world(LeakyEnvoyGateway),
+    Scenario::new("gateway-namespace-deleted-1.9.1", "a namespace with EnvoyProxy and Gateway goes away", |stage| {
+        Box::pin(namespace_deleted(stage))
+    })
+    .world(EnvoyGateway),
 ];
 
 /// The name of the scenario's class: classes have no namespace.
@@ -118,10 +148,14 @@ fn class<'a>(stage: &'a Stage<'_>) -> &'a str {
 }
 
 /// The name that Envoy Gateway gives what it makes for Gateway `eg` of the scenario's namespace.
-fn fleet(stage: &Stage<'_>) -> String {
-    let digest = Sha256::digest(format!("{}/eg", stage.namespace));
+pub(super) fn fleet(stage: &Stage<'_>) -> String {
+    fleet_for(stage, "eg")
+}
+
+fn fleet_for(stage: &Stage<'_>, gateway: &str) -> String {
+    let digest = Sha256::digest(format!("{}/{gateway}", stage.namespace));
     let hash = format!("{digest:x}");
-    format!("envoy-{}-eg-{hash:.8}", stage.namespace)
+    format!("envoy-{}-{gateway}-{hash:.8}", stage.namespace)
 }
 
 fn envoy_proxy(name: &str, kubernetes: &Value) -> String {
@@ -163,16 +197,23 @@ fn envoy_hpa() -> Value {
 }
 
 /// A class with an EnvoyProxy with envoyHpa, a Gateway, and the HPA that Envoy Gateway makes for them.
-async fn given_fleet(stage: &Stage<'_>) -> Result<()> {
-    stage.given(&envoy_proxy("fleet", &envoy_hpa())).await?;
-    let parameters =
-        json!({"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": "fleet", "namespace": stage.namespace});
-    stage.given(&gateway_class(class(stage), Some(parameters))).await?;
-    stage.given(&gateway(class(stage), None)).await?;
+pub(super) async fn given_fleet(stage: &Stage<'_>) -> Result<()> {
+    given_fleet_of(stage, &envoy_hpa()).await?;
     hpa_is_there(stage).await
 }
 
-async fn hpa_is_there(stage: &Stage<'_>) -> Result<()> {
+/// A class with that EnvoyProxy, and a Gateway.
+pub(super) async fn given_fleet_of(stage: &Stage<'_>, kubernetes: &Value) -> Result<()> {
+    stage.given(&envoy_proxy("fleet", kubernetes)).await?;
+    stage.given(&gateway_class(class(stage), Some(class_parameters_of(stage, "fleet")))).await?;
+    stage.given(&gateway(class(stage), None)).await
+}
+
+fn class_parameters_of(stage: &Stage<'_>, proxy: &str) -> Value {
+    json!({"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": proxy, "namespace": stage.namespace})
+}
+
+pub(super) async fn hpa_is_there(stage: &Stage<'_>) -> Result<()> {
     until(stage, HPA, "made by Envoy Gateway", |hpa| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(5)))
         .await?;
     until(stage, DEPLOYMENT, "scaled to the minimum", |fleet| {
@@ -182,7 +223,7 @@ async fn hpa_is_there(stage: &Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn until(
+pub(super) async fn until(
     stage: &Stage<'_>,
     kind: Kind,
     wanted: &str,
@@ -191,7 +232,7 @@ async fn until(
     stage.until_in(ENVOY_GATEWAY_NAMESPACE, kind, &fleet(stage), wanted, condition).await
 }
 
-async fn until_gone(stage: &Stage<'_>, kind: Kind) -> Result<()> {
+pub(super) async fn until_gone(stage: &Stage<'_>, kind: Kind) -> Result<()> {
     stage.until_gone_in(ENVOY_GATEWAY_NAMESPACE, kind, &fleet(stage)).await
 }
 
@@ -218,7 +259,7 @@ async fn lost_or_orphaned(stage: &Stage<'_>) -> Result<String> {
 }
 
 /// With the policy: refused, and Envoy Gateway goes on realising what people declare.
-async fn refused_and_alive(stage: &Stage<'_>, answer: Answer, rule: &str) -> Result<String> {
+pub(super) async fn refused_and_alive(stage: &Stage<'_>, answer: Answer, rule: &str) -> Result<String> {
     answer.refused_by(rule)?;
     let more = json!({"spec": {"provider": {"kubernetes": {"envoyHpa": {"maxReplicas": 7}}}}});
     stage.patch(ENVOY_PROXY, "fleet", more).await?.done()?;
@@ -227,17 +268,17 @@ async fn refused_and_alive(stage: &Stage<'_>, answer: Answer, rule: &str) -> Res
 }
 
 /// A change that can be seen on the fleet, so that one knows that Envoy Gateway has read the EnvoyProxy.
-fn seen() -> Value {
+pub(super) fn seen() -> Value {
     json!({"pod": {"labels": {"seen": "yes"}}})
 }
 
-async fn until_seen(stage: &Stage<'_>) -> Result<()> {
+pub(super) async fn until_seen(stage: &Stage<'_>) -> Result<()> {
     let labelled = |fleet: &DynamicObject| objects::field(fleet, "/spec/template/metadata/labels/seen").is_some();
     until(stage, DEPLOYMENT, "of the new EnvoyProxy", labelled).await?;
     Ok(())
 }
 
-async fn remove(stage: &Stage<'_>) -> Result<Answer> {
+pub(super) async fn remove(stage: &Stage<'_>) -> Result<Answer> {
     let without = json!({"spec": {"provider": {"kubernetes": {"envoyHpa": null, "envoyDeployment": seen()}}}});
     stage.patch(ENVOY_PROXY, "fleet", without).await
 }
@@ -250,7 +291,7 @@ async fn removed(stage: &Stage<'_>) -> Result<String> {
         return lost(stage).await;
     }
     refused_and_alive(stage, answer, "envoyhpa-removed").await?;
-    stage.annotate(ENVOY_PROXY, "fleet", "autoscaler-guard/allow", Some("envoyhpa-removed")).await?.done()?;
+    stage.annotate(ENVOY_PROXY, "fleet", ALLOW, Some("envoyhpa-removed")).await?.done()?;
     remove(stage).await?.done()?;
     until_gone(stage, HPA).await?;
     Ok("refused; let through once acknowledged".into())
@@ -324,7 +365,7 @@ async fn proxy_deleted(stage: &Stage<'_>) -> Result<String> {
     lost(stage).await
 }
 
-/// At a class this Envoy Gateway would stop for every fleet of every class, so it is a Gateway's own here.
+/// Of a class, see [`frozen`].
 async fn proxy_deleted_leaky(stage: &Stage<'_>) -> Result<String> {
     stage.given(&envoy_proxy("fleet", &envoy_hpa())).await?;
     stage.given(&gateway_class(class(stage), None)).await?;
@@ -348,6 +389,77 @@ async fn class_parameters(stage: &Stage<'_>) -> Result<String> {
     }
     answer.done()?;
     lost_or_orphaned(stage).await
+}
+
+async fn point_to(stage: &Stage<'_>, proxy: &str) -> Result<Answer> {
+    let parameters = class_parameters_of(stage, proxy);
+    stage.patch(GATEWAY_CLASS, class(stage), json!({"spec": {"parametersRef": parameters}})).await
+}
+
+async fn class_to_nothing(stage: &Stage<'_>) -> Result<String> {
+    given_fleet(stage).await?;
+    let answer = point_to(stage, "nothing").await?;
+    if stage.guarded() {
+        return refused_and_alive(stage, answer, "gatewayclass-parameters").await;
+    }
+    answer.done()?;
+    lost(stage).await
+}
+
+async fn class_to_nothing_leaky(stage: &Stage<'_>) -> Result<String> {
+    given_fleet(stage).await?;
+    given_other_fleet(stage).await?;
+    let answer = point_to(stage, "nothing").await?;
+    if stage.guarded() {
+        return refused_and_alive(stage, answer, "gatewayclass-parameters").await;
+    }
+    answer.done()?;
+    let seen = frozen(stage).await?;
+    point_to(stage, "fleet").await?.done()?;
+    mended(stage).await?;
+    Ok(seen)
+}
+
+async fn class_proxy_deleted_leaky(stage: &Stage<'_>) -> Result<String> {
+    given_fleet(stage).await?;
+    given_other_fleet(stage).await?;
+    let answer = stage.delete(ENVOY_PROXY, "fleet").await?;
+    if stage.guarded() {
+        return refused_and_alive(stage, answer, "envoyproxy-deleted").await;
+    }
+    answer.done()?;
+    let seen = frozen(stage).await?;
+    stage.given(&envoy_proxy("fleet", &envoy_hpa())).await?;
+    mended(stage).await?;
+    Ok(seen)
+}
+
+/// A fleet of another class.
+async fn given_other_fleet(stage: &Stage<'_>) -> Result<()> {
+    let other_class = format!("{}-other", stage.namespace);
+    stage.given(&envoy_proxy("other", &envoy_hpa())).await?;
+    stage.given(&gateway_class(&other_class, Some(class_parameters_of(stage, "other")))).await?;
+    let mut gateway = objects::documents(&gateway(&other_class, None))?.remove(0);
+    gateway["metadata"]["name"] = json!("other");
+    stage.given(&gateway.to_string()).await?;
+    stage.until_in(ENVOY_GATEWAY_NAMESPACE, HPA, &fleet_for(stage, "other"), "there", |_| true).await?;
+    Ok(())
+}
+
+/// Without the policy and before 1.5: one class without its EnvoyProxy, and no fleet of any class is managed any more.
+async fn frozen(stage: &Stage<'_>) -> Result<String> {
+    let more = json!({"spec": {"provider": {"kubernetes": {"envoyHpa": {"maxReplicas": 7}}}}});
+    stage.patch(ENVOY_PROXY, "other", more).await?.done()?;
+    let hpa = stage.at_rest_in(ENVOY_GATEWAY_NAMESPACE, HPA, &fleet_for(stage, "other")).await?;
+    ensure!(objects::field(&hpa, "/spec/maxReplicas") == Some(&json!(5)), "the other class's fleet is managed still");
+    Ok("all fleets of all classes freeze".into())
+}
+
+async fn mended(stage: &Stage<'_>) -> Result<()> {
+    let realised = |hpa: &DynamicObject| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(7));
+    let other = fleet_for(stage, "other");
+    stage.until_in(ENVOY_GATEWAY_NAMESPACE, HPA, &other, "managed again", realised).await?;
+    Ok(())
 }
 
 async fn gateway_parameters(stage: &Stage<'_>) -> Result<String> {
@@ -427,6 +539,18 @@ async fn lives(stage: &Stage<'_>) -> Result<String> {
     Ok("each step is done".into())
 }
 
+/// The namespace controller deletes EnvoyProxy and Gateway in any order.
+async fn namespace_deleted(stage: &Stage<'_>) -> Result<String> {
+    given_fleet(stage).await?;
+    stage.delete(NAMESPACE, &stage.namespace).await?.done()?;
+    stage.until_gone(NAMESPACE, &stage.namespace).await?;
+    until_gone(stage, DEPLOYMENT).await?;
+    until_gone(stage, HPA).await?;
+    stage.delete(GATEWAY_CLASS, class(stage)).await?.done()?;
+    stage.until_gone(GATEWAY_CLASS, class(stage)).await?;
+    Ok("the namespace and its fleet are gone".into())
+}
+
 async fn by_helm(stage: &Stage<'_>, major: u8) -> Result<String> {
     let helm = stage.helm(major)?;
     helm.upgrade_to("fleet", &[], &[]).await?.succeeded()?;
@@ -435,10 +559,35 @@ async fn by_helm(stage: &Stage<'_>, major: u8) -> Result<String> {
     until(stage, HPA, "updated", |hpa| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(7))).await?;
     helm.rollback(1, &[]).await?.succeeded()?;
     hpa_is_there(stage).await?;
+    let leaky = stage.namespace.contains("1-3-0");
+    let without = helm.upgrade_to("fleet", &["hpa=false"], &[]).await?;
+    if stage.guarded() {
+        ensure!(!without.success && without.text.contains("envoyhpa-removed"), "Helm says {}", without.text);
+    } else {
+        without.succeeded()?;
+        until_seen(stage).await?;
+        if leaky {
+            stage.at_rest_in(ENVOY_GATEWAY_NAMESPACE, HPA, &fleet(stage)).await?;
+        } else {
+            until_gone(stage, HPA).await?;
+        }
+    }
+    helm.upgrade_to("fleet", &["max=8"], &[]).await?.succeeded()?;
+    until(stage, HPA, "updated", |hpa| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(8))).await?;
     helm.uninstall().await?.succeeded()?;
-    until_gone(stage, HPA).await?;
     until_gone(stage, DEPLOYMENT).await?;
     stage.until_gone(GATEWAY_CLASS, class(stage)).await?;
     ensure!(stage.get(ENVOY_PROXY, "fleet").await?.is_none(), "the EnvoyProxy is left");
-    Ok("each step is done, all gone".into())
+    if leaky {
+        stage.at_rest_in(ENVOY_GATEWAY_NAMESPACE, HPA, &fleet(stage)).await?;
+    } else {
+        until_gone(stage, HPA).await?;
+    }
+    let fate = match (stage.guarded(), leaky) {
+        (true, _) => "an upgrade without envoyHpa is refused",
+        (false, true) => "an upgrade without envoyHpa leaves the HPA behind",
+        (false, false) => "an upgrade without envoyHpa takes the HPA",
+    };
+    let left = if leaky { ", but for the HPA" } else { "" };
+    Ok(format!("{fate}; at the end all is gone{left}"))
 }

@@ -23,6 +23,10 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     }),
     Scenario::new("lookups-forbidden", "the policy may look up nothing", |stage| Box::pin(forbidden(stage)))
         .rules(&["scaledobject-deleted"]),
+    Scenario::new("lists-forbidden", "the policy may look up single objects, but list none", |stage| {
+        Box::pin(lists_forbidden(stage))
+    })
+    .rules(&["duplicate-autoscaler", "scaledobject-deleted"]),
     Scenario::new("two-replicas", "one of two replicas ends between the hand-over and the delete", |stage| {
         Box::pin(two_replicas(stage))
     })
@@ -65,8 +69,10 @@ async fn down_ignore(stage: &Stage<'_>) -> Result<String> {
     no_autoscaler(stage).await
 }
 
+/// How long an answer may take that needs no look-up, or none that is answered.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 async fn forbidden(stage: &Stage<'_>) -> Result<String> {
-    const AT_ONCE: Duration = Duration::from_secs(5);
     given_keda(stage).await?;
     let mut policy = None;
     if stage.guarded() {
@@ -85,6 +91,48 @@ async fn forbidden(stage: &Stage<'_>) -> Result<String> {
     answer.refused_by("scaledobject-deleted")?;
     stage.only_hpa("web", "web").await?;
     Ok("refused at once: unknown is not absent".into())
+}
+
+/// A host never answers a list that its account may not make, so the policy has to ask for the permission first.
+async fn lists_forbidden(stage: &Stage<'_>) -> Result<String> {
+    const ONLY_GETS: &str = "
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: only-gets}, rules: [
+  {apiGroups: [autoscaling, keda.sh, apps, \"\"], verbs: [get],
+    resources: [horizontalpodautoscalers, scaledobjects, deployments, namespaces]},
+  {apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: only-gets},
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: only-gets},
+  subjects: [{kind: ServiceAccount, name: only-gets, namespace: kubewarden}]}
+";
+    given_keda(stage).await?;
+    let mut policy = None;
+    if stage.guarded() {
+        let account = stage.plane.service_account("kubewarden", "only-gets", ONLY_GETS).await?;
+        let settings = json!({"lookups": {"serviceAccount": "system:serviceaccount:kubewarden:only-gets"}});
+        policy = Some(stage.own_policy(&settings, &account).await?);
+    }
+    stage.take_warnings();
+    let asked = Instant::now();
+    let created = stage.create(&hpa("second", "web", 5)).await?;
+    let warnings = stage.take_warnings();
+    let deleted = stage.delete(SCALED_OBJECT, "web").await?;
+    let took = asked.elapsed();
+    let Some(mut policy) = policy else {
+        created.done()?;
+        deleted.done()?;
+        stage.until_gone(SCALED_OBJECT, "web").await?;
+        return Ok("both pass".into());
+    };
+    policy.alive()?;
+    ensure!(took < AT_ONCE, "the answers took {took:?}");
+    deleted.refused_by("scaledobject-deleted")?;
+    let told = match created {
+        Answer::Refused(message) => message,
+        Answer::Done => warnings.join(" "),
+    };
+    ensure!(told.contains("[duplicate-autoscaler]"), "about the second HPA the policy says {told:?}");
+    Ok("answered at once: unknown is not absent".into())
 }
 
 async fn two_replicas(stage: &Stage<'_>) -> Result<String> {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Scenario;
 use super::handover::keda_has;
-use super::keda::{deployment, hpa, scaled_object};
+use super::keda::{deployment, hpa, scaled_object, scaled_object_for};
 use crate::objects::{self, DEPLOYMENT, HPA, NAMESPACE, SCALED_OBJECT};
 use crate::stage::Stage;
 
@@ -34,6 +34,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("keda-lives", "KEDA creates, updates, pauses, renames and finalizes", |stage| {
         Box::pin(keda_lives(stage))
     }),
+    Scenario::new("keda-adopts", "KEDA takes a plain HPA over that is meant for it", |stage| Box::pin(adopts(stage))),
 ];
 
 async fn uninstall(stage: &Stage<'_>, major: u8, autoscaler: &str) -> Result<String> {
@@ -81,4 +82,18 @@ async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
     stage.until_gone(HPA, "renamed").await?;
     ensure!(stage.list(HPA).await?.is_empty(), "an HPA is left");
     Ok("each step is done".into())
+}
+
+async fn adopts(stage: &Stage<'_>) -> Result<String> {
+    stage.given(&deployment("web")).await?;
+    stage.given(&hpa("web", "web", 9)).await?;
+    let before = stage.only_hpa("web", "web").await?;
+    let transfer = "scaledobject.keda.sh/transfer-hpa-ownership: \"true\"";
+    stage.given(&scaled_object_for("web", "web", "web", transfer)).await?;
+    keda_has(stage).await?;
+    let hpa = stage.only_hpa("web", "web").await?;
+    ensure!(hpa.metadata.uid == before.metadata.uid, "the HPA was made anew");
+    ensure!(objects::field(&hpa, "/spec/maxReplicas") == Some(&json!(5)), "the HPA is not KEDA's: {:?}", hpa.data);
+    stage.keda_is_content().await?;
+    Ok("one HPA, KEDA's".into())
 }

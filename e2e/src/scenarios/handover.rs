@@ -24,6 +24,11 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .helm(3)
     .rules(&["scaledobject-deleted"]),
+    Scenario::new("helm3-back-to-equal-hpa", "Helm 3 with the spec that KEDA's HPA has", |stage| {
+        Box::pin(upgrade_back(stage, 3, EQUAL, &[]))
+    })
+    .helm(3)
+    .rules(&["hpa-handover"]),
     Scenario::new("helm4-back-to-hpa-forced", "Helm 4 with --force-conflicts and another spec", |stage| {
         Box::pin(upgrade_back(stage, 4, DIFFERENT, &["--force-conflicts"]))
     })
@@ -44,16 +49,31 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .helm(4)
     .rules(&["hpa-handover"]),
+    Scenario::new("helm4-half-failed", "Helm 4: the way back to an HPA fails half-way and is rolled back", |stage| {
+        Box::pin(half_failed(stage, 4))
+    })
+    .helm(4)
+    .rules(&["hpa-handover"]),
     Scenario::new("helm3-half-failed", "Helm 3: the way back to an HPA fails half-way and is rolled back", |stage| {
-        Box::pin(half_failed(stage))
+        Box::pin(half_failed(stage, 3))
     })
     .helm(3)
     .rules(&["hpa-handover"]),
     Scenario::new("helm3-to-nothing", "Helm 3: a chart drops its ScaledObject and declares no count", |stage| {
-        Box::pin(to_nothing(stage))
+        Box::pin(to_nothing(stage, 3))
     })
     .helm(3)
     .rules(&["scaledobject-deleted"]),
+    Scenario::new("helm4-to-nothing", "Helm 4: a chart drops its ScaledObject and declares no count", |stage| {
+        Box::pin(to_nothing(stage, 4))
+    })
+    .helm(4)
+    .rules(&["scaledobject-deleted"]),
+    Scenario::new("helm3-hpa-to-nothing", "Helm 3: a chart drops its HPA and declares no count", |stage| {
+        Box::pin(hpa_to_nothing(stage))
+    })
+    .helm(3)
+    .rules(&["hpa-deleted"]),
     Scenario::new("helm3-to-replicas", "Helm 3: a chart replaces its ScaledObject by a count", |stage| {
         Box::pin(to_replicas(stage))
     })
@@ -100,7 +120,7 @@ async fn upgrade_to_keda(stage: &Stage<'_>, helm: &Helm) -> Result<()> {
 }
 
 /// After the chart went back to an HPA: without the policy it is collected, with it it stays, and the chart's spec with it.
-async fn lost_or_kept(stage: &Stage<'_>, max: u32) -> Result<String> {
+pub(super) async fn lost_or_kept(stage: &Stage<'_>, max: u32) -> Result<String> {
     stage.until_gone(SCALED_OBJECT, "web").await?;
     if !stage.guarded() {
         stage.until_gone(HPA, "web").await?;
@@ -159,34 +179,55 @@ async fn contained(stage: &Stage<'_>) -> Result<String> {
     Ok("ScaledObject kept, Helm prints the warning".into())
 }
 
-async fn half_failed(stage: &Stage<'_>) -> Result<String> {
-    let helm = stage.helm(3)?;
+async fn half_failed(stage: &Stage<'_>, major: u8) -> Result<String> {
+    let helm = stage.helm(major)?;
+    let flags: &[&str] = if major == 4 { &["--force-conflicts"] } else { &[] };
     helm.upgrade(KEDA, &[]).await?.succeeded()?;
     keda_has(stage).await?;
-    let broken = helm.upgrade(&["autoscaler=hpa", "hpa.max=9", "broken=true"], &[]).await?;
+    let broken = helm.upgrade(&["autoscaler=hpa", "hpa.max=9", "broken=true"], flags).await?;
     ensure!(!broken.success, "the broken release went through: {}", broken.text);
     // Helm 3.22 cannot always do this: it trips over a ScaledObject that is still there.
-    helm.rollback(1, &[]).await?;
+    helm.rollback(1, flags).await?;
+    // Nor does Helm 4 without harm: it deletes KEDA's HPA, which KEDA makes anew.
+    stage.until(HPA, "web", "there", |_| true).await?;
     stage.only_hpa("web", "web").await?;
     ensure!(stage.get(SCALED_OBJECT, "web").await?.is_some(), "the ScaledObject was deleted");
-    helm.upgrade(KEDA, &[]).await?.succeeded()?;
+    helm.upgrade(KEDA, flags).await?.succeeded()?;
     stage.only_hpa("web", "web").await?;
-    helm.upgrade(DIFFERENT, &[]).await?.succeeded()?;
+    helm.upgrade(DIFFERENT, flags).await?.succeeded()?;
     lost_or_kept(stage, 9).await
 }
 
-async fn to_nothing(stage: &Stage<'_>) -> Result<String> {
-    let helm = stage.helm(3)?;
+async fn to_nothing(stage: &Stage<'_>, major: u8) -> Result<String> {
+    let helm = stage.helm(major)?;
     helm.upgrade(KEDA, &[]).await?.succeeded()?;
     keda_has(stage).await?;
     let output = helm.upgrade(&["autoscaler=none"], &[]).await?;
-    deployed(output.succeeded()?)?;
     if !stage.guarded() {
+        deployed(output.succeeded()?)?;
         return lost_or_kept(stage, 5).await;
     }
-    warned(&output)?;
     stage.only_hpa("web", "web").await?;
+    if major == 4 {
+        ensure!(!output.success && output.text.contains("scaledobject-deleted"), "Helm says {}", output.text);
+        return Ok("ScaledObject kept, Helm fails with the refusal".into());
+    }
+    deployed(output.succeeded()?)?;
+    warned(&output)?;
     Ok("ScaledObject kept, Helm prints the warning".into())
+}
+
+/// Refused, the deletion would stop every `helm uninstall` of a chart with an HPA, so this is only warned of.
+async fn hpa_to_nothing(stage: &Stage<'_>) -> Result<String> {
+    let helm = stage.helm(3)?;
+    helm.upgrade(DIFFERENT, &[]).await?.succeeded()?;
+    let output = helm.upgrade(&["autoscaler=none"], &[]).await?;
+    deployed(output.succeeded()?)?;
+    stage.until_gone(HPA, "web").await?;
+    let told = output.text.contains("hpa-deleted");
+    ensure!(told == stage.guarded(), "Helm says {}", output.text);
+    let seen = if told { "no autoscaler left, and Helm prints the warning" } else { "no autoscaler left" };
+    Ok(seen.into())
 }
 
 async fn to_replicas(stage: &Stage<'_>) -> Result<String> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Scenario;
 use super::handover::keda_has;
-use crate::objects::{self, DEPLOYMENT, HPA, SCALED_OBJECT};
+use crate::objects::{self, DEPLOYMENT, HPA, SCALED_OBJECT, has_condition};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
@@ -85,16 +85,6 @@ pub(super) fn scaled_object_for(name: &str, target: &str, hpa: &str, annotations
             advanced: {{horizontalPodAutoscalerConfig: {{name: {hpa}}}}},
             triggers: [{{type: cpu, metricType: Utilization, metadata: {{value: \"80\"}}}}]}}}}\n"
     )
-}
-
-/// Whether a condition of that type, status and reason is set; an empty reason is any.
-fn has_condition(object: &DynamicObject, kind: &str, status: &str, reason: &str) -> bool {
-    let conditions = objects::field(object, "/status/conditions").and_then(serde_json::Value::as_array);
-    conditions.into_iter().flatten().any(|condition| {
-        condition["type"] == kind
-            && condition["status"] == status
-            && (reason.is_empty() || condition["reason"] == reason)
-    })
 }
 
 async fn two_hpas(stage: &Stage<'_>) -> Result<String> {
