@@ -93,6 +93,15 @@ impl<'a> Stage<'a> {
         })
     }
 
+    /// The same place for a user whose requests are not judged.
+    ///
+    /// # Errors
+    /// No client can be made.
+    pub async fn unguarded(&self) -> Result<Self> {
+        let namespace = self.namespace.clone();
+        Self::new(self.plane, self.tools, self.keda, self.subject, Policy::Off, namespace).await
+    }
+
     /// Whether requests are judged.
     pub fn guarded(&self) -> bool {
         self.policy == Policy::On

@@ -14,7 +14,7 @@ fn every_rule_has_a_scenario() {
 #[test]
 fn scenarios_name_rules_that_there_are() {
     for scenario in SCENARIOS.iter().copied().flatten() {
-        for rule in scenario.rules {
+        for rule in scenario.rules.iter().chain(scenario.audits) {
             assert!(rules::find(rule).is_some(), "{} names {rule}, which is no rule", scenario.id);
         }
     }

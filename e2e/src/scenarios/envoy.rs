@@ -521,7 +521,7 @@ async fn merged(stage: &Stage<'_>) -> Result<String> {
     Ok(if stage.guarded() { "another fleet, with a warning".into() } else { "another fleet, without a word".into() })
 }
 
-async fn lives(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn lives(stage: &Stage<'_>) -> Result<String> {
     given_fleet(stage).await?;
     let changed =
         json!({"spec": {"provider": {"kubernetes": {"envoyHpa": {"maxReplicas": 8}, "envoyDeployment": seen()}}}});
@@ -540,7 +540,7 @@ async fn lives(stage: &Stage<'_>) -> Result<String> {
 }
 
 /// The namespace controller deletes EnvoyProxy and Gateway in any order.
-async fn namespace_deleted(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn namespace_deleted(stage: &Stage<'_>) -> Result<String> {
     given_fleet(stage).await?;
     stage.delete(NAMESPACE, &stage.namespace).await?.done()?;
     stage.until_gone(NAMESPACE, &stage.namespace).await?;

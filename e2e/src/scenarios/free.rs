@@ -50,7 +50,7 @@ async fn uninstall(stage: &Stage<'_>, major: u8, autoscaler: &str) -> Result<Str
     Ok("all gone".into())
 }
 
-async fn namespace_deleted(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn namespace_deleted(stage: &Stage<'_>) -> Result<String> {
     stage.given(&deployment("web")).await?;
     stage.given(&scaled_object("web", "web")).await?;
     stage.given(&deployment("api")).await?;
@@ -61,7 +61,7 @@ async fn namespace_deleted(stage: &Stage<'_>) -> Result<String> {
     Ok("the namespace is gone".into())
 }
 
-async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
     const PAUSED: &str = "autoscaling.keda.sh/paused";
     stage.given(&deployment("web")).await?;
     stage.given(&scaled_object("web", "web")).await?;

@@ -3,6 +3,7 @@
 //! A scenario's function plays both times; where the policy makes a difference it asks [`Stage::guarded`]. It returns what was seen at
 //! the end, in a few words for the README's table, and fails when that is not what has to be seen.
 
+mod audit;
 mod declared;
 mod deletes;
 mod envoy;
@@ -12,6 +13,7 @@ mod free;
 mod handover;
 mod keda;
 mod manifests;
+mod policies;
 mod prune;
 mod review;
 
@@ -39,6 +41,10 @@ pub struct Scenario {
     pub world: Kind,
     /// The Helm that it needs.
     pub helm: Option<u8>,
+    /// Whether it needs kustomize.
+    pub kustomize: bool,
+    /// The rules that have to tell, in an audit, what is wrong already.
+    pub audits: &'static [&'static str],
     /// Whether it disturbs others.
     pub alone: bool,
     /// What happens.
@@ -59,17 +65,30 @@ impl Scenario {
             Some(_) => Some("helm4"),
             None => None,
         };
-        self.world.components().into_iter().chain(helm).collect()
+        let kustomize = self.kustomize.then_some("kustomize");
+        self.world.components().into_iter().chain(helm).chain(kustomize).collect()
     }
 
     /// One in the world with KEDA, that needs nothing else.
     const fn new(id: &'static str, shows: &'static str, play: for<'a> fn(&'a Stage<'a>) -> Play<'a>) -> Self {
-        Self { id, shows, rules: &[], world: Kind::Keda, helm: None, alone: false, play }
+        Self { id, shows, rules: &[], world: Kind::Keda, helm: None, kustomize: false, audits: &[], alone: false, play }
     }
 
     /// It shows that these rules act.
     const fn rules(mut self, rules: &'static [&'static str]) -> Self {
         self.rules = rules;
+        self
+    }
+
+    /// It shows that an audit tells by these rules what is wrong already.
+    const fn audits(mut self, rules: &'static [&'static str]) -> Self {
+        self.audits = rules;
+        self
+    }
+
+    /// It plays with what kustomize builds.
+    const fn kustomize(mut self) -> Self {
+        self.kustomize = true;
         self
     }
 
@@ -103,12 +122,20 @@ pub static SCENARIOS: &[&[Scenario]] = &[
     faults::SCENARIOS,
     review::SCENARIOS,
     manifests::SCENARIOS,
+    policies::SCENARIOS,
+    audit::SCENARIOS,
     envoy::SCENARIOS,
     fleets::SCENARIOS,
 ];
 
 /// The rules that no scenario names.
 pub fn without_scenario() -> impl Iterator<Item = &'static str> {
-    let shown = |id: &str| SCENARIOS.iter().copied().flatten().any(|scenario| scenario.rules.contains(&id));
+    let shown = |id: &str| {
+        SCENARIOS
+            .iter()
+            .copied()
+            .flatten()
+            .any(|scenario| scenario.rules.contains(&id) || scenario.audits.contains(&id))
+    };
     RULES.iter().map(|rule| rule.id).filter(move |id| !shown(id))
 }

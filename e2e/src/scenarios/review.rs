@@ -1,5 +1,7 @@
 //! `autoscaler-guard review` against the live cluster answers as the webhook does.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -124,10 +126,18 @@ fn admission_review(
 
 /// What the command line says about those requests, one answer each.
 async fn review(stage: &Stage<'_>, requests: &[Value]) -> Result<Vec<Value>> {
+    review_with(stage, requests, None).await
+}
+
+/// The same, with these settings.
+pub(super) async fn review_with(stage: &Stage<'_>, requests: &[Value], settings: Option<&Path>) -> Result<Vec<Value>> {
     let file = stage.folder().join("requests.json");
     std::fs::write(&file, serde_json::to_string(requests)?)?;
     let mut command = Command::new(&stage.subject.program);
     command.arg("review").arg(&file).args(["--live", "--output", "json", "--policy"]).arg(&stage.subject.module);
+    if let Some(settings) = settings {
+        command.arg("--settings").arg(settings);
+    }
     command.env("KUBECONFIG", webhook::policy_server(stage.plane).await?).kill_on_drop(true);
     let output = command.output().await?;
     let answers: Vec<Value> = serde_json::from_slice(&output.stdout)
