@@ -61,7 +61,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let action = if helm::softens_delete(context, old) { Action::Warn } else { Action::Reject };
     let scaled_object =
         Subject { resource: "scaledobject".into(), namespace: namespace.to_string(), name: owner.name.to_string() };
-    let finding = Finding::new(&RULE, action, Subject::new("hpa", &old.metadata), what)
+    let subject = Subject::new("hpa", &old.metadata);
+    let unlabel = subject.kubectl("label", "<label>-");
+    let finding = Finding::new(&RULE, action, subject, what)
         .about(target, this)
         .help("Delete the ScaledObject instead", scaled_object.kubectl("delete", ""))
         .help("Or pause it", scaled_object.kubectl("annotate", "autoscaling.keda.sh/paused=true"))
@@ -69,6 +71,6 @@ fn check(context: &Context<'_>) -> Option<Finding> {
             "Against a prune by label",
             scaled_object.kubectl("annotate", "scaledobject.keda.sh/hpa-excluded-labels=<label>"),
         )
-        .help("Then take it from the HPA", Subject::new("hpa", &old.metadata).kubectl("label", "<label>-"));
+        .help("Then take it from the HPA", unlabel);
     Some(finding)
 }
