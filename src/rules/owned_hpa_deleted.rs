@@ -61,16 +61,13 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let action = if helm::softens_delete(context, old) { Action::Warn } else { Action::Reject };
     let scaled_object =
         Subject { resource: "scaledobject".into(), namespace: namespace.to_string(), name: owner.name.to_string() };
-    let subject = Subject::new("hpa", &old.metadata);
-    let unlabel = subject.kubectl("label", "<label>-");
-    let finding = Finding::new(&RULE, action, subject, what)
+    let finding = Finding::new(&RULE, action, Subject::new("hpa", &old.metadata), what)
         .about(target, this)
         .help("Delete the ScaledObject instead", scaled_object.kubectl("delete", ""))
         .help("Or pause it", scaled_object.kubectl("annotate", "autoscaling.keda.sh/paused=true"))
         .help(
-            "Against a prune by label",
+            "Against a prune by label (then take it from the HPA, too)",
             scaled_object.kubectl("annotate", "scaledobject.keda.sh/hpa-excluded-labels=<label>"),
-        )
-        .help("Then take it from the HPA", unlabel);
+        );
     Some(finding)
 }
