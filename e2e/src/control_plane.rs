@@ -21,6 +21,8 @@ use crate::tools::Tools;
 pub const GUARDED_USER: &str = "developer";
 /// Whose requests are not: the scenarios act as this user where the policy is off.
 pub const UNGUARDED_USER: &str = "developer-unguarded";
+/// The context in every kubeconfig.
+pub const CONTEXT: &str = "e2e";
 /// Whoever sets things up, before the policy and beside it.
 pub const ADMIN: &str = "admin";
 
@@ -349,12 +351,12 @@ fn token(user: &str) -> String {
 /// With everything inside, as Envoy Gateway reads it from within a root of its own.
 fn kubeconfig(authority: &str, port: u16, token: &str) -> Value {
     json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+        "apiVersion": "v1", "kind": "Config", "current-context": CONTEXT,
         "clusters": [{"name": "e2e", "cluster": {
             "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": BASE64_STANDARD.encode(authority),
         }}],
         "users": [{"name": "e2e", "user": {"token": token}}],
-        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "e2e"}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": "e2e", "user": "e2e"}}],
     })
 }
 

@@ -66,9 +66,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         .help("Delete the ScaledObject instead", scaled_object.kubectl("delete", ""))
         .help("Or pause it", scaled_object.kubectl("annotate", "autoscaling.keda.sh/paused=true"))
         .help(
-            "Against a prune by label",
+            "Against a prune by label (then take it from the HPA, too)",
             scaled_object.kubectl("annotate", "scaledobject.keda.sh/hpa-excluded-labels=<label>"),
-        )
-        .help("Then take it from the HPA", Subject::new("hpa", &old.metadata).kubectl("label", "<label>-"));
+        );
     Some(finding)
 }

@@ -1,12 +1,12 @@
 //! What is wrong already, as Kubewarden's audit scanner would be told: objects are replayed as created, by nobody.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::deletes::given_keda;
 use super::envoy::{self, given_fleet};
 use super::keda::{deployment, hpa, scaled_object};
-use super::review::review_with;
+use super::review::review;
 use super::{Scenario, handover};
 use crate::objects::{self, HPA, Kind, SCALED_OBJECT};
 use crate::operators::ENVOY_GATEWAY_NAMESPACE;
@@ -108,7 +108,8 @@ fn same(found: &[String], expected: &[&str]) -> Result<()> {
 async fn audit(stage: &Stage<'_>, reviews: &[Value]) -> Result<Vec<String>> {
     let settings = stage.folder().join("audit.json");
     std::fs::write(&settings, json!({"audit": true}).to_string())?;
-    let answers = review_with(stage, reviews, Some(&settings)).await?;
+    let settings = settings.to_str().context("the folder's name is no text")?;
+    let answers = review(stage, &["--live", "--settings", settings], reviews).await?;
     let rejected = answers.iter().filter(|answer| answer["verdict"] == "rejected");
     let rules = rejected.flat_map(|answer| answer["rules"].as_array().into_iter().flatten());
     let mut rules: Vec<String> = rules.filter_map(Value::as_str).map(str::to_owned).collect();

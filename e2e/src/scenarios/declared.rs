@@ -31,7 +31,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
 const RULE: &str = "declared-hpa-removed";
 const VM_AGENT: Kind = ("operator.victoriametrics.com/v1beta1", "VMAgent");
 
-/// The policy that knows where VMAgents declare HPAs, where there is one.
+/// The policy that knows where a `VMAgent` declares its HPA, if requests are judged.
 async fn given_policy(stage: &Stage<'_>) -> Result<Option<Webhook>> {
     let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("definitions");
     stage.plane.apply_definitions(&definitions).await?;
@@ -44,7 +44,7 @@ async fn given_policy(stage: &Stage<'_>) -> Result<Option<Webhook>> {
     Ok(Some(stage.own_policy(&json!({"declarations": [declaration]}), &account).await?))
 }
 
-/// A VMAgent with an HPA, and what its operator makes of it.
+/// A `VMAgent` with an HPA, and what its operator makes of it.
 async fn given_agent(stage: &Stage<'_>, name: &str) -> Result<()> {
     let agent = json!({
         "apiVersion": VM_AGENT.0, "kind": VM_AGENT.1, "metadata": {"name": name},

@@ -174,7 +174,8 @@ async fn contained(stage: &Stage<'_>) -> Result<String> {
     }
     warned(&output)?;
     ensure!(stage.get(SCALED_OBJECT, "web").await?.is_some(), "the ScaledObject was deleted");
-    stage.only_hpa("web", "web").await?;
+    let hpa = stage.only_hpa("web", "web").await?;
+    ensure!(objects::controller(&hpa) == Some("web"), "the HPA is not KEDA's any more");
     stage.keda_is_content().await?;
     Ok("ScaledObject kept, Helm prints the warning".into())
 }
@@ -207,7 +208,8 @@ async fn to_nothing(stage: &Stage<'_>, major: u8) -> Result<String> {
         deployed(output.succeeded()?)?;
         return lost_or_kept(stage, 5).await;
     }
-    stage.only_hpa("web", "web").await?;
+    let hpa = stage.only_hpa("web", "web").await?;
+    ensure!(objects::controller(&hpa) == Some("web"), "the HPA is not KEDA's any more");
     if major == 4 {
         ensure!(!output.success && output.text.contains("scaledobject-deleted"), "Helm says {}", output.text);
         return Ok("ScaledObject kept, Helm fails with the refusal".into());

@@ -1,7 +1,5 @@
 //! `autoscaler-guard review` against the live cluster answers as the webhook does.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -11,6 +9,7 @@ use super::Scenario;
 use super::envoy::{given_fleet, remove, seen};
 use super::handover::keda_has;
 use super::keda::{deployment, hpa, scaled_object};
+use crate::control_plane::CONTEXT;
 use crate::objects::{self, ENVOY_PROXY, HPA, Kind, SCALED_OBJECT};
 use crate::stage::{Answer, Stage};
 use crate::webhook;
@@ -22,7 +21,7 @@ const MANAGER: &str = "kustomize-controller";
 pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("review-agrees", "review --live answers as the webhook does", |stage| Box::pin(agrees(stage)))
         .rules(&["scaledobject-deleted", "duplicate-autoscaler", "hpa-handover"]),
-    Scenario::new("review-agrees-1.9.1", "review --live answers as the webhook does, about fleets", |stage| {
+    Scenario::new("review-agrees-1.9.1", "review --context answers as the webhook does", |stage| {
         Box::pin(agrees_about_fleets(stage))
     })
     .world(EnvoyGateway)
@@ -44,7 +43,7 @@ async fn agrees(stage: &Stage<'_>) -> Result<String> {
     let mut declared = owned.clone();
     declared["spec"]["maxReplicas"] = json!(9);
     let update = admission_review(stage, HPA, "web", "UPDATE", &declared, &owned)?;
-    let reviewed = review(stage, &[create, delete, update]).await?;
+    let reviewed = review(stage, &["--live"], &[create, delete, update]).await?;
 
     same_refusal(stage, "the create", stage.create(&hpa("second", "web", 5)).await?, &reviewed[0])?;
     same_refusal(stage, "the delete", stage.delete(SCALED_OBJECT, "web").await?, &reviewed[1])?;
@@ -71,7 +70,7 @@ async fn agrees_about_fleets(stage: &Stage<'_>) -> Result<String> {
     without["spec"]["provider"]["kubernetes"] = json!({"envoyDeployment": seen()});
     let update = admission_review(stage, ENVOY_PROXY, "fleet", "UPDATE", &without, &live)?;
     let delete = admission_review(stage, ENVOY_PROXY, "fleet", "DELETE", &Value::Null, &live)?;
-    let reviewed = review(stage, &[update, delete]).await?;
+    let reviewed = review(stage, &["--context", CONTEXT], &[update, delete]).await?;
     same_refusal(stage, "the update", remove(stage).await?, &reviewed[0])?;
     same_refusal(stage, "the delete", stage.delete(ENVOY_PROXY, "fleet").await?, &reviewed[1])?;
     Ok(if stage.guarded() { "the same answers".into() } else { "review tells beforehand".into() })
@@ -125,19 +124,11 @@ fn admission_review(
 }
 
 /// What the command line says about those requests, one answer each.
-async fn review(stage: &Stage<'_>, requests: &[Value]) -> Result<Vec<Value>> {
-    review_with(stage, requests, None).await
-}
-
-/// The same, with these settings.
-pub(super) async fn review_with(stage: &Stage<'_>, requests: &[Value], settings: Option<&Path>) -> Result<Vec<Value>> {
+pub(super) async fn review(stage: &Stage<'_>, options: &[&str], requests: &[Value]) -> Result<Vec<Value>> {
     let file = stage.folder().join("requests.json");
     std::fs::write(&file, serde_json::to_string(requests)?)?;
     let mut command = Command::new(&stage.subject.program);
-    command.arg("review").arg(&file).args(["--live", "--output", "json", "--policy"]).arg(&stage.subject.module);
-    if let Some(settings) = settings {
-        command.arg("--settings").arg(settings);
-    }
+    command.arg("review").arg(&file).args(options).args(["--output", "json", "--policy"]).arg(&stage.subject.module);
     command.env("KUBECONFIG", webhook::policy_server(stage.plane).await?).kill_on_drop(true);
     let output = command.output().await?;
     let answers: Vec<Value> = serde_json::from_slice(&output.stdout)
