@@ -216,6 +216,23 @@ fn the_version_is_that_of_the_workspace_everywhere() {
     }
 }
 
+/// As long as the changelog has no day for the version, it is not out, and any will do.
+#[test]
+fn artifact_hubs_package_is_of_the_day_that_the_changelog_tells() {
+    let heading = concat!("## [", env!("CARGO_PKG_VERSION"), "] - ");
+    let changelog = read("CHANGELOG.md");
+    let day = changelog.lines().find_map(|line| line.strip_prefix(heading));
+    let day = day.unwrap_or_else(|| panic!("CHANGELOG.md has no section `{heading}…`"));
+    if day != "unreleased" {
+        let _turn = turn();
+        let file = "artifacthub-pkg.yml";
+        let found = read(file);
+        let (before, rest) = found.split_once("\ncreatedAt: ").expect("it says when it was made");
+        let (_, after) = rest.split_once('\n').expect("it goes on after that");
+        hold(file, &found, &format!("{before}\ncreatedAt: {day}T00:00:00Z\n{after}"));
+    }
+}
+
 /// A file, or the texts in a folder.
 fn files(place: &str) -> Vec<String> {
     if root().join(place).is_file() {
