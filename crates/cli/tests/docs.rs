@@ -189,6 +189,11 @@ fn commands(info: &str, block: &str) -> Vec<(usize, String)> {
             command.pop();
             command.push_str(lines.next().map(|(_, line)| line.trim_start()).unwrap_or_default());
         }
+        // A quote goes on until it is closed.
+        while shell_words::split(&command).is_err() {
+            let Some((_, line)) = lines.next() else { break };
+            command = format!("{command}\n{line}");
+        }
         if let Some((_, end)) = command.split_once("<<") {
             let end = end.trim_matches(['\'', '"']).to_owned();
             lines.by_ref().take_while(|(_, line)| *line != end).for_each(drop);
@@ -338,6 +343,9 @@ fn what_is_wrong_is_seen() {
     let (line, info, block) = &page.blocks[0];
     assert_eq!((*line, info.as_str()), (5, "console"));
     assert_eq!(commands(info, block), [(0, "make nothing --dry-run".to_owned())]);
+    let quoted = "$ jq '.a\n  | .b' c\n$ cat <<'END'\n$ no command\nEND\n$ make\n";
+    let found: Vec<String> = commands("console", quoted).into_iter().map(|(_, command)| command).collect();
+    assert_eq!(found, ["jq '.a\n  | .b' c", "cat <<'END'", "make"]);
 
     let targets = targets();
     for good in [
