@@ -173,13 +173,14 @@ sbom: rust ## Write what the module and the program are made of (CycloneDX) to t
 	@target/tools/bin/cargo-cyclonedx cyclonedx --version 2>/dev/null | grep -qF '$(CYCLONEDX_VERSION)' || \
 		cargo install cargo-cyclonedx --locked --force --root target/tools --version $(CYCLONEDX_VERSION)
 	target/tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
-		--target wasm32-unknown-unknown --override-filename module
+		--target wasm32-unknown-unknown --override-filename sbom-of-module
 	target/tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
-		--manifest-path crates/cli/Cargo.toml --override-filename program
-	@# It writes beside each manifest of the workspace.
+		--override-filename sbom-of-program
 	mkdir -p target/sbom
-	mv module.json target/sbom/policy.cdx.json
-	mv crates/cli/program.json target/sbom/autoscaler-guard.cdx.json
+	mv sbom-of-module.json target/sbom/policy.cdx.json
+	mv crates/cli/sbom-of-program.json target/sbom/autoscaler-guard.cdx.json
+	@# It writes beside every manifest of the workspace.
+	rm -f sbom-of-*.json */sbom-of-*.json */*/sbom-of-*.json
 
 .PHONY: tagged
 tagged: ## Check that TAG=v1.2.3 is the version's tag and that the changelog has its day
