@@ -93,8 +93,13 @@ impl Page {
 
 fn pages() -> Vec<Page> {
     let mut files: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
-    files.extend(below("docs").into_iter().filter(|file| Path::new(file).extension().is_some_and(|kind| kind == "md")));
+    files.extend(in_docs());
     files.iter().map(|file| Page::of(file, &read(file))).collect()
+}
+
+fn in_docs() -> Vec<String> {
+    let is_page = |file: &String| Path::new(file).extension().is_some_and(|kind| kind == "md");
+    below("docs").into_iter().filter(is_page).collect()
 }
 
 fn below(folder: &str) -> Vec<String> {
@@ -173,7 +178,7 @@ fn every_page_is_in_the_book() {
     let summary = Page::of("docs/SUMMARY.md", &read("docs/SUMMARY.md"));
     let told: BTreeSet<String> = summary.links.iter().map(|(_, link)| format!("docs/{link}")).collect();
     assert_eq!(told.len(), summary.links.len(), "docs/SUMMARY.md has a page twice");
-    let pages = below("docs").into_iter().filter(|file| file.ends_with(".md") && file != "docs/SUMMARY.md");
+    let pages = in_docs().into_iter().filter(|page| page != "docs/SUMMARY.md");
     let missing = pages.filter(|page| !told.contains(page)).map(|page| format!("docs/SUMMARY.md lacks {page}"));
     hold(&missing.collect::<Vec<_>>());
 }

@@ -46,6 +46,11 @@ fn jobs_have_the_rights_that_they_name() {
     }
 }
 
+/// Whether a job waits for another, at however many removes.
+fn comes_after(id: &str, other: &str, needs: &dyn Fn(&str) -> Vec<String>) -> bool {
+    needs(id).iter().any(|needed| needed == other || comes_after(needed, other, needs))
+}
+
 /// A job that writes to the registry, the repository or the site comes after the tests.
 #[test]
 fn nothing_is_published_untested() {
@@ -59,9 +64,6 @@ fn nothing_is_published_untested() {
             _ => Vec::new(),
         }
     };
-    fn comes_after(id: &str, test: &str, needs: &dyn Fn(&str) -> Vec<String>) -> bool {
-        needs(id).iter().any(|needed| needed == test || comes_after(needed, test, needs))
-    }
     let mut publishing = 0;
     for (id, job) in jobs {
         let rights = job["permissions"].as_object().expect("it says which");

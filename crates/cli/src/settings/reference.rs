@@ -68,13 +68,13 @@ fn fields(settings: &[Setting]) -> String {
 }
 
 fn rows(settings: &[Setting], around: &str) -> Vec<String> {
-    let rows = |setting: &Setting| match setting.takes {
-        Takes::Group(inside) => rows(inside, &format!("{around}{}.", setting.name)),
-        _ => {
-            let needed = if setting.required { "required" } else { "optional" };
-            let Setting { name, takes, about, .. } = setting;
-            vec![format!("| `{around}{name}` | {about} | {} | {needed} |\n", form(takes))]
+    let rows = |setting: &Setting| {
+        let Setting { name, takes, about, required } = setting;
+        if let Takes::Group(inside) = takes {
+            return rows(inside, &format!("{around}{name}."));
         }
+        let needed = if *required { "required" } else { "optional" };
+        vec![format!("| `{around}{name}` | {about} | {} | {needed} |\n", form(takes))]
     };
     settings.iter().flat_map(rows).collect()
 }
