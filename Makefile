@@ -157,6 +157,44 @@ clean: rust ## Remove everything that was built
 	cargo clean --manifest-path bench/Cargo.toml
 	cargo clean --manifest-path fuzz/Cargo.toml
 
+# Publishing
+
+MDBOOK_VERSION := 0.5.4
+CYCLONEDX_VERSION := 0.5.9
+
+.PHONY: book
+book: rust ## Build the documentation as a book, in target/book
+	@target/tools/bin/mdbook --version 2>/dev/null | grep -qxF 'mdbook v$(MDBOOK_VERSION)' || \
+		cargo install mdbook --locked --force --root target/tools --version $(MDBOOK_VERSION) \
+			--no-default-features --features search
+	target/tools/bin/mdbook build
+
+.PHONY: sbom
+sbom: rust ## Write what the module and the program are made of (CycloneDX) to target/sbom
+	@target/tools/bin/cargo-cyclonedx cyclonedx --version 2>/dev/null | grep -qF '$(CYCLONEDX_VERSION)' || \
+		cargo install cargo-cyclonedx --locked --force --root target/tools --version $(CYCLONEDX_VERSION)
+	target/tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
+		--target wasm32-unknown-unknown --override-filename sbom-of-module
+	target/tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
+		--override-filename sbom-of-program
+	mkdir -p target/sbom
+	mv sbom-of-module.json target/sbom/policy.cdx.json
+	mv crates/cli/sbom-of-program.json target/sbom/autoscaler-guard.cdx.json
+	@# It writes beside every manifest of the workspace.
+	rm -f sbom-of-*.json */sbom-of-*.json */*/sbom-of-*.json
+
+.PHONY: tagged
+tagged: ## Check that TAG=v1.2.3 is the version's tag and that the changelog has its day
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1); \
+	if [ "$(TAG)" != "v$$version" ]; then \
+		echo "The version in Cargo.toml is $$version, so its tag is v$$version, not \"$(TAG)\"." >&2; \
+		exit 1; \
+	fi; \
+	if ! grep -qE "^## \[$$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$$" CHANGELOG.md; then \
+		echo "CHANGELOG.md does not say on which day $$version is released; write \"## [$$version] - $$(date -I)\"." >&2; \
+		exit 1; \
+	fi
+
 # Set-up
 
 .PHONY: rust

@@ -1,8 +1,11 @@
 //! `settings`: what the policy can be told, as a JSON Schema, and whether a file of settings is right.
 
+mod reference;
+
 use std::path::Path;
 
 use autoscaler_guard::{Settings, SettingsError, settings};
+pub use reference::reference;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -1,12 +1,14 @@
-//! What is written from the code stands in the tree as the code says: the README's rule table, the manifests' rules, the schema of
-//! the settings and what is told about them.
+//! What is written from the code stands in the tree as the code says: the tables of rules and the pages about them, the manifests'
+//! rules, the schema of the settings and what is told about them, what Artifact Hub shows.
 //!
-//! `AUTOSCALER_GUARD_WRITE=1 cargo test -p autoscaler-guard-cli --test generated` writes the table and the schema anew.
+//! `AUTOSCALER_GUARD_WRITE=1 cargo test --workspace --test generated` writes all of it anew.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use autoscaler_guard::Settings;
+use autoscaler_guard::rules::{Default, RULES, Rule};
 use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
 use autoscaler_guard_server::manifests;
 use autoscaler_guard_server::needs::{self, Watched};
@@ -22,13 +24,47 @@ fn read(file: &str) -> String {
 
 #[test]
 fn the_readme_lists_the_rules() {
-    let (begin, end) = ("<!-- rules:begin -->\n", "<!-- rules:end -->");
-    let readme = read("README.md");
-    let (before, rest) = readme.split_once(begin).expect("README.md has the marker rules:begin");
-    let (_, after) = rest.split_once(end).expect("README.md has the marker rules:end");
-    let fresh =
-        format!("{before}{begin}{}\n{end}{after}", autoscaler_guard_cli::rules::table("docs/rules/").trim_end());
-    hold("README.md", &readme, &fresh);
+    hold_page("README.md", "rules", &autoscaler_guard_cli::rules::table("docs/rules/"));
+}
+
+/// Part of a page, between two comments that name it.
+fn hold_page(file: &str, part: &str, fresh: &str) {
+    let _turn = turn();
+    let found = read(file);
+    let (begin, end) = (format!("<!-- {part}:begin -->\n"), format!("<!-- {part}:end -->"));
+    let (before, rest) = found.split_once(&begin).unwrap_or_else(|| panic!("{file} lacks the comment {part}:begin"));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{file} lacks the comment {part}:end"));
+    let depth = before.rsplit('\n').next().unwrap_or_default();
+    // An empty line is as deep as any.
+    let line = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("{depth}{line}\n") };
+    let lines = fresh.trim_end().lines().map(line).collect::<Vec<_>>().concat();
+    hold(file, &found, &format!("{before}{begin}{lines}{depth}{end}{after}"));
+}
+
+#[test]
+fn the_book_lists_the_rules() {
+    let entries: Vec<String> = RULES.iter().map(|rule| format!("- [{0}](rules/{0}.md)\n", rule.id)).collect();
+    hold_page("docs/SUMMARY.md", "rules", &entries.concat());
+}
+
+#[test]
+fn the_book_tells_every_setting() {
+    hold_page("docs/settings.md", "settings", &autoscaler_guard_cli::settings::reference());
+}
+
+/// The stages before rejections are settings that name every rule concerned, so a new rule has to come in.
+#[test]
+fn the_stages_of_a_roll_out_name_their_rules() {
+    let warned = |chosen: &dyn Fn(&Rule) -> bool| {
+        let rules = RULES.iter().filter(|rule| chosen(rule));
+        rules.map(|rule| format!("  {}: warn\n", rule.id)).collect::<Vec<_>>().concat()
+    };
+    let block = |settings: &str| format!("```yaml settings\n{settings}```\n");
+    let refusing = warned(&|rule| rule.may_reject && rule.default != Default::Repair);
+    let all = warned(&|_| true);
+    let file = "docs/rollout.md";
+    hold_page(file, "warn", &block(&format!("rules:\n{refusing}")));
+    hold_page(file, "watch", &block(&format!("repair: false\nrules:\n{all}")));
 }
 
 #[test]
@@ -50,6 +86,12 @@ fn every_rule_has_a_page_in_the_docs() {
     }
     let found = std::fs::read_dir(&folder).expect("docs/rules is there").count();
     assert_eq!(found, pages.len(), "docs/rules has pages of rules that are no more");
+}
+
+/// Tests run side by side, and some write parts of the same file.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn writes() -> bool {
@@ -114,31 +156,9 @@ fn the_readme_tells_every_setting_with_its_default() {
     assert!(autoscaler_guard::Settings::from_json(&shown["settings"].to_string()).is_ok());
 }
 
-#[test]
-fn ranchers_form_asks_for_every_setting() {
-    let form: Value = serde_saphyr::from_str(&read("questions-ui.yml")).expect("questions-ui.yml is YAML");
-    let of = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
-    let questions: Vec<Value> =
-        of(&form, "questions").into_iter().flat_map(|one| [of(&one, "subquestions"), vec![one]].concat()).collect();
-    let settings = settings();
-    for (path, setting, schema) in &settings {
-        let question = questions.iter().find(|question| question["variable"] == path.as_str());
-        let question = question.unwrap_or_else(|| panic!("questions-ui.yml lacks {path}"));
-        let default = if matches!(setting.takes, Takes::Group(_)) { json!({}) } else { schema["default"].clone() };
-        assert_eq!(question["default"], default, "questions-ui.yml: {path}");
-        if let Takes::Word(words, _) = setting.takes {
-            assert_eq!(question["options"], json!(words), "questions-ui.yml: {path}");
-        }
-    }
-    for question in &questions {
-        let variable = question["variable"].as_str().unwrap_or_default();
-        let known = variable == "description" || settings.iter().any(|(path, ..)| path == variable);
-        assert!(known, "questions-ui.yml: there is no setting {variable}");
-    }
-}
-
 /// A part of a manifest, between two comments that name it; a file of several manifests may have it several times.
 fn hold_part(file: &str, part: &str, fresh: &str) {
+    let _turn = turn();
     let found = read(file);
     let (begin, end) = (format!("# {part}:begin\n"), format!("# {part}:end\n"));
     let (mut written, mut rest) = (String::new(), found.as_str());
@@ -170,6 +190,99 @@ fn manifests_are_written_from_what_rules_watch_and_look_up() {
     hold_part("policies/audit.yaml", "looked-up", &manifests::looked_up());
     hold_part("policies/rbac.yaml", "permissions", &manifests::permissions());
     hold_part("policies/rbac.yaml", "audited", &manifests::audit_permissions());
+    // After the metadata, of which it takes the look-ups.
+    hold_part("artifacthub-pkg.yml", "from-code", &artifact_hub());
+}
+
+/// What Artifact Hub and Rancher are told of the policy, as `kwctl scaffold artifacthub` takes it from the metadata.
+fn artifact_hub() -> String {
+    let metadata: Value = serde_saphyr::from_str(&read("metadata.yml")).expect("metadata.yml is YAML");
+    let looked_up = metadata["contextAwareResources"].as_array().expect("it is a list").iter().map(|one| {
+        let text = |field: &str| one[field].as_str().unwrap_or_default().to_owned();
+        format!("- apiVersion: {}\n  kind: {}\n", text("apiVersion"), text("kind"))
+    });
+    let blocks = [
+        ("rules", manifests::rules()),
+        ("contextAwareResources", looked_up.collect()),
+        ("questions-ui", read("questions-ui.yml")),
+    ];
+    let block = |(key, text): (&str, String)| {
+        let lines: String = text.lines().flat_map(|line| ["  ", line, "\n"]).collect();
+        format!("kubewarden/{key}: |\n{lines}")
+    };
+    let resources = metadata["annotations"]["io.artifacthub.resources"].as_str().unwrap_or_default();
+    let mutates = metadata["mutating"].as_bool().unwrap_or_default();
+    format!("kubewarden/resources: {resources}\nkubewarden/mutation: \"{mutates}\"\n")
+        + &blocks.into_iter().map(block).collect::<String>()
+}
+
+/// What stands before a version of this project, by files and folders.
+const VERSIONS: &[(&[&str], &[&str])] = &[
+    (&["metadata.yml"], &["\n  io.kubewarden.policy.version: "]),
+    (&["artifacthub-pkg.yml"], &["\nversion: ", "autoscaler-guard:v", "?ref=v", "/releases/download/v"]),
+    (&["policies"], &["autoscaler-guard:v", "?ref=v", "githubusercontent.com/autoscaler-guard/autoscaler-guard/v"]),
+    (&["README.md", "docs"], &["autoscaler-guard:v", "?ref=v", "--branch v", "@refs/tags/v", "/releases/download/v"]),
+];
+
+/// The version stands in `Cargo.toml`; wherever else it is named, it is that one.
+#[test]
+fn the_version_is_that_of_the_workspace_everywhere() {
+    for (places, prefixes) in VERSIONS {
+        let files = places.iter().flat_map(|place| files(place));
+        let named: usize = files.map(|file| hold_version(&file, prefixes)).sum();
+        assert!(named > 0, "{places:?} name no version");
+    }
+}
+
+/// As long as the changelog has no day for the version, it is not out, and any will do.
+#[test]
+fn artifact_hubs_package_is_of_the_day_that_the_changelog_tells() {
+    let heading = concat!("## [", env!("CARGO_PKG_VERSION"), "] - ");
+    let changelog = read("CHANGELOG.md");
+    let day = changelog.lines().find_map(|line| line.strip_prefix(heading));
+    let day = day.unwrap_or_else(|| panic!("CHANGELOG.md has no section `{heading}…`"));
+    if day != "unreleased" {
+        let _turn = turn();
+        let file = "artifacthub-pkg.yml";
+        let found = read(file);
+        let (before, rest) = found.split_once("\ncreatedAt: ").expect("it says when it was made");
+        let (_, after) = rest.split_once('\n').expect("it goes on after that");
+        hold(file, &found, &format!("{before}\ncreatedAt: {day}T00:00:00Z\n{after}"));
+    }
+}
+
+/// A file, or the texts in a folder.
+fn files(place: &str) -> Vec<String> {
+    if root().join(place).is_file() {
+        return vec![place.to_owned()];
+    }
+    let entries = std::fs::read_dir(root().join(place)).unwrap_or_else(|error| panic!("{place}: {error}"));
+    let names = entries.filter_map(Result::ok).map(|entry| format!("{place}/{}", entry.file_name().to_string_lossy()));
+    let is_text = |file: &String| [".md", ".yaml", ".yml"].iter().any(|kind| file.ends_with(kind));
+    names.filter(|path| root().join(path).is_dir() || is_text(path)).flat_map(|path| files(&path)).collect()
+}
+
+/// How often a file names the version.
+fn hold_version(file: &str, prefixes: &[&str]) -> usize {
+    let _turn = turn();
+    let found = read(file);
+    let mut fresh = found.clone();
+    let mut named = 0;
+    for prefix in prefixes {
+        let mut parts = fresh.split(prefix);
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_version = |letter: char| letter.is_ascii_alphanumeric() || ".-".contains(letter);
+            let version = &part[..part.len() - part.trim_start_matches(is_version).len()];
+            // The full stop of a sentence is none of it.
+            let rest = &part[version.trim_end_matches('.').len()..];
+            text.extend([prefix, env!("CARGO_PKG_VERSION"), rest]);
+            named += 1;
+        }
+        fresh = text;
+    }
+    hold(file, &found, &fresh);
+    named
 }
 
 /// `apiVersion resource operation` for all that rules watch.
