@@ -33,6 +33,19 @@ policy.wasm: rust ## Build the policy as a WebAssembly module
 annotated-policy.wasm: policy.wasm ## Build the module and write its metadata into it: what a policy server loads
 	$(XTASK) annotate --metadata metadata.yml --wasm policy.wasm --out $@ $(if $(USAGE),--usage-path $(USAGE))
 
+# Where it is pushed to, as in registry://REGISTRY/autoscaler-guard:TAG.
+REGISTRY ?=
+TAG ?= v$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+.PHONY: push
+push: registry-is-named annotated-policy.wasm ## Push the module to a registry: REGISTRY=ghcr.io/you, TAG=v1 if not its version
+	@cargo build --quiet --locked --workspace
+	@$(BUILT)/autoscaler-guard push annotated-policy.wasm registry://$(REGISTRY)/autoscaler-guard:$(TAG)
+
+.PHONY: registry-is-named
+registry-is-named:
+	@[ -n "$(REGISTRY)" ] || { echo "Where to? Say so: make push REGISTRY=ghcr.io/you" >&2; exit 1; }
+
 # Tests
 
 .PHONY: test
@@ -45,7 +58,7 @@ check: statics tests ## Run everything but the live tests, for the minutes betwe
 statics: fmt lint doc annotated-policy.wasm
 	$(XTASK) size --check
 	$(XTASK) reproducible
-	@$(MAKE) --no-print-directory e2e-tests
+	@$(MAKE) --no-print-directory e2e-kwctl
 	@$(MAKE) --no-print-directory fuzz-smoke
 
 # Closes with the count of all tests.
@@ -72,8 +85,8 @@ lint: rust ## Run clippy over everything, and over the core without its Kubeward
 doc: rust ## Build the documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-.PHONY: e2e-tests
-e2e-tests: annotated-policy.wasm ## Run the module in kwctl, where there is one
+.PHONY: e2e-kwctl
+e2e-kwctl: annotated-policy.wasm ## Run the module in kwctl, where there is one
 	@if command -v kwctl >/dev/null && command -v bats >/dev/null; then \
 		bats e2e/kwctl.bats; \
 	else \

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anstream::ColorChoice;
+use autoscaler_guard_registry::Reference;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::policy::Source;
 
 /// The colours of help and usage errors.
 const STYLES: Styles = Styles::styled()
@@ -72,6 +75,12 @@ pub enum Command {
     /// Print what a cluster needs to use `serve` as its admission webhook
     #[command(after_long_help = MANIFESTS_EXAMPLES)]
     Manifests(ManifestsOptions),
+    /// Push a module to a registry, as `kwctl push` does
+    #[command(long_about = PUSH, after_long_help = PUSH_EXAMPLES)]
+    Push(PushOptions),
+    /// Pull a module from a registry into a file
+    #[command(long_about = PULL, after_long_help = PULL_EXAMPLES)]
+    Pull(PullOptions),
     /// Print a script by which a shell completes commands and options
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -88,8 +97,12 @@ Requests are AdmissionReview or AdmissionRequest objects, JSON or YAML, one or m
 documents in a file, arrays, lists.
 
 The policy asks the cluster about neighbours: the workload that an HPA scales, the ScaledObject that owns it. They come \
-from files (--cluster) or from a cluster (--context, --live). In files, whatever is not there counts as absent. Without \
-any of them neighbours are unknown, and where it matters the policy says so.";
+from files (--cluster), from a cluster (--context, --live) or from a session (--replay). In files, whatever is not there \
+counts as absent. Without any of them neighbours are unknown, and where it matters the policy says so.
+
+A session holds the look-ups of one review and their answers, in order: those of all its requests, one after the other. \
+--record writes it; --replay, and `kwctl run --replay-host-capabilities-interactions` for a single request, answer from it \
+what is asked in the same order and words, and nothing else.";
 
 const REVIEW_EXAMPLES: &str = "\
 Examples:
@@ -104,6 +117,13 @@ Examples:
 
   With the settings of the policy that is installed, by the module that is installed:
     autoscaler-guard review requests/ --cluster objects/ --settings settings.yaml --policy annotated-policy.wasm
+
+  By a module in a registry; a digest names the same for good:
+    autoscaler-guard review request.json --live --policy registry://ghcr.io/you/autoscaler-guard:v1
+
+  What a cluster answered, to be judged again without it:
+    autoscaler-guard review request.json --live --record session.yml
+    autoscaler-guard review request.json --replay session.yml
 
   What is rejected, for scripts:
     autoscaler-guard review requests/ --output json | jq '.[] | select(.verdict == \"rejected\") | .request'
@@ -167,14 +187,50 @@ Examples:
 Printed are Namespace, ServiceAccount, ClusterRole with its binding, Deployment, PodDisruptionBudget, Service and \
 MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap.";
 
+const PUSH: &str = "\
+Push a module to a registry, as `kwctl push` does: policy servers run it from there.
+
+Credentials are those of `docker login`, from $DOCKER_CONFIG or ~/.docker.";
+
+const PUSH_EXAMPLES: &str = "\
+Examples:
+  autoscaler-guard push annotated-policy.wasm registry://ghcr.io/you/autoscaler-guard:v1
+  autoscaler-guard push annotated-policy.wasm registry://localhost:5000/autoscaler-guard
+  autoscaler-guard push annotated-policy.wasm registry://ghcr.io/you/autoscaler-guard:v1 -o json | jq -r .pinned
+
+Output of --output json, of pull too:
+  reference  what was named, with its tag
+  digest     the digest of the policy's manifest
+  pinned     the reference that means this module for good
+New fields may be added; these stay.
+
+Certificates are trusted as the system trusts them; SSL_CERT_FILE names others.";
+
+const PULL: &str = "\
+Pull a module from a registry into a file.
+
+What comes is held to its digest. It is kept in $XDG_CACHE_HOME or ~/.cache, below autoscaler-guard/policies, from where a \
+reference with a digest is answered without the registry. Credentials are those of `docker login`.";
+
+const PULL_EXAMPLES: &str = "\
+Examples:
+  autoscaler-guard pull registry://ghcr.io/you/autoscaler-guard:v1 annotated-policy.wasm
+  autoscaler-guard pull registry://lab:5000/autoscaler-guard policy.wasm --insecure-registry lab:5000";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   source <(autoscaler-guard completions bash)
   autoscaler-guard completions zsh > ~/.zfunc/_autoscaler-guard
   autoscaler-guard completions fish > ~/.config/fish/completions/autoscaler-guard.fish";
 
+/// Kubewarden's manifests name modules in registries likewise.
+const POLICY: &str = "\
+Run this module, as Kubewarden's policy server would, instead of the rules that are built in: a file, or \
+registry://HOST/REPOSITORY:TAG or …@sha256:DIGEST";
+
 /// The options of `review`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("neighbours").multiple(true).args(["cluster", "context", "live"]))]
 pub struct ReviewOptions {
     /// Requests: files, folders of *.json, *.yaml and *.yml, or - for standard input, which is also taken if none is
     /// named
@@ -189,12 +245,21 @@ pub struct ReviewOptions {
     /// Take neighbours from the cluster of the current kubeconfig context
     #[arg(long, conflicts_with = "context", help_heading = "Neighbours")]
     pub live: bool,
+    /// Take neighbours from a session: what was recorded by --record, or by kwctl
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "context", "live"], help_heading = "Neighbours")]
+    pub replay: Option<PathBuf>,
+    /// Write what is looked up to a session, which --replay and kwctl replay
+    #[arg(long, value_name = "FILE", requires = "neighbours", conflicts_with = "replay", help_heading = "Neighbours")]
+    pub record: Option<PathBuf>,
     /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,
-    /// Run this module, as Kubewarden's policy server would, instead of the rules that are built in
-    #[arg(long, value_name = "MODULE", help_heading = "Policy")]
-    pub policy: Option<PathBuf>,
+    /// The module to run instead of the rules that are built in
+    #[arg(long, help = POLICY, value_name = "MODULE", value_parser = Source::parse, help_heading = "Policy")]
+    pub policy: Option<Source>,
+    /// How to speak to registries
+    #[command(flatten)]
+    pub registries: RegistryOptions,
     /// How to answer
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = ReviewOutput::Human)]
     pub output: ReviewOutput,
@@ -230,9 +295,12 @@ pub struct ServeOptions {
     /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,
-    /// Run this module, as Kubewarden's policy server would, instead of the rules that are built in
-    #[arg(long, value_name = "MODULE", help_heading = "Policy")]
-    pub policy: Option<PathBuf>,
+    /// The module to run instead of the rules that are built in
+    #[arg(long, help = POLICY, value_name = "MODULE", value_parser = Source::parse, help_heading = "Policy")]
+    pub policy: Option<Source>,
+    /// How to speak to registries
+    #[command(flatten)]
+    pub registries: RegistryOptions,
     /// Take neighbours from the cluster of this kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the Pod's own
     #[arg(long, value_name = "FILE", help_heading = "Neighbours")]
     pub kubeconfig: Option<PathBuf>,
@@ -267,6 +335,63 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err(format!("it must be a number of seconds from 0 to {longest}"));
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// How to speak to registries.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RegistryOptions {
+    /// Speak plain HTTP to this registry, as to those on localhost; may be repeated
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]", help_heading = "Policy")]
+    pub insecure: Vec<String>,
+}
+
+/// The options of `push`.
+#[derive(Debug, Args)]
+pub struct PushOptions {
+    /// The module, with its metadata
+    #[arg(value_name = "MODULE")]
+    pub module: PathBuf,
+    /// Where to
+    #[arg(
+        help = "Where to: registry://HOST/REPOSITORY:TAG; the tag is latest if none is named",
+        value_name = "REFERENCE"
+    )]
+    pub reference: Reference,
+    /// How to speak to registries
+    #[command(flatten)]
+    pub registries: RegistryOptions,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = RegistryOutput::Human)]
+    pub output: RegistryOutput,
+}
+
+/// The options of `pull`.
+#[derive(Debug, Args)]
+pub struct PullOptions {
+    /// Where from
+    #[arg(
+        help = "Where from: registry://HOST/REPOSITORY:TAG or …@sha256:DIGEST; the tag is latest if none is named",
+        value_name = "REFERENCE"
+    )]
+    pub reference: Reference,
+    /// Where to
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to speak to registries
+    #[command(flatten)]
+    pub registries: RegistryOptions,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = RegistryOutput::Human)]
+    pub output: RegistryOutput,
+}
+
+/// How `push` and `pull` answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RegistryOutput {
+    /// For people
+    Human,
+    /// For scripts
+    Json,
 }
 
 /// The options of `manifests`.

@@ -3,11 +3,12 @@
 //! Every document keeps its origin, so that whatever is wrong with it can be told with its place.
 
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::{fs, str};
 
 use serde_json::{Deserializer, Value};
+use tempfile::NamedTempFile;
 
 use crate::fault::Fault;
 
@@ -97,6 +98,28 @@ impl Source {
             .filter(|it| !it.value.is_null())
             .collect())
     }
+}
+
+/// Writes a file in one go, so that nobody ever sees half of it.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), Fault> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = half_file(folder).and_then(|mut file| {
+        file.write_all(content)?;
+        Ok(file.persist(path)?)
+    });
+    written.map(drop).map_err(|error| {
+        Fault::new(format!("{} cannot be written", path.display()))
+            .because(error)
+            .help("check the path and its permissions")
+    })
+}
+
+fn half_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    // As readable as any other file; the umask has the last word.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Fault {

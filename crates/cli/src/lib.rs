@@ -7,6 +7,7 @@
 //! | `settings` | what the policy can be told, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
 //! | `manifests` | what a cluster needs to use `serve` |
+//! | `push`, `pull` | where a module is in a registry now, or in a file |
 //! | `completions` | what a shell needs to complete all this |
 //!
 //! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
@@ -21,6 +22,7 @@ mod documents;
 pub mod fault;
 mod manifests;
 pub mod paint;
+pub mod policy;
 pub mod review;
 pub mod rules;
 mod serve;
@@ -72,6 +74,8 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),
         Command::Manifests(options) => manifests::run(options),
+        Command::Push(options) => policy::push(options),
+        Command::Pull(options) => policy::pull(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }

@@ -5,6 +5,8 @@
 //! settings ────────────┼──► judge (the core, or a module in the embedded host) ──► judgements ──► human or JSON
 //! neighbours ──────────┘
 //! ```
+//!
+//! Neighbours can be a session: look-ups that were recorded before.
 
 mod diff;
 pub mod human;
@@ -15,6 +17,7 @@ mod lookups;
 mod message;
 mod neighbours;
 mod request;
+mod session;
 mod settings;
 mod yaml;
 
@@ -29,6 +32,7 @@ use autoscaler_guard_host::Limits;
 use crate::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
+use crate::policy::Source;
 
 /// The exit code if any request was rejected.
 const REJECTED: u8 = 1;
@@ -36,13 +40,15 @@ const REJECTED: u8 = 1;
 /// Judges all requests and words the outcome.
 pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     input::check_stdin(options)?;
-    let judge = Judge::load(options.policy.as_deref(), Limits::default())?;
+    let judge = Source::judge(options.policy.as_ref(), &options.registries, Limits::default())?;
     let settings = SettingsText::read(options.settings.as_deref(), &judge)?;
     let requests = input::requests(&options.files)?;
     let neighbours = Neighbours::open(options, &settings)?;
     let judgements: Result<Vec<Judgement>, Fault> =
         requests.iter().map(|request| judge.judge(request, &settings, &neighbours)).collect();
     let judgements = judgements?;
+    session::check(options.replay.as_deref(), &neighbours)?;
+    session::record(options.record.as_deref(), &judgements)?;
     let text = match options.output {
         ReviewOutput::Human => {
             human::Sheet { verbose: options.verbose, ..human::Sheet::new() }.all(&judgements, &neighbours)

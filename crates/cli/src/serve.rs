@@ -10,6 +10,7 @@ use autoscaler_guard_server as server;
 use crate::Answer;
 use crate::arguments::ServeOptions;
 use crate::fault::Fault;
+use crate::policy::Source;
 use crate::review::{Judge, SettingsText};
 
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
@@ -37,7 +38,7 @@ impl server::Judge for Settled {
 /// Serves until a signal ends it.
 pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let limits = autoscaler_guard_host::Limits { time: options.timeout, ..autoscaler_guard_host::Limits::default() };
-    let judge = Judge::load(options.policy.as_deref(), limits)?;
+    let judge = Source::judge(options.policy.as_ref(), &options.registries, limits)?;
     let settings = SettingsText::proven(options.settings.as_deref(), &judge)?;
     let certificate = certificate(options)?;
     let lookups = Arc::new(cluster(options, &settings)?);

@@ -120,6 +120,8 @@ fn every_shell_gets_its_script_and_every_command_its_help() {
         &["settings", "check"],
         &["serve"],
         &["manifests"],
+        &["push"],
+        &["pull"],
         &["completions"],
     ];
     for command in commands {

@@ -10,6 +10,7 @@
 //! | [`Snapshot`] | files: `kubectl get -o yaml`, manifests; permissions and missing operators can be staged |
 //! | [`LiveCluster`] | an API server, with the rights of whoever runs this |
 //! | [`NoCluster`] | nothing: every look-up is refused |
+//! | [`Replay`] | a [`Session`]: look-ups that were recorded before, here or by kwctl |
 //! | [`Recorded`] | any of them, and keeps what was asked and answered |
 //!
 //! To a policy all of this looks like policy-server: same protocol, same JSON, same words when something fails, since
@@ -51,6 +52,7 @@ mod metadata;
 mod policy;
 mod recorded;
 mod selector;
+mod session;
 mod snapshot;
 mod ticker;
 mod view;
@@ -64,4 +66,5 @@ pub use lookup::{CanI, Get, List, Lookup, Outcome, ResourceAttributes, SubjectAc
 pub use metadata::{ContextAwareResource, Metadata};
 pub use policy::{CallError, Limits, Policy, SettingsResponse, Work};
 pub use recorded::{Call, Recorded};
+pub use session::{Misfit, Replay, Session, SessionError};
 pub use snapshot::{Origin, Snapshot, SnapshotError};

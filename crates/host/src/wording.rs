@@ -93,9 +93,18 @@ fn api_error(status: Status) -> kube::Error {
     kube::Error::Api(status.boxed())
 }
 
+/// What precedes any failure of a look-up that policy-server had taken on.
+const FAILURE: &str = "Callback evaluation failure: ";
+
 /// Any failure of a look-up that policy-server had taken on.
 pub(crate) fn failure(cause: &str) -> String {
-    format!("Callback evaluation failure: {cause}")
+    format!("{FAILURE}{cause}")
+}
+
+/// The other way round: the failure by itself, without its causes.
+pub(crate) fn reason(failure: &str) -> &str {
+    let reason = failure.strip_prefix(FAILURE).unwrap_or(failure);
+    reason.split_once("\n\nCaused by:").map_or(reason, |(reason, _)| reason)
 }
 
 /// The error and its causes, as anyhow prints them for debugging, which is what policy-server hands on.

@@ -59,7 +59,13 @@ impl Judge {
         let unusable = || Fault::new(format!("the module {} cannot be used", path.display()));
         let bytes = std::fs::read(path)
             .map_err(|error| unusable().because(error).help("`make annotated-policy.wasm` builds one"))?;
-        let policy = Policy::load(&bytes, limits).map_err(|error| unusable().because(error))?;
+        Self::module(&path.display().to_string(), &bytes, limits)
+    }
+
+    /// A module of that name, held to these limits.
+    pub fn module(name: &str, bytes: &[u8], limits: Limits) -> Result<Self, Fault> {
+        let policy = Policy::load(bytes, limits)
+            .map_err(|error| Fault::new(format!("the module {name} cannot be used")).because(error))?;
         Ok(Self::Module(Box::new(policy)))
     }
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use autoscaler_guard_host::{Capabilities, LiveCluster, LiveOptions, Recorded, Snapshot};
+use autoscaler_guard_host::{Capabilities, LiveCluster, LiveOptions, Recorded, Replay, Session, Snapshot};
 
-use super::{SettingsText, input};
+use super::{SettingsText, input, session};
 use crate::arguments::ReviewOptions;
 use crate::documents::Source;
 use crate::fault::Fault;
@@ -18,6 +18,8 @@ pub struct Neighbours {
     pub lookups: Arc<Recorded<Arc<dyn Capabilities>>>,
     /// What a reader has to know about it.
     pub note: String,
+    /// The session that answers, if one does: to be asked in the end whether it fitted.
+    pub replay: Option<Arc<Replay>>,
 }
 
 /// No cluster. The host's own says that permissions are missing, which would send a reader looking for them.
@@ -41,6 +43,9 @@ impl Neighbours {
         if options.live || options.context.is_some() {
             return Self::live(options.context.clone(), settings);
         }
+        if let Some(path) = &options.replay {
+            return Ok(Self::session(session::read(path)?));
+        }
         if options.cluster.is_empty() {
             return Ok(Self::none());
         }
@@ -60,6 +65,13 @@ impl Neighbours {
         Self::new(Arc::new(snapshot), note)
     }
 
+    /// Knows what was once looked up.
+    pub fn session(session: Session) -> Self {
+        let replay = Arc::new(Replay::new(session));
+        let note = "cluster: as recorded in the session".to_owned();
+        Self { replay: Some(replay.clone()), ..Self::new(replay, note) }
+    }
+
     fn live(context: Option<String>, settings: &SettingsText) -> Result<Self, Fault> {
         let note = match &context {
             Some(context) => format!("cluster: context {context}, as it is now"),
@@ -72,7 +84,7 @@ impl Neighbours {
     }
 
     fn new(capabilities: Arc<dyn Capabilities>, note: String) -> Self {
-        Self { lookups: Arc::new(Recorded::new(capabilities)), note }
+        Self { lookups: Arc::new(Recorded::new(capabilities)), note, replay: None }
     }
 }
 
