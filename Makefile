@@ -39,7 +39,7 @@ TAG ?= v$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 .PHONY: push
 push: registry-is-named annotated-policy.wasm ## Push the module to a registry: REGISTRY=ghcr.io/you, TAG=v1 if not its version
-	@cargo build --quiet --locked --workspace
+	@cargo build --quiet --locked --workspace --bins
 	@$(BUILT)/autoscaler-guard push annotated-policy.wasm registry://$(REGISTRY)/autoscaler-guard:$(TAG)
 
 .PHONY: registry-is-named
