@@ -19,12 +19,15 @@ pub struct Options {
     /// The module to write
     #[arg(long, default_value = "policy.wasm")]
     out: PathBuf,
+    /// The package of the workspace that becomes the module
+    #[arg(long, default_value = POLICY)]
+    package: String,
 }
 
 /// Builds the module and puts it where it was asked for.
 pub fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::own()?;
-    let module = Recipe::shipped(&workspace, POLICY).build()?;
+    let module = Recipe::shipped(&workspace, &options.package).build()?;
     write_if_changed(&options.out, &module)?;
     println!("{}: {} bytes", options.out.display(), module.len());
     Ok(())

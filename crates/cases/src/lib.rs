@@ -168,14 +168,20 @@ impl Case {
         if !self.edit.is_null() {
             json_patch::merge(&mut request, &self.edit);
         }
+        let cluster = Snapshot::from_objects(self.documents()).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        World { request, settings, cluster }
+    }
+
+    /// What the neighbours are made of: objects, and documents that say what goes wrong in their cluster.
+    ///
+    /// # Panics
+    /// When the case names what is not there.
+    pub fn documents(&self) -> Vec<Value> {
         let present = || self.cluster.iter().chain(&self.audit);
         for name in self.change.keys() {
             assert!(present().any(|known| known == name), "{}: changes {name}, which is not in its cluster", self.name);
         }
-        let mut objects: Vec<Value> = present().map(|name| self.neighbour(name)).collect();
-        objects.extend(self.objects.iter().cloned());
-        let cluster = Snapshot::from_objects(objects).unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        World { request, settings, cluster }
+        present().map(|name| self.neighbour(name)).chain(self.objects.iter().cloned()).collect()
     }
 
     fn neighbour(&self, name: &str) -> Value {
