@@ -31,12 +31,12 @@ pub fn rules() -> JsValue {
     value(&crate::rules())
 }
 
-/// A value as JSON text; what has none is no JSON, which is told like any other text that is none.
+/// A value as JSON text. What has none, such as a function or a loop, becomes a text that is no JSON, and is told as such.
 fn text(value: &JsValue) -> String {
     if value.is_null() || value.is_undefined() {
         return "null".to_owned();
     }
-    value.as_string().or_else(|| JSON::stringify(value).ok()?.as_string()).unwrap_or_default()
+    value.as_string().or_else(|| JSON::stringify(value).ok()?.as_string()).unwrap_or_else(|| "undefined".to_owned())
 }
 
 fn value(answer: &impl Serialize) -> JsValue {

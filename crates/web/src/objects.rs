@@ -15,7 +15,7 @@ use crate::permissions::{Action, Permissions};
 
 /// Objects, in the order of namespace and name, as the API server lists them.
 pub(crate) struct Objects<'a> {
-    objects: Vec<Object<'a>>,
+    stored: Vec<Object<'a>>,
     conditions: Vec<Condition<'a>>,
     permissions: Permissions<'a>,
     account: &'a str,
@@ -46,7 +46,7 @@ impl<'a> Objects<'a> {
             return Err(problem("expected an array of objects".to_owned()));
         }
         let mut read =
-            Self { objects: Vec::new(), conditions: Vec::new(), permissions: Permissions::default(), account };
+            Self { stored: Vec::new(), conditions: Vec::new(), permissions: Permissions::default(), account };
         let outcomes = json.items(&[]).into_iter().enumerate().map(|(index, document)| {
             read.insert(document).map_err(|problem| Problem { path: format!("cluster[{index}]"), problem })
         });
@@ -54,7 +54,7 @@ impl<'a> Objects<'a> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        read.objects.sort_unstable();
+        read.stored.sort_unstable();
         Ok(read)
     }
 
@@ -83,18 +83,18 @@ impl<'a> Objects<'a> {
         let name = word(document, &["metadata", "name"])?;
         let namespace = document.string(&["metadata", "namespace"]).unwrap_or_default();
         let object = Object { namespace, name, group, kind, text: document.text() };
-        if self.objects.iter().any(|other| object.is_twin_of(other)) {
+        if self.stored.iter().any(|other| object.is_twin_of(other)) {
             let slash = if object.namespace.is_empty() { "" } else { "/" };
             let Object { namespace, name, kind, .. } = &object;
             return Err(format!("{kind} {namespace}{slash}{name} was there before; leave one of the two out"));
         }
-        self.objects.push(object);
+        self.stored.push(object);
         Ok(())
     }
 
     fn of_kind<'o>(&'o self, kind: &ApiKind<'_>) -> impl Iterator<Item = &'o Object<'a>> {
         let (group, kind) = (group_of(&kind.api_version).to_owned(), kind.kind.clone().into_owned());
-        self.objects.iter().filter(move |object| object.group == group && object.kind == kind)
+        self.stored.iter().filter(move |object| object.group == group && object.kind == kind)
     }
 
     /// Why a kind cannot be asked for at all.
@@ -128,7 +128,7 @@ impl<'a> Objects<'a> {
     }
 
     fn definitions(&self) -> impl Iterator<Item = Json<'a>> {
-        let definitions = self.objects.iter().filter(|object| object.kind == "CustomResourceDefinition");
+        let definitions = self.stored.iter().filter(|object| object.kind == "CustomResourceDefinition");
         definitions.filter_map(|object| Json::new(object.text).at(&["spec"]))
     }
 

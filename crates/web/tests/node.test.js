@@ -77,6 +77,7 @@ test('what cannot be judged is an answer, no exception', () => {
   assert.equal(review(HANDOVER, [{ kind: 'Deployment' }]).outcome, 'unusableCluster');
   assert.equal(review(HANDOVER, loop).outcome, 'unusableCluster');
   assert.equal(review(HANDOVER, AROUND, loop).outcome, 'invalidSettings');
+  assert.equal(validateSettings(loop).length, 1);
 });
 
 test('settings are checked', () => {
@@ -95,6 +96,12 @@ test('the catalogue has all rules', () => {
   for (const { id, title, default: action, since, mayReject } of catalogue) {
     assert.ok(id && title && since && ['warn', 'repair', 'reject'].includes(action) && typeof mayReject === 'boolean');
   }
+});
+
+test('the package is of the version of everything else', () => {
+  const read = (path) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+  const [, version] = /^version = "(.*)"$/m.exec(read('Cargo.toml'));
+  assert.equal(JSON.parse(read('target/npm/package.json')).version, version);
 });
 
 test('the declarations name what there is', () => {
