@@ -150,9 +150,10 @@ npm: rust ## Build the package for browsers and Node, in target/npm
 	@target/tools/bin/wasm-bindgen --version 2>/dev/null | grep -qxF 'wasm-bindgen $(WASM_BINDGEN_VERSION)' || \
 		cargo install wasm-bindgen-cli --force --root target/tools --version $(WASM_BINDGEN_VERSION)
 	@mkdir -p target
-	$(XTASK) build --package autoscaler-guard-web --out target/web.wasm
+	@# wasm-bindgen wants to know what WebAssembly the compiler took for granted, which goes with the names.
+	$(XTASK) build --package autoscaler-guard-web --names --out target/web.wasm
 	rm -rf target/npm
-	target/tools/bin/wasm-bindgen --target web --out-name autoscaler_guard --out-dir target/npm target/web.wasm
+	target/tools/bin/wasm-bindgen --target web --remove-name-section --remove-producers-section --out-name autoscaler_guard --out-dir target/npm target/web.wasm
 	cp crates/web/npm/* LICENSE target/npm/
 	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1); \
 	sed "s/\"0.0.0\"/\"$$version\"/" crates/web/npm/package.json > target/npm/package.json
