@@ -22,7 +22,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use autoscaler_guard::kubewarden;
 use autoscaler_guard_host::{Call, Capabilities, Policy, Recorded, Response, Snapshot};
@@ -146,8 +146,14 @@ pub fn request(name: &str) -> Value {
 /// # Panics
 /// When there is no such fixture.
 pub fn object(name: &str) -> Value {
-    let file = tests().join("fixtures/objects").join(format!("{name}.yaml"));
-    serde_saphyr::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    // Cases share a handful of objects, and YAML is slow to read.
+    static READ: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+    let mut read_before = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let object = read_before.entry(name.to_owned()).or_insert_with(|| {
+        let file = tests().join("fixtures/objects").join(format!("{name}.yaml"));
+        serde_saphyr::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    });
+    object.clone()
 }
 
 impl Case {
