@@ -80,6 +80,12 @@ lint: rust ## Run clippy over everything, and over the core without its Kubeward
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --package autoscaler-guard --lib --no-default-features --locked -- -D warnings
+	@# The part that is compiled into the module for JavaScript alone.
+	@if [ -n "$$(ls "$$(rustc --print target-libdir --target wasm32-unknown-unknown)"/libstd-* 2>/dev/null)" ]; then \
+		cargo clippy --package autoscaler-guard-web --target wasm32-unknown-unknown --locked -- -D warnings; \
+	else \
+		echo "SKIPPED: clippy over crates/web/src/javascript.rs needs the target wasm32-unknown-unknown."; \
+	fi
 
 .PHONY: doc
 doc: rust ## Build the documentation
@@ -142,6 +148,42 @@ fuzz-smoke: rust ## The same for ten seconds a target; skipped where there is no
 		echo "SKIPPED: the fuzz targets need a C++ compiler; the tests replay their seeds and finds all the same."; \
 	else \
 		$(MAKE) --no-print-directory fuzz SECONDS=10; \
+	fi
+
+# JavaScript
+
+# What makes JavaScript of a module has to be of the same version as what was compiled into it.
+WASM_BINDGEN_VERSION := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
+
+# The most that the module may have, before compression.
+NPM_BYTES := 350000
+
+.PHONY: npm
+npm: rust ## Build the package for browsers and Node, in target/npm
+	@target/tools/bin/wasm-bindgen --version 2>/dev/null | grep -qxF 'wasm-bindgen $(WASM_BINDGEN_VERSION)' || \
+		cargo install wasm-bindgen-cli --force --root target/tools --version $(WASM_BINDGEN_VERSION)
+	@mkdir -p target
+	@# wasm-bindgen wants to know what WebAssembly the compiler took for granted, which goes with the names.
+	$(XTASK) build --package autoscaler-guard-web --names --out target/web.wasm
+	rm -rf target/npm
+	target/tools/bin/wasm-bindgen --target web --remove-name-section --remove-producers-section --out-name autoscaler_guard --out-dir target/npm target/web.wasm
+	cp crates/web/npm/* LICENSE target/npm/
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1); \
+	sed "s/\"0.0.0\"/\"$$version\"/" crates/web/npm/package.json > target/npm/package.json
+	@module=target/npm/autoscaler_guard_bg.wasm; bytes=$$(wc -c < $$module); \
+	echo "$$module: $$bytes bytes, $$(gzip -9 < $$module | wc -c) compressed"; \
+	if [ "$$bytes" -gt $(NPM_BYTES) ]; then \
+		echo "That is more than $(NPM_BYTES)." >&2; \
+		exit 1; \
+	fi
+
+.PHONY: npm-test
+npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is one
+	@if ! command -v node >/dev/null; then \
+		echo "SKIPPED: the tests of the package for JavaScript need Node."; \
+	else \
+		$(MAKE) --no-print-directory npm && \
+		node --test crates/web/tests/*.test.js; \
 	fi
 
 # Seeing and measuring

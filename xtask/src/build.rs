@@ -19,12 +19,19 @@ pub struct Options {
     /// The module to write
     #[arg(long, default_value = "policy.wasm")]
     out: PathBuf,
+    /// The package of the workspace that becomes the module
+    #[arg(long, default_value = POLICY)]
+    package: String,
+    /// Leave the functions' names in, and what the compiler notes down for tools that work on the module
+    #[arg(long)]
+    names: bool,
 }
 
 /// Builds the module and puts it where it was asked for.
 pub fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::own()?;
-    let module = Recipe::shipped(&workspace, POLICY).build()?;
+    let recipe = Recipe { names: options.names, ..Recipe::shipped(&workspace, &options.package) };
+    let module = recipe.build()?;
     write_if_changed(&options.out, &module)?;
     println!("{}: {} bytes", options.out.display(), module.len());
     Ok(())

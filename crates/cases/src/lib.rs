@@ -22,7 +22,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use autoscaler_guard::kubewarden;
 use autoscaler_guard_host::{Call, Capabilities, Policy, Recorded, Response, Snapshot};
@@ -146,8 +146,14 @@ pub fn request(name: &str) -> Value {
 /// # Panics
 /// When there is no such fixture.
 pub fn object(name: &str) -> Value {
-    let file = tests().join("fixtures/objects").join(format!("{name}.yaml"));
-    serde_saphyr::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    // Cases share a handful of objects, and YAML is slow to read.
+    static READ: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+    let mut read_before = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let object = read_before.entry(name.to_owned()).or_insert_with(|| {
+        let file = tests().join("fixtures/objects").join(format!("{name}.yaml"));
+        serde_saphyr::from_str(&read(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    });
+    object.clone()
 }
 
 impl Case {
@@ -168,14 +174,20 @@ impl Case {
         if !self.edit.is_null() {
             json_patch::merge(&mut request, &self.edit);
         }
+        let cluster = Snapshot::from_objects(self.documents()).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        World { request, settings, cluster }
+    }
+
+    /// What the neighbours are made of: objects, and documents that say what goes wrong in their cluster.
+    ///
+    /// # Panics
+    /// When the case names what is not there.
+    pub fn documents(&self) -> Vec<Value> {
         let present = || self.cluster.iter().chain(&self.audit);
         for name in self.change.keys() {
             assert!(present().any(|known| known == name), "{}: changes {name}, which is not in its cluster", self.name);
         }
-        let mut objects: Vec<Value> = present().map(|name| self.neighbour(name)).collect();
-        objects.extend(self.objects.iter().cloned());
-        let cluster = Snapshot::from_objects(objects).unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        World { request, settings, cluster }
+        present().map(|name| self.neighbour(name)).chain(self.objects.iter().cloned()).collect()
     }
 
     fn neighbour(&self, name: &str) -> Value {

@@ -1,0 +1,159 @@
+//! What callers get. The TypeScript declarations are made from these types.
+
+use std::collections::BTreeMap;
+
+use autoscaler_guard::{Decision, Verdict};
+use serde::Serialize;
+use serde_json::value::RawValue;
+#[cfg(target_arch = "wasm32")]
+use tsify::Tsify;
+
+/// What became of a request, or why it could not be judged.
+#[derive(Debug, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(tag = "outcome", rename_all = "camelCase")]
+pub enum Answer {
+    /// The request was judged.
+    Reviewed(Review),
+    /// The settings cannot be used.
+    InvalidSettings {
+        /// All that is wrong with them.
+        problems: Vec<Problem>,
+    },
+    /// The objects around the request cannot be used.
+    UnusableCluster {
+        /// All that is wrong with them.
+        problems: Vec<Problem>,
+    },
+    /// The request is none.
+    UnreadableRequest {
+        /// What is wrong with it.
+        problems: Vec<Problem>,
+    },
+}
+
+/// Something that is wrong with what was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+pub struct Problem {
+    /// Where: `handover.fieldManagers[1]`.
+    pub path: String,
+    /// What is wrong and, where that can be told, what would be right.
+    pub problem: String,
+}
+
+/// What the policy says about a request.
+#[derive(Debug, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    /// What becomes of the request.
+    pub verdict: Outcome,
+    /// Why it was rejected, with the ways on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional))]
+    pub message: Option<String>,
+    /// The HTTP status of a rejection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional))]
+    pub code: Option<u16>,
+    /// What the client is told whatever the verdict, a sentence each.
+    pub warnings: Vec<String>,
+    /// The ids of the rules that spoke, strongest action first.
+    pub rules: Vec<&'static str>,
+    /// What goes into the audit log.
+    #[cfg_attr(target_arch = "wasm32", tsify(type = "Record<string, string>"))]
+    pub audit_annotations: BTreeMap<&'static str, String>,
+    /// The object as it is repaired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional, type = "Record<string, unknown>"))]
+    pub object: Option<Box<RawValue>>,
+    /// What the policy asked the cluster, in order.
+    pub lookups: Vec<LookUp>,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It passes without a word.
+    Allowed,
+    /// It passes with warnings.
+    Warned,
+    /// It passes, changed.
+    Repaired,
+    /// It is refused.
+    Rejected,
+}
+
+/// A question of the policy and its answer, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+pub struct LookUp {
+    /// What was asked: `get apps/v1 Deployment shop/web`.
+    pub lookup: String,
+    /// What the answer was: `found`, `absent`, `3 objects`, `yes`, `no`, or why there was none.
+    pub outcome: String,
+    /// Whether there was no answer.
+    pub failed: bool,
+}
+
+/// A rule, as the catalogue has it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(rename_all = "camelCase")]
+pub struct RuleFacts {
+    /// What settings, annotations, RBAC and audit logs name it by.
+    pub id: &'static str,
+    /// What it protects, in one line.
+    pub title: &'static str,
+    /// What it does by itself.
+    #[cfg_attr(target_arch = "wasm32", tsify(type = "\"warn\" | \"repair\" | \"reject\""))]
+    pub default: &'static str,
+    /// Whether it may ever refuse.
+    pub may_reject: bool,
+    /// The first version that had it.
+    pub since: &'static str,
+    /// Which changes it looks at.
+    pub watches: Vec<Watch>,
+}
+
+/// Changes that a rule looks at.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+pub struct Watch {
+    /// The kind of the object; missing where setting `declarations` names the kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional))]
+    pub kind: Option<String>,
+    /// `CREATE`, `UPDATE`, `DELETE`, and `AUDIT` for objects that are there.
+    pub operations: Vec<String>,
+}
+
+impl Review {
+    pub(crate) fn new(verdict: Verdict, lookups: Vec<LookUp>) -> Self {
+        let outcome = match &verdict.decision {
+            Decision::Reject { .. } => Outcome::Rejected,
+            Decision::Repair(_) => Outcome::Repaired,
+            Decision::Allow if verdict.warnings.is_empty() => Outcome::Allowed,
+            Decision::Allow => Outcome::Warned,
+        };
+        let (message, code, object) = match verdict.decision {
+            Decision::Allow => (None, None, None),
+            // It was JSON before the repair, which splices JSON into it.
+            Decision::Repair(object) => (None, None, RawValue::from_string(object).ok()),
+            Decision::Reject { message, code } => (Some(message), Some(code), None),
+        };
+        Self {
+            verdict: outcome,
+            message,
+            code,
+            warnings: verdict.warnings,
+            rules: verdict.rules,
+            audit_annotations: verdict.audit.into_iter().collect(),
+            object,
+            lookups,
+        }
+    }
+}

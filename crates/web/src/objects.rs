@@ -1,0 +1,269 @@
+//! A cluster that is an array of objects: what is in it is there, everything else is absent.
+//!
+//! An object without a namespace is cluster-scoped. Nothing is converted: an object of another version of its group is answered as it is.
+//! Beside objects there may be the documents that `autoscaler-guard review --cluster` knows, for what may go wrong in a cluster:
+//! `SubjectAccessReview` (see `permissions.rs`), and `NotServed` and `NotGranted` of `autoscaler-guard/v1`.
+
+use std::borrow::Cow;
+
+use autoscaler_guard::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
+use autoscaler_guard::json::Json;
+use autoscaler_guard::kinds::group_of;
+
+use crate::Problem;
+use crate::permissions::{Action, Permissions};
+
+/// Objects, in the order of namespace and name, as the API server lists them.
+pub(crate) struct Objects<'a> {
+    stored: Vec<Object<'a>>,
+    conditions: Vec<Condition<'a>>,
+    permissions: Permissions<'a>,
+    account: &'a str,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Object<'a> {
+    namespace: Cow<'a, str>,
+    name: Cow<'a, str>,
+    group: String,
+    kind: Cow<'a, str>,
+    text: &'a str,
+}
+
+/// A kind that cannot be asked for.
+struct Condition<'a> {
+    served: bool,
+    api_version: Cow<'a, str>,
+    kind: Cow<'a, str>,
+}
+
+impl<'a> Objects<'a> {
+    /// Reads the array, or tells all that is wrong with it; `account` is who looks up.
+    pub(crate) fn read(text: &'a str, account: &'a str) -> Result<Self, Vec<Problem>> {
+        let problem = |problem: String| vec![Problem { path: "cluster".to_owned(), problem }];
+        let json = Json::parse(text).map_err(|error| problem(format!("not JSON: {error}")))?;
+        if json.text() != "null" && !json.text().starts_with('[') {
+            return Err(problem("expected an array of objects".to_owned()));
+        }
+        let mut read =
+            Self { stored: Vec::new(), conditions: Vec::new(), permissions: Permissions::default(), account };
+        let outcomes = json.items(&[]).into_iter().enumerate().map(|(index, document)| {
+            read.insert(document).map_err(|problem| Problem { path: format!("cluster[{index}]"), problem })
+        });
+        let problems: Vec<Problem> = outcomes.filter_map(Result::err).collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        read.stored.sort_unstable();
+        Ok(read)
+    }
+
+    fn insert(&mut self, document: Json<'a>) -> Result<(), String> {
+        let (api_version, kind) = (word(document, &["apiVersion"])?, word(document, &["kind"])?);
+        match (group_of(&api_version), kind.as_ref()) {
+            ("authorization.k8s.io", "SubjectAccessReview") => self.permissions.learn(document),
+            ("autoscaler-guard", "NotServed" | "NotGranted") => {
+                let (api_version, named) =
+                    (word(document, &["spec", "apiVersion"])?, word(document, &["spec", "kind"])?);
+                self.conditions.push(Condition { served: kind == "NotGranted", api_version, kind: named });
+                Ok(())
+            }
+            ("autoscaler-guard", _) => {
+                Err(format!("autoscaler-guard/v1 has no kind {kind}; use NotServed or NotGranted"))
+            }
+            (group, _) => {
+                let group = group.to_owned();
+                self.add(document, group, kind)
+            }
+        }
+    }
+
+    /// Two objects of one name are no cluster: whichever counted, the other would be a silent mistake.
+    fn add(&mut self, document: Json<'a>, group: String, kind: Cow<'a, str>) -> Result<(), String> {
+        let name = word(document, &["metadata", "name"])?;
+        let namespace = document.string(&["metadata", "namespace"]).unwrap_or_default();
+        let object = Object { namespace, name, group, kind, text: document.text() };
+        if self.stored.iter().any(|other| object.is_twin_of(other)) {
+            let slash = if object.namespace.is_empty() { "" } else { "/" };
+            let Object { namespace, name, kind, .. } = &object;
+            return Err(format!("{kind} {namespace}{slash}{name} was there before; leave one of the two out"));
+        }
+        self.stored.push(object);
+        Ok(())
+    }
+
+    fn of_kind<'o>(&'o self, kind: &ApiKind<'_>) -> impl Iterator<Item = &'o Object<'a>> {
+        let (group, kind) = (group_of(&kind.api_version).to_owned(), kind.kind.clone().into_owned());
+        self.stored.iter().filter(move |object| object.group == group && object.kind == kind)
+    }
+
+    /// Why a kind cannot be asked for at all.
+    fn why_not(&self, kind: &ApiKind<'_>) -> Option<Reason> {
+        let ApiKind { api_version, kind: name, .. } = kind;
+        let condition =
+            self.conditions.iter().find(|condition| condition.api_version == *api_version && condition.kind == *name);
+        match condition {
+            Some(Condition { served: true, .. }) => Some(Reason::Failed(format!(
+                "Policy has not been granted access to Kubernetes {api_version}/{name} resources. The violation has been reported"
+            ))),
+            None if self.is_served(kind) => None,
+            _ => Some(Reason::NotServed(format!("Cannot find resource {api_version}/{name}"))),
+        }
+    }
+
+    /// A definition is believed; a kind without one is served.
+    fn is_served(&self, kind: &ApiKind<'_>) -> bool {
+        let group = group_of(&kind.api_version);
+        let version = kind.api_version.rsplit('/').next().unwrap_or_default();
+        let spec = self.definitions().find(|spec| {
+            spec.string(&["group"]).as_deref() == Some(group)
+                && spec.string(&["names", "kind"]).as_deref() == Some(&kind.kind)
+        });
+        spec.is_none_or(|spec| {
+            spec.items(&["versions"]).into_iter().any(|found| {
+                let unserved = found.at(&["served"]).is_some_and(|served| served.text() == "false");
+                found.string(&["name"]).as_deref() == Some(version) && !unserved
+            })
+        })
+    }
+
+    fn definitions(&self) -> impl Iterator<Item = Json<'a>> {
+        let definitions = self.stored.iter().filter(|object| object.kind == "CustomResourceDefinition");
+        definitions.filter_map(|object| Json::new(object.text).at(&["spec"]))
+    }
+
+    /// Why a look-up is not permitted, in the API server's words.
+    fn forbidden(&self, verb: &str, kind: &ApiKind<'_>, namespace: &str, name: &str) -> Option<Reason> {
+        let (group, resource) = (group_of(&kind.api_version), plural(&kind.kind));
+        let action = Action { verb, group, resource: &resource, namespace, name };
+        if self.permissions.are_granted_to_everybody(&action) {
+            return None;
+        }
+        let dot = if group.is_empty() { "" } else { "." };
+        let object = if name.is_empty() { String::new() } else { format!(" \"{name}\"") };
+        let scope = if namespace.is_empty() {
+            "at the cluster scope".to_owned()
+        } else {
+            format!("in the namespace \"{namespace}\"")
+        };
+        let account = self.account;
+        Some(Reason::Failed(format!(
+            "{resource}{dot}{group}{object} is forbidden: User \"{account}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}"
+        )))
+    }
+}
+
+impl Cluster for Objects<'_> {
+    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, _fields: &[&str]) -> Answer<String> {
+        let namespace = namespace.unwrap_or_default();
+        if let Some(reason) = self.why_not(kind).or_else(|| self.forbidden("get", kind, namespace, name)) {
+            return Answer::Unknown(reason);
+        }
+        let found = self.of_kind(kind).find(|object| object.name == name && object.is_within(namespace));
+        found.map_or(Answer::Absent, |object| Answer::Found(object.text.to_owned()))
+    }
+
+    fn list(&self, query: &List<'_>) -> Answer<String> {
+        let namespace = query.namespace.unwrap_or_default();
+        let forbidden = || ["list", "watch"].iter().find_map(|verb| self.forbidden(verb, query.kind, namespace, ""));
+        if let Some(reason) = self.why_not(query.kind).or_else(forbidden) {
+            return Answer::Unknown(reason);
+        }
+        let Some(labels) = query.label_selector.map_or(Some(Vec::new()), labels) else {
+            return Answer::Unknown(Reason::Failed("this cluster knows selectors of the form a=b,c=d only".to_owned()));
+        };
+        let within = |object: &&Object<'_>| query.namespace.is_none_or(|namespace| object.is_within(namespace));
+        let matching = self.of_kind(query.kind).filter(within).filter(|object| object.has_labels(&labels));
+        let items: Vec<&str> = matching.map(|object| object.text).collect();
+        Answer::Found(format!("{{\"items\":[{}]}}", items.join(",")))
+    }
+
+    fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
+        let Access { user, groups, verb, group, resource, namespace } = access;
+        let action = Action { verb, group, resource, namespace: namespace.unwrap_or_default(), name: "" };
+        Answer::Found(self.permissions.are_granted_to(user, groups, &action))
+    }
+}
+
+impl Object<'_> {
+    fn is_twin_of(&self, other: &Object<'_>) -> bool {
+        self.name == other.name
+            && self.namespace == other.namespace
+            && self.kind == other.kind
+            && self.group == other.group
+    }
+
+    fn is_within(&self, namespace: &str) -> bool {
+        self.namespace.is_empty() || self.namespace == namespace
+    }
+
+    fn has_labels(&self, labels: &[(&str, &str)]) -> bool {
+        let object = Json::new(self.text);
+        labels.iter().all(|(key, value)| object.string(&["metadata", "labels", key]).as_deref() == Some(value))
+    }
+}
+
+/// The labels that a selector asks for; none where it asks for something else.
+fn labels(selector: &str) -> Option<Vec<(&str, &str)>> {
+    selector.split(',').map(|part| part.split_once('=').filter(|(key, _)| !key.ends_with('!'))).collect()
+}
+
+fn word<'a>(document: Json<'a>, path: &[&str]) -> Result<Cow<'a, str>, String> {
+    document.word(path).ok_or_else(|| {
+        format!("this is no Kubernetes object, since it has no {}; add one or leave it out", path.join("."))
+    })
+}
+
+/// The resource that RBAC knows a kind by.
+fn plural(kind: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    match kind.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{stem}ies"),
+        _ if kind.ends_with(['s', 'x', 'z']) || kind.ends_with("ch") || kind.ends_with("sh") => format!("{kind}es"),
+        _ => kind + "s",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        let found = Objects::read(text, "me").err().unwrap_or_default();
+        found.into_iter().map(|Problem { path, problem }| format!("{path}: {problem}")).collect()
+    }
+
+    #[test]
+    fn what_is_no_cluster_is_told_with_its_place() {
+        assert_eq!(problems("null").len() + problems("[]").len(), 0);
+        assert_eq!(problems("{}"), ["cluster: expected an array of objects"]);
+        assert!(problems("[").first().is_some_and(|problem| problem.starts_with("cluster: not JSON")));
+        let namespace = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}"#;
+        assert_eq!(
+            problems(&format!(r#"[3,{{"apiVersion":"v1"}},{namespace},{namespace}]"#)),
+            [
+                "cluster[0]: this is no Kubernetes object, since it has no apiVersion; add one or leave it out",
+                "cluster[1]: this is no Kubernetes object, since it has no kind; add one or leave it out",
+                "cluster[3]: Namespace shop was there before; leave one of the two out",
+            ]
+        );
+    }
+
+    #[test]
+    fn plurals_are_those_that_rbac_uses() {
+        for (kind, expected) in [
+            ("HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+            ("EnvoyProxy", "envoyproxies"),
+            ("GatewayClass", "gatewayclasses"),
+            ("Gateway", "gateways"),
+        ] {
+            assert_eq!(plural(kind), expected);
+        }
+    }
+
+    #[test]
+    fn only_selectors_of_equality_are_understood() {
+        assert_eq!(labels("a=b,c=d"), Some(vec![("a", "b"), ("c", "d")]));
+        assert_eq!((labels("a!=b"), labels("a in (b)"), labels("a")), (None, None, None));
+    }
+}
