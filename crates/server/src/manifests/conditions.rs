@@ -90,7 +90,7 @@ fn one_of(name: &str, names: &[&str]) -> String {
 }
 
 /// The same in the notation of RE2. A name has one line.
-fn regular(pattern: &str) -> String {
+pub(super) fn regular(pattern: &str) -> String {
     let mut expression = "^".to_owned();
     for letter in pattern.chars() {
         match letter {
