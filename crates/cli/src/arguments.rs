@@ -149,7 +149,7 @@ Examples:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --listen 127.0.0.1:0
 
   Behind Gatekeeper, which has to prove that it is the one who asks:
-    autoscaler-guard serve --gatekeeper --tls-cert tls.crt --tls-key tls.key --client-ca gatekeeper-ca.crt
+    autoscaler-guard serve --gatekeeper --tls-cert tls.crt --tls-key tls.key --client-ca ca.crt
 
   By a module instead of the rules that are built in:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --policy annotated-policy.wasm

@@ -97,7 +97,8 @@ fn what_is_kept_away_is_nothing_that_the_policy_would_speak_about() {
     let mut webhooks = BTreeMap::new();
     let (mut sent, mut kept) = (0, 0);
     for page in pages() {
-        for case in &page.cases {
+        // An audit comes from a scanner, not from an API server.
+        for case in page.cases.iter().filter(|case| case.audit.is_none()) {
             let mut world = case.world();
             let webhook =
                 webhooks.entry(world.settings.to_string()).or_insert_with(|| Webhook::new(&settings(&world.settings)));
