@@ -108,3 +108,25 @@ fn tell(lines: &str) -> io::Result<()> {
     output.write_all(lines.as_bytes())?;
     output.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn settings_of(more: &[&str]) -> String {
+        let words = ["autoscaler-guard", "serve", "--tls-cert", "a", "--tls-key", "b"];
+        let Command::Serve(options) = Arguments::parse_from(words.iter().chain(more)).command else {
+            panic!("it is serve")
+        };
+        settings(&options, &Judge::Core).unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn behind_gatekeeper_nothing_is_repaired() {
+        assert_eq!(settings_of(&[]), "{}");
+        assert_eq!(settings_of(&["--gatekeeper"]), r#"{"repair":false}"#);
+    }
+}

@@ -62,7 +62,7 @@ pub enum CertificateError {
     #[error("{} and {} cannot be used: {cause}; check that the key is that of the first certificate", .files.certificate.display(), .files.key.display())]
     Unusable {
         /// The files.
-        files: CertificateFiles,
+        files: Box<CertificateFiles>,
         /// Why.
         #[source]
         cause: rustls::Error,
@@ -121,7 +121,7 @@ impl CertificateFiles {
             _ => None,
         };
         let config = config(host, clients, chain, key)
-            .map_err(|cause| CertificateError::Unusable { files: self.clone(), cause })?;
+            .map_err(|cause| CertificateError::Unusable { files: Box::new(self.clone()), cause })?;
         Ok((Arc::new(config), mark))
     }
 

@@ -38,6 +38,7 @@ pub(super) fn unasked(settings: &Settings) -> String {
 }
 
 fn list<'a>(name: &str, patterns: impl Iterator<Item = &'a str>) -> String {
-    let lines: String = patterns.map(|pattern| format!("  - '{}'\n", regular(pattern).replace('\'', "''"))).collect();
+    let line = |pattern: &str| format!("  - '{}'\n", regular(pattern).replace('\'', "''"));
+    let lines: String = patterns.map(line).collect();
     if lines.is_empty() { format!("{name}: []\n") } else { format!("{name}:\n{lines}") }
 }

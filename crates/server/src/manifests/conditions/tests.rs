@@ -97,9 +97,12 @@ fn what_is_kept_away_is_nothing_that_the_policy_would_speak_about() {
     let mut webhooks = BTreeMap::new();
     let (mut sent, mut kept) = (0, 0);
     for page in pages() {
-        // An audit comes from a scanner, not from an API server.
-        for case in page.cases.iter().filter(|case| case.audit.is_none()) {
+        for case in &page.cases {
             let mut world = case.world();
+            // An audit comes from a scanner, not from an API server.
+            if world.settings["audit"] == true {
+                continue;
+            }
             let webhook =
                 webhooks.entry(world.settings.to_string()).or_insert_with(|| Webhook::new(&settings(&world.settings)));
             for request in variants(&world.request) {
