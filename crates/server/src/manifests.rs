@@ -184,7 +184,7 @@ impl Manifests<'_> {
             ("settings-volume", mounted("- name: settings\n  configMap:\n    name: autoscaler-guard")),
             ("annotations", annotations),
             ("ca-bundle", bundle),
-            ("rules", needs::watched().iter().map(|watched| rule(watched) + "  scope: \"*\"\n").collect()),
+            ("rules", self.rules()),
             ("failure-policy", failure_policy.to_owned()),
             ("timeout", TIMEOUT.to_owned()),
             ("conditions", match_conditions(self.settings)),
@@ -209,6 +209,16 @@ impl Manifests<'_> {
             ("match", gatekeeper::matched(self.settings, self.namespace)),
             ("unasked", gatekeeper::unasked(self.settings)),
         ]
+    }
+
+    /// What the webhook is asked about. The conditions keep away what else is in a group that settings name.
+    fn rules(&self) -> String {
+        let watched = needs::watched().into_iter().map(|watched| rule(&watched));
+        let groups = conditions::declared_groups(self.settings);
+        let declared = groups.keys().map(|group| {
+            format!("- apiGroups: [{group:?}]\n  apiVersions: [\"*\"]\n  resources: [\"*\"]\n  operations: [UPDATE, DELETE]\n")
+        });
+        watched.chain(declared).map(|rule| rule + "  scope: \"*\"\n").collect()
     }
 
     fn permissions(&self) -> String {

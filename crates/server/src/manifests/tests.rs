@@ -230,3 +230,20 @@ fn gatekeeper_may_have_to_prove_itself() {
     assert!(pod["containers"][0]["args"].as_array().unwrap().contains(&json!("--client-ca=/clients/ca.crt")));
     assert_eq!(pod["containers"][0]["volumeMounts"][1]["name"], pod["volumes"][1]["name"]);
 }
+
+#[test]
+fn the_webhook_is_asked_about_kinds_that_settings_declare() {
+    let hpa = json!({"name": "{name}"});
+    let declared = |api: &str, kind: &str| json!({"apiVersion": api, "kind": kind, "pointer": "/spec/hpa", "hpa": hpa});
+    let both =
+        [declared("example.com/v1", "Fleet"), declared("example.com/v2", "Farm"), declared("keda.sh/v1", "Other")];
+    let settings = Settings::from_json(&json!({"declarations": both}).to_string()).unwrap();
+    let webhook = find(&manifests(&settings), "MutatingWebhookConfiguration")["webhooks"][0].clone();
+    let rules = webhook["rules"].as_array().unwrap();
+    let of = |group: &str| {
+        json!({
+            "apiGroups": [group], "apiVersions": ["*"], "resources": ["*"], "operations": ["UPDATE", "DELETE"], "scope": "*",
+        })
+    };
+    assert_eq!(rules[needs::watched().len()..], [of("example.com"), of("keda.sh")]);
+}
