@@ -54,6 +54,7 @@ senseless = [
   answered("allowed"),
   answered({"allowed": "yes", "message": "", "rules": []}),
   answered({"allowed": false}),
+  answered({"allowed": false, "rules": []}),
 ]
 
 unjudged(messages, reason) {
@@ -67,7 +68,7 @@ test_errors_are_told {
 }
 
 test_answers_without_sense_are_told {
-  count({i | answer := senseless[i]; unjudged(told(deny, deletion, answer), "its provider's answer has no verdict")}) == 5
+  count({i | answer := senseless[i]; unjudged(told(deny, deletion, answer), "its provider's answer has no verdict")}) == 6
 }
 
 # An error of the built-in function, as where there is no connection, leaves it undefined.
