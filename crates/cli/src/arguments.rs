@@ -69,10 +69,10 @@ pub enum Command {
     /// Show which settings there are, or check a file of them
     #[command(subcommand)]
     Settings(SettingsCommand),
-    /// Answer an API server's admission reviews by HTTPS
+    /// Answer an API server's admission reviews, or Gatekeeper, by HTTPS
     #[command(long_about = SERVE, after_long_help = SERVE_EXAMPLES)]
     Serve(ServeOptions),
-    /// Print what a cluster needs to use `serve` as its admission webhook
+    /// Print what a cluster needs to use `serve` as its admission webhook, or behind Gatekeeper
     #[command(after_long_help = MANIFESTS_EXAMPLES)]
     Manifests(ManifestsOptions),
     /// Push a module to a registry, as `kwctl push` does
@@ -155,6 +155,9 @@ What cannot be judged is answered with an HTTP error, so that the webhook's fail
 AdmissionReview v1, 413 for one that is too large, 503 with Retry-After when too many are in flight, 500 when there is \
 no verdict in time or at all.
 
+With --gatekeeper it is an external data provider instead and judges at POST /gatekeeper, without repairs. Errors are \
+told as systemError then, or as the error of one item.
+
 On SIGTERM it fails /readyz, takes requests for --drain more seconds, finishes what is in flight, and ends with 0.";
 
 const SERVE_EXAMPLES: &str = "\
@@ -164,6 +167,9 @@ Examples:
 
   On this machine, against the cluster that kubectl talks to, on any free port:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --listen 127.0.0.1:0
+
+  Behind Gatekeeper, which has to prove that it is the one who asks:
+    autoscaler-guard serve --gatekeeper --tls-cert tls.crt --tls-key tls.key --client-ca ca.crt
 
   By a module instead of the rules that are built in:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key --policy annotated-policy.wasm
@@ -184,8 +190,12 @@ Examples:
   With settings, which also say who need not ask:
     autoscaler-guard manifests --cert-manager --settings settings.yaml
 
+  Behind Gatekeeper, with a certificate in Secret autoscaler-guard-tls:
+    autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt
+
 Printed are Namespace, ServiceAccount, ClusterRole with its binding, Deployment, PodDisruptionBudget, Service and \
-MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap.";
+MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap; with \
+--gatekeeper Provider, ConstraintTemplate and constraints in place of the webhook's configuration.";
 
 const PUSH: &str = "\
 Push a module to a registry, as `kwctl push` does: policy servers run it from there.
@@ -286,6 +296,13 @@ pub struct ServeOptions {
     /// The certificate's private key, PEM; read again when the file changes
     #[arg(long, value_name = "FILE")]
     pub tls_key: PathBuf,
+    /// Be Gatekeeper's external data provider, at POST /gatekeeper, instead of a webhook: by TLS 1.3, and without repairs
+    #[arg(long)]
+    pub gatekeeper: bool,
+    /// Take requests only from clients with a certificate by this authority, PEM; read again when the file changes. Have
+    /// health checked at --metrics-listen then
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     pub listen: SocketAddr,
@@ -398,10 +415,17 @@ pub enum RegistryOutput {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("certificate").required(true).args(["cert_manager", "ca_bundle"]))]
 pub struct ManifestsOptions {
+    /// Have Gatekeeper ask, by a provider and constraints, instead of API servers by a webhook. A Provider has its authority
+    /// in it, where cert-manager cannot write
+    #[arg(long, requires = "ca_bundle", conflicts_with_all = ["cert_manager", "failure_policy"])]
+    pub gatekeeper: bool,
+    /// Answer none but clients with a certificate by this authority, PEM: that of Gatekeeper's own
+    #[arg(long, value_name = "FILE", requires = "gatekeeper")]
+    pub client_ca: Option<PathBuf>,
     /// Have cert-manager issue the webhook's certificate and tell API servers whom to trust
     #[arg(long)]
     pub cert_manager: bool,
-    /// Tell API servers to trust this authority, PEM; its certificate for the webhook is expected in Secret
+    /// Tell who asks to trust this authority, PEM; its certificate for the webhook is expected in Secret
     /// autoscaler-guard-tls
     #[arg(long, value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,

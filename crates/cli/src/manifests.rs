@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use autoscaler_guard::Settings;
-use autoscaler_guard_server::manifests::{self, Manifests, Source};
+use autoscaler_guard_server::manifests::{self, AskedBy, Manifests, Source};
 use serde_json::{Value, json};
 
 use crate::Answer;
@@ -17,12 +17,14 @@ pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
     // They were checked just now.
     let settings = Settings::from_json(text.as_str()).unwrap_or_default();
     let text = options.settings.as_ref().map(|_| pretty(text.as_str()));
+    let clients = options.client_ca.as_deref().map(certificates).transpose()?;
     let manifests = Manifests {
         namespace: &options.namespace,
         image: &options.image,
-        failure_policy: match options.failure_policy {
-            FailurePolicy::Ignore => manifests::FailurePolicy::Ignore,
-            FailurePolicy::Fail => manifests::FailurePolicy::Fail,
+        asked_by: match (options.gatekeeper, options.failure_policy) {
+            (true, _) => AskedBy::Gatekeeper(clients.as_deref()),
+            (false, FailurePolicy::Ignore) => AskedBy::ApiServer(manifests::FailurePolicy::Ignore),
+            (false, FailurePolicy::Fail) => AskedBy::ApiServer(manifests::FailurePolicy::Fail),
         },
         certificate: options.ca_bundle.as_deref().map_or(Ok(Source::CertManager), authority)?,
         settings: &settings,
@@ -40,6 +42,13 @@ fn authority(path: &Path) -> Result<Source, Fault> {
     let pem =
         std::fs::read(path).map_err(|error| unusable().because(error).help("check the path and its permissions"))?;
     Source::authority(pem).ok_or_else(|| unusable().because("it has no certificate in PEM format"))
+}
+
+/// The certificates of an authority, as text.
+fn certificates(path: &Path) -> Result<String, Fault> {
+    let Source::Authority(pem) = authority(path)? else { return Ok(String::new()) };
+    String::from_utf8(pem)
+        .map_err(|error| Fault::new(format!("the authority in {} cannot be used", path.display())).because(error))
 }
 
 /// JSON is YAML.

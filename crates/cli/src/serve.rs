@@ -1,4 +1,4 @@
-//! `serve`: the policy as an HTTPS admission webhook. Everything that can be wrong is found out before it listens.
+//! `serve`: the policy as an HTTPS admission webhook, or as Gatekeeper's provider. Everything that can be wrong is found out before it listens.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -39,10 +39,12 @@ impl server::Judge for Settled {
 pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let limits = autoscaler_guard_host::Limits { time: options.timeout, ..autoscaler_guard_host::Limits::default() };
     let judge = Source::judge(options.policy.as_ref(), &options.registries, limits)?;
-    let settings = SettingsText::proven(options.settings.as_deref(), &judge)?;
-    let certificate = certificate(options)?;
+    let host = if options.gatekeeper { server::Host::Gatekeeper } else { server::Host::ApiServer };
+    let settings = settings(options, &judge)?;
+    let certificate = certificate(options, host)?;
     let lookups = Arc::new(cluster(options, &settings)?);
     let options = server::Options {
+        host,
         listen: options.listen,
         metrics_listen: options.metrics_listen,
         certificate,
@@ -62,9 +64,23 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     Ok(Answer::fine(String::new()))
 }
 
-fn certificate(options: &ServeOptions) -> Result<server::Certificate, Fault> {
-    let files = server::CertificateFiles { certificate: options.tls_cert.clone(), key: options.tls_key.clone() };
-    server::Certificate::load(files).map_err(|error| Fault::new("the certificate cannot be used").because(error))
+/// Gatekeeper can refuse, but not drop an owner reference: what would be repaired has to be judged anew.
+fn settings(options: &ServeOptions, judge: &Judge) -> Result<SettingsText, Fault> {
+    let settings = SettingsText::proven(options.settings.as_deref(), judge)?;
+    if !options.gatekeeper {
+        return Ok(settings);
+    }
+    let fault = || Fault::new("the policy does not do without repairs, which Gatekeeper cannot make");
+    settings.without_repair(judge).map_err(|reasons| reasons.into_iter().fold(fault(), Fault::because))
+}
+
+fn certificate(options: &ServeOptions, host: server::Host) -> Result<server::Certificate, Fault> {
+    let files = server::CertificateFiles {
+        certificate: options.tls_cert.clone(),
+        key: options.tls_key.clone(),
+        client_authority: options.client_ca.clone(),
+    };
+    server::Certificate::load(files, host).map_err(|error| Fault::new("the certificate cannot be used").because(error))
 }
 
 fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluster, Fault> {
@@ -92,4 +108,26 @@ fn tell(lines: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(lines.as_bytes())?;
     output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn settings_of(more: &[&str]) -> String {
+        let words = ["autoscaler-guard", "serve", "--tls-cert", "a", "--tls-key", "b"];
+        let Command::Serve(options) = Arguments::parse_from(words.iter().chain(more)).command else {
+            panic!("it is serve")
+        };
+        settings(&options, &Judge::Core).unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn behind_gatekeeper_nothing_is_repaired() {
+        assert_eq!(settings_of(&[]), "{}");
+        assert_eq!(settings_of(&["--gatekeeper"]), r#"{"repair":false}"#);
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use autoscaler_guard::Settings;
 use autoscaler_guard::rules::{Default, RULES, Rule};
 use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
-use autoscaler_guard_server::manifests;
+use autoscaler_guard_server::manifests::{self, AskedBy, Manifests, Source};
 use autoscaler_guard_server::needs::{self, Watched};
 use serde_json::{Value, json};
 
@@ -192,6 +192,32 @@ fn manifests_are_written_from_what_rules_watch_and_look_up() {
     hold_part("policies/rbac.yaml", "audited", &manifests::audit_permissions());
     // After the metadata, of which it takes the look-ups.
     hold_part("artifacthub-pkg.yml", "from-code", &artifact_hub());
+}
+
+/// By the defaults, and with no authority: whose certificate the server has, only the user knows.
+#[test]
+fn gatekeepers_manifests_are_those_that_the_command_prints() {
+    let manifests = Manifests {
+        namespace: "autoscaler-guard",
+        image: concat!("autoscaler-guard:v", env!("CARGO_PKG_VERSION")),
+        asked_by: AskedBy::Gatekeeper(None),
+        certificate: Source::Authority(Vec::new()),
+        settings: &Settings::default(),
+        settings_text: None,
+    };
+    let parts = manifests.parts();
+    let own = ["provider", "template", "constraint"];
+    let server: Vec<&str> =
+        parts.iter().filter(|(part, _)| !own.contains(part)).map(|(_, text)| text.as_str()).collect();
+    hold_whole("policies/gatekeeper/server.yaml", &server.join("---\n"));
+    for (part, text) in parts.iter().filter(|(part, _)| own.contains(part)) {
+        hold_whole(&format!("policies/gatekeeper/{part}.yaml"), text);
+    }
+}
+
+fn hold_whole(file: &str, fresh: &str) {
+    let _turn = turn();
+    hold(file, &std::fs::read_to_string(root().join(file)).unwrap_or_default(), fresh);
 }
 
 /// What Artifact Hub and Rancher are told of the policy, as `kwctl scaffold artifacthub` takes it from the metadata.

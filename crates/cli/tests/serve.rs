@@ -124,11 +124,15 @@ impl Drop for Running {
 
 /// The status of a plain GET.
 fn status(address: &str, path: &str) -> Option<u16> {
+    get(address, path)?.split(' ').nth(1)?.parse().ok()
+}
+
+fn get(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    answer.split(' ').nth(1)?.parse().ok()
+    Some(answer)
 }
 
 #[test]
@@ -151,6 +155,20 @@ fn it_says_where_it_listens_and_ends_by_sigterm() {
         assert!(started.elapsed() < Duration::from_secs(1), "it is still ready");
     }
     assert_eq!(server.ended(), Some(0));
+}
+
+#[test]
+fn it_may_be_gatekeepers_provider() {
+    let files = Files::new("gatekeeper");
+    let more = ["--gatekeeper", "--client-ca", "tls.crt", "--metrics-listen", "127.0.0.1:0"];
+    let mut server = Running::start(&files, &more);
+    assert!(server.line().starts_with("listening on https://"));
+    let metrics = server.line();
+    let metrics = metrics.trim().strip_prefix("metrics on http://").and_then(|rest| rest.strip_suffix("/metrics"));
+    let text = get(metrics.expect("it says where metrics are"), "/metrics").expect("it answers");
+    assert!(text.contains("autoscaler_guard_requests_in_flight{host=\"gatekeeper\"} 0"), "{text}");
+    let refused = files.refused(&["--gatekeeper", "--client-ca", "tls.key"]);
+    assert!(refused.starts_with("error: the certificate cannot be used: tls.key has no certificate"), "{refused}");
 }
 
 #[test]

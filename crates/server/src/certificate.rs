@@ -7,12 +7,15 @@ use std::time::Duration;
 use std::{fs, io};
 
 use axum_server::tls_rustls::RustlsConfig;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::TLS13;
+use rustls::{RootCertStore, ServerConfig};
 
-use crate::log;
 use crate::metrics::Metrics;
+use crate::{Host, log};
 
 /// PEM files, as a Secret of type `kubernetes.io/tls` has them.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// By whom clients have to be certified; without, any client may ask.
+    pub client_authority: Option<PathBuf>,
 }
 
 /// Why a certificate cannot be used.
@@ -45,11 +50,19 @@ pub enum CertificateError {
         /// Why.
         cause: pem::Error,
     },
+    /// The authority of clients cannot be used.
+    #[error("{} cannot be used to know clients by: {cause}; it has to be the certificate of who certifies them", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The two do not make a server.
     #[error("{} and {} cannot be used: {cause}; check that the key is that of the first certificate", .files.certificate.display(), .files.key.display())]
     Unusable {
         /// The files.
-        files: CertificateFiles,
+        files: Box<CertificateFiles>,
         /// Why.
         #[source]
         cause: rustls::Error,
@@ -64,59 +77,106 @@ fn because(cause: &pem::Error) -> String {
 #[derive(Debug, Clone)]
 pub struct Certificate {
     files: CertificateFiles,
+    host: Host,
     pub(crate) config: Arc<ServerConfig>,
     /// By which a change of the files is noticed; the key itself is not kept twice.
     mark: u64,
 }
 
 impl Certificate {
-    /// Reads both files and checks that they fit.
-    pub fn load(files: CertificateFiles) -> Result<Self, CertificateError> {
-        let (config, mark) = files.load()?;
-        Ok(Self { files, config, mark })
+    /// Reads the files and checks that they fit.
+    pub fn load(files: CertificateFiles, host: Host) -> Result<Self, CertificateError> {
+        let (config, mark) = files.load(host)?;
+        Ok(Self { files, host, config, mark })
     }
 
     /// The certificate, if its files have changed since.
     fn renewed(self) -> Result<Option<Self>, CertificateError> {
-        let (chain, key) = self.files.read()?;
-        if mark(&chain, &key) == self.mark { Ok(None) } else { Self::load(self.files).map(Some) }
+        if mark(&self.files.read()?) == self.mark { Ok(None) } else { Self::load(self.files, self.host).map(Some) }
     }
+}
+
+/// What is in the files.
+#[derive(Hash)]
+struct Contents {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+    client_authority: Option<Vec<u8>>,
 }
 
 impl CertificateFiles {
-    fn load(&self) -> Result<(Arc<ServerConfig>, u64), CertificateError> {
-        let (chain, key) = self.read()?;
-        let mark = mark(&chain, &key);
+    fn load(&self, host: Host) -> Result<(Arc<ServerConfig>, u64), CertificateError> {
+        let contents = self.read()?;
+        let mark = mark(&contents);
         let broken = |path: &PathBuf, wanted, cause| CertificateError::NotPem { path: path.clone(), wanted, cause };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&chain)
-            .collect::<Result<_, _>>()
-            .map_err(|cause| broken(&self.certificate, "certificate", cause))?;
-        if chain.is_empty() {
-            return Err(broken(&self.certificate, "certificate", pem::Error::NoItemsFound));
-        }
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|cause| broken(&self.key, "private key", cause))?;
-        let config = config(chain, key).map_err(|cause| CertificateError::Unusable { files: self.clone(), cause })?;
+        let chain = certificates(&contents.chain).map_err(|cause| broken(&self.certificate, "certificate", cause))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&contents.key).map_err(|cause| broken(&self.key, "private key", cause))?;
+        let clients = match (&self.client_authority, &contents.client_authority) {
+            (Some(path), Some(pem)) => {
+                let authority = certificates(pem).map_err(|cause| broken(path, "certificate", cause))?;
+                let unusable = |cause| CertificateError::Authority { path: path.clone(), cause };
+                Some(verifier(authority).map_err(unusable)?)
+            }
+            _ => None,
+        };
+        let config = config(host, clients, chain, key)
+            .map_err(|cause| CertificateError::Unusable { files: Box::new(self.clone()), cause })?;
         Ok((Arc::new(config), mark))
     }
 
-    fn read(&self) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
+    fn read(&self) -> Result<Contents, CertificateError> {
         let read =
             |path: &PathBuf| fs::read(path).map_err(|cause| CertificateError::Unreadable { path: path.clone(), cause });
-        Ok((read(&self.certificate)?, read(&self.key)?))
+        Ok(Contents {
+            chain: read(&self.certificate)?,
+            key: read(&self.key)?,
+            client_authority: self.client_authority.as_ref().map(read).transpose()?,
+        })
     }
 }
 
-fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error> {
+/// At least one.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
+    if certificates.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(certificates) }
+}
+
+fn verifier(authority: Vec<CertificateDer<'static>>) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in authority {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn config(
+    host: Host,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider);
+    let builder = match host {
+        Host::ApiServer => builder.with_safe_default_protocol_versions()?,
+        // Gatekeeper takes nothing older either.
+        Host::Gatekeeper => builder.with_protocol_versions(&[&TLS13])?,
+    };
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn mark(chain: &[u8], key: &[u8]) -> u64 {
+fn mark(contents: &Contents) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (chain, key).hash(&mut hasher);
+    contents.hash(&mut hasher);
     hasher.finish()
 }
 

@@ -14,12 +14,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::gatekeeper::{self, Item};
 use crate::metrics::Metrics;
-use crate::review::Review;
-use crate::{Judge, Limits, log};
+use crate::review::{Judged, Review};
+use crate::{Host, Judge, Limits, log};
 
 /// What all requests share.
 pub(crate) struct Shared {
+    pub(crate) host: Host,
     pub(crate) judge: Arc<dyn Judge>,
     pub(crate) lookups: Arc<dyn Capabilities>,
     pub(crate) metrics: Arc<Metrics>,
@@ -86,13 +88,14 @@ impl IntoResponse for Unanswered {
     }
 }
 
-/// Everything, for the API server.
+/// Everything, for the host that asks.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     let limit = DefaultBodyLimit::max(shared.limits.request_bytes);
-    Router::new()
-        .route("/validate", post(validate).layer(limit))
-        .with_state(Arc::clone(&shared))
-        .merge(observation(shared))
+    let (path, answering) = match shared.host {
+        Host::ApiServer => ("/validate", post(validate)),
+        Host::Gatekeeper => ("/gatekeeper", post(provide)),
+    };
+    Router::new().route(path, answering.layer(limit)).with_state(Arc::clone(&shared)).merge(observation(shared))
 }
 
 /// Health and metrics alone.
@@ -119,29 +122,56 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
+const JSON: &str = "application/json";
+
+/// An API server's question.
 async fn validate(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let limit = shared.limits.timeout;
-    let answer = match Arc::clone(&shared.slots).try_acquire_owned() {
-        Ok(slot) => {
-            let answer = tokio::time::timeout(limit, answer(Arc::clone(&shared), slot, request)).await;
-            answer.unwrap_or(Err(Unanswered::Late(limit)))
-        }
-        Err(_) => Err(Unanswered::TooMany),
-    };
-    match answer {
-        Ok(answer) => ([(CONTENT_TYPE, "application/json")], answer).into_response(),
+    match asked(shared, request, reviewed).await {
+        Ok(answer) => ([(CONTENT_TYPE, JSON)], answer).into_response(),
+        Err(unanswered) => unanswered.into_response(),
+    }
+}
+
+/// Gatekeeper's question. It reads the body of errors, too, whatever their status.
+async fn provide(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match asked(shared, request, provided).await {
+        Ok(answer) => ([(CONTENT_TYPE, JSON)], answer).into_response(),
         Err(unanswered) => {
-            shared.metrics.unanswered(unanswered.reason());
-            if unanswered != Unanswered::TooMany {
-                log(&format!("unanswered={} reason={:?}", unanswered.reason(), unanswered.to_string()));
-            }
-            unanswered.into_response()
+            let error = gatekeeper::system_error(&unanswered.to_string());
+            (unanswered.status(), [(CONTENT_TYPE, JSON)], error).into_response()
         }
     }
 }
 
+/// What answers a body.
+type Work = fn(&Shared, &[u8], Instant) -> Result<Vec<u8>, Unanswered>;
+
+async fn asked(shared: Arc<Shared>, request: Request, work: Work) -> Result<Vec<u8>, Unanswered> {
+    let limit = shared.limits.timeout;
+    let answer = match Arc::clone(&shared.slots).try_acquire_owned() {
+        Ok(slot) => {
+            let answer = tokio::time::timeout(limit, answer(Arc::clone(&shared), slot, request, work)).await;
+            answer.unwrap_or(Err(Unanswered::Late(limit)))
+        }
+        Err(_) => Err(Unanswered::TooMany),
+    };
+    answer.inspect_err(|unanswered| tell(&shared, unanswered))
+}
+
+fn tell(shared: &Shared, unanswered: &Unanswered) {
+    shared.metrics.unanswered(unanswered.reason());
+    if *unanswered != Unanswered::TooMany {
+        log(&format!("unanswered={} reason={:?}", unanswered.reason(), unanswered.to_string()));
+    }
+}
+
 /// The slot goes along with the work: what was given up for lateness holds it until it has really ended.
-async fn answer(shared: Arc<Shared>, slot: OwnedSemaphorePermit, request: Request) -> Result<Vec<u8>, Unanswered> {
+async fn answer(
+    shared: Arc<Shared>,
+    slot: OwnedSemaphorePermit,
+    request: Request,
+    work: Work,
+) -> Result<Vec<u8>, Unanswered> {
     let started = Instant::now();
     let limit = shared.limits.request_bytes;
     let body = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
@@ -152,7 +182,7 @@ async fn answer(shared: Arc<Shared>, slot: OwnedSemaphorePermit, request: Reques
     let work = tokio::task::spawn_blocking(move || {
         let _slot = slot;
         shared.metrics.in_flight.inc();
-        let answer = judged(&shared, &body, started);
+        let answer = work(&shared, &body, started);
         shared.metrics.in_flight.dec();
         answer
     });
@@ -160,13 +190,32 @@ async fn answer(shared: Arc<Shared>, slot: OwnedSemaphorePermit, request: Reques
         .unwrap_or_else(|_| Err(Unanswered::Failed("the judge crashed; please report it with the request".into())))
 }
 
-fn judged(shared: &Shared, body: &[u8], started: Instant) -> Result<Vec<u8>, Unanswered> {
+fn reviewed(shared: &Shared, body: &[u8], started: Instant) -> Result<Vec<u8>, Unanswered> {
     let review = Review::read(body).map_err(Unanswered::Malformed)?;
-    let judged = review.judge(&*shared.judge, &shared.lookups).map_err(Unanswered::Failed)?;
-    let took = started.elapsed();
-    shared.metrics.judged(review.kind(), &review.head.operation, judged.verdict, &judged.rule, took);
-    if !judged.rule.is_empty() {
+    judged(shared, &review, started)?.answer().map_err(Unanswered::Failed)
+}
+
+fn provided(shared: &Shared, body: &[u8], _: Instant) -> Result<Vec<u8>, Unanswered> {
+    let keys = gatekeeper::keys(body).map_err(Unanswered::Malformed)?;
+    let items = keys.iter().map(|key| {
+        let answer = answered(shared, key).inspect_err(|unanswered| tell(shared, unanswered));
+        Item::new(key, answer.map_err(|unanswered| unanswered.to_string()))
+    });
+    gatekeeper::answer(&items.collect::<Vec<_>>()).map_err(Unanswered::Failed)
+}
+
+/// One of Gatekeeper's keys: what is wrong with it is its own affair.
+fn answered(shared: &Shared, key: &str) -> Result<Judged, Unanswered> {
+    let review = gatekeeper::review(key).map_err(Unanswered::Malformed)?;
+    judged(shared, &review, Instant::now())
+}
+
+fn judged(shared: &Shared, review: &Review<'_>, started: Instant) -> Result<Judged, Unanswered> {
+    let judged = review.judge(&*shared.judge, &shared.lookups, shared.host).map_err(Unanswered::Failed)?;
+    let (rule, took) = (judged.rule(), started.elapsed());
+    shared.metrics.judged(review.kind(), &review.head.operation, judged.verdict(), rule, took);
+    if !rule.is_empty() {
         log(&review.line(&judged));
     }
-    Ok(judged.answer)
+    Ok(judged)
 }

@@ -1,4 +1,5 @@
-//! autoscaler-guard as an HTTPS admission webhook, for clusters without Kubewarden.
+//! autoscaler-guard by HTTPS, for clusters without Kubewarden: as an admission webhook, or as an external data provider behind
+//! Gatekeeper.
 //!
 //! ```text
 //! API server ──► POST /validate ──► limits ──► Judge (the core, or a module) ──► AdmissionReview, JSON Patch
@@ -6,13 +7,17 @@
 //!                                                  └─► look-ups, counted
 //! ```
 //!
+//! Gatekeeper asks at `POST /gatekeeper`, about several requests at once. A server answers one [`Host`], as the two want different things of
+//! TLS and of the settings.
+//!
 //! A [`Server`] is handed a [`Judge`] and something that answers its look-ups; it knows no rule. What it cannot judge it answers
 //! with an HTTP error and never with a verdict of its own, so that the webhook's `failurePolicy` decides.
 //!
 //! Where to read on: `server.rs` (listeners, start and end), `http.rs` (routes and limits), `review.rs` (a review and its
-//! answer), `certificate.rs`, `metrics.rs`, `lookups.rs`.
+//! answer), `gatekeeper.rs` (Gatekeeper's protocol), `certificate.rs`, `metrics.rs`, `lookups.rs`.
 
 mod certificate;
+mod gatekeeper;
 mod http;
 mod lookups;
 pub mod manifests;
@@ -40,9 +45,30 @@ pub trait Judge: Send + Sync {
     fn may_change(&self) -> bool;
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// API servers, at `POST /validate`: `AdmissionReview`s.
+    ApiServer,
+    /// Gatekeeper, at `POST /gatekeeper`: `ProviderRequest`s, by TLS 1.3.
+    Gatekeeper,
+}
+
+impl Host {
+    /// The label in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::ApiServer => "webhook",
+            Self::Gatekeeper => "gatekeeper",
+        }
+    }
+}
+
 /// How to serve.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Who asks.
+    pub host: Host,
     /// Where to listen for HTTPS.
     pub listen: SocketAddr,
     /// Where to answer health checks and metrics by plain HTTP, beside the HTTPS listener that answers them too.

@@ -1,9 +1,10 @@
-//! What a cluster needs to use the webhook, as YAML to apply.
+//! What a cluster needs to use the webhook, or the provider behind Gatekeeper, as YAML to apply.
 //!
 //! The requests to be asked about and the permissions come from [`needs`], the accounts that need not ask from the
 //! settings: the same as the policy itself goes by.
 
 mod conditions;
+mod gatekeeper;
 
 use autoscaler_guard::Settings;
 use base64::Engine;
@@ -21,14 +22,23 @@ pub struct Manifests<'a> {
     pub namespace: &'a str,
     /// The image, which has the command line as its entry point.
     pub image: &'a str,
-    /// What becomes of requests while the webhook does not answer.
-    pub failure_policy: FailurePolicy,
+    /// Who asks.
+    pub asked_by: AskedBy<'a>,
     /// Where the webhook's certificate comes from.
     pub certificate: Source,
     /// What the policy goes by.
     pub settings: &'a Settings,
     /// The same as YAML or JSON text, to be mounted; none for the defaults.
     pub settings_text: Option<&'a str>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedBy<'a> {
+    /// API servers, by a webhook; what becomes of requests while it does not answer.
+    ApiServer(FailurePolicy),
+    /// Gatekeeper, by a provider; the PEM of who certifies it, unless anybody may ask.
+    Gatekeeper(Option<&'a str>),
 }
 
 /// What becomes of requests while the webhook does not answer.
@@ -66,6 +76,15 @@ const HEAD: &str = "\
 # Printed by `autoscaler-guard manifests`; needs Kubernetes 1.28 or newer for matchConditions.
 ";
 
+const GATEKEEPER_HEAD: &str = "\
+# autoscaler-guard behind Gatekeeper, as an external data provider.
+# Printed by `autoscaler-guard manifests --gatekeeper`; Gatekeeper's chart needs `enableDeleteOperations: true`.
+# The last part is of a kind that Gatekeeper brings in once it has seen the part before: apply all of it again then.
+";
+
+/// What Gatekeeper runs.
+const REGO: &str = include_str!("manifests/gatekeeper/autoscaler_guard.rego");
+
 macro_rules! template {
     ($name:literal) => {
         include_str!(concat!("manifests/templates/", $name, ".yaml"))
@@ -74,14 +93,43 @@ macro_rules! template {
 
 impl std::fmt::Display for Manifests<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut templates = vec![template!("namespace"), template!("account")];
-        templates.extend(self.settings_text.map(|_| template!("settings")));
-        templates.extend([template!("deployment"), template!("service")]);
-        templates.extend((self.certificate == Source::CertManager).then_some(template!("certificate")));
-        templates.push(template!("webhook"));
+        let head = if self.is_for_gatekeeper() { GATEKEEPER_HEAD } else { HEAD };
+        let documents: Vec<String> = self.parts().into_iter().map(|(_, text)| text).collect();
+        write!(formatter, "{head}{}", documents.join("---\n"))
+    }
+}
+
+impl Manifests<'_> {
+    /// The parts in the order in which they have to be applied, each with what it is about.
+    pub fn parts(&self) -> Vec<(&'static str, String)> {
+        let mut templates = vec![("namespace", template!("namespace")), ("account", template!("account"))];
+        templates.extend(self.settings_text.map(|_| ("settings", template!("settings"))));
+        templates.extend(self.clients().map(|_| ("clients", template!("clients"))));
+        templates.extend([("deployment", template!("deployment")), ("service", template!("service"))]);
+        templates
+            .extend((self.certificate == Source::CertManager).then_some(("certificate", template!("certificate"))));
+        match self.asked_by {
+            AskedBy::ApiServer(_) => templates.push(("webhook", template!("webhook"))),
+            AskedBy::Gatekeeper(_) => templates.extend([
+                ("provider", template!("provider")),
+                ("template", template!("constraint-template")),
+                ("constraint", template!("constraint")),
+            ]),
+        }
         let values = self.values();
-        let documents: Vec<String> = templates.iter().map(|template| fill(template, &values)).collect();
-        write!(formatter, "{HEAD}{}", documents.join("---\n"))
+        templates.into_iter().map(|(name, template)| (name, fill(template, &values))).collect()
+    }
+
+    fn is_for_gatekeeper(&self) -> bool {
+        matches!(self.asked_by, AskedBy::Gatekeeper(_))
+    }
+
+    /// Who certifies those that may ask.
+    fn clients(&self) -> Option<&str> {
+        match self.asked_by {
+            AskedBy::Gatekeeper(clients) => clients,
+            AskedBy::ApiServer(_) => None,
+        }
     }
 }
 
@@ -119,13 +167,14 @@ impl Manifests<'_> {
         let mounted = |block: &str| self.settings_text.map_or_else(String::new, |_| block.to_owned());
         let (annotations, bundle) = match &self.certificate {
             Source::CertManager => (injected(self.namespace), String::new()),
-            Source::Authority(pem) => (String::new(), format!("caBundle: {}", BASE64_STANDARD.encode(pem))),
+            Source::Authority(pem) => (String::new(), ca_bundle(pem)),
         };
-        let failure_policy = match self.failure_policy {
-            FailurePolicy::Ignore => IGNORE,
-            FailurePolicy::Fail => FAIL,
+        let failure_policy = match self.asked_by {
+            AskedBy::ApiServer(FailurePolicy::Ignore) => IGNORE,
+            AskedBy::ApiServer(FailurePolicy::Fail) => FAIL,
+            AskedBy::Gatekeeper(_) => "",
         };
-        vec![
+        let of_webhook = vec![
             ("namespace", self.namespace.to_owned()),
             ("image", self.image.to_owned()),
             ("permissions", self.permissions()),
@@ -135,11 +184,41 @@ impl Manifests<'_> {
             ("settings-volume", mounted("- name: settings\n  configMap:\n    name: autoscaler-guard")),
             ("annotations", annotations),
             ("ca-bundle", bundle),
-            ("rules", needs::watched().iter().map(|watched| rule(watched) + "  scope: \"*\"\n").collect()),
+            ("rules", self.rules()),
             ("failure-policy", failure_policy.to_owned()),
             ("timeout", TIMEOUT.to_owned()),
             ("conditions", match_conditions(self.settings)),
+        ];
+        of_webhook.into_iter().chain(self.gatekeepers_values()).collect()
+    }
+
+    fn gatekeepers_values(&self) -> Values {
+        let certified = |block: &str| self.clients().map_or_else(String::new, |_| block.to_owned());
+        let mut arguments = if self.is_for_gatekeeper() { "- --gatekeeper\n- --timeout=1.5\n" } else { "" }.to_owned();
+        arguments += &certified("- --client-ca=/clients/ca.crt\n");
+        // A kubelet has no certificate to show.
+        let (port, scheme) = if self.is_for_gatekeeper() { ("metrics", "HTTP") } else { ("https", "HTTPS") };
+        vec![
+            ("gatekeeper-arguments", arguments),
+            ("probe-port", port.to_owned()),
+            ("probe-scheme", scheme.to_owned()),
+            ("clients", self.clients().unwrap_or_default().to_owned()),
+            ("clients-mount", certified("- name: clients\n  mountPath: /clients\n  readOnly: true")),
+            ("clients-volume", certified("- name: clients\n  configMap:\n    name: autoscaler-guard-clients")),
+            ("rego", REGO.to_owned()),
+            ("match", gatekeeper::matched(self.settings, self.namespace)),
+            ("unasked", gatekeeper::unasked(self.settings)),
         ]
+    }
+
+    /// What the webhook is asked about. The conditions keep away what else is in a group that settings name.
+    fn rules(&self) -> String {
+        let watched = needs::watched().into_iter().map(|watched| rule(&watched));
+        let groups = conditions::declared_groups(self.settings);
+        let declared = groups.keys().map(|group| {
+            format!("- apiGroups: [{group:?}]\n  apiVersions: [\"*\"]\n  resources: [\"*\"]\n  operations: [UPDATE, DELETE]\n")
+        });
+        watched.chain(declared).map(|rule| rule + "  scope: \"*\"\n").collect()
     }
 
     fn permissions(&self) -> String {
@@ -193,6 +272,14 @@ fn by_reason(block: impl Fn(&[LookedUp]) -> String) -> String {
     let groups = needs::LOOKED_UP.chunk_by(|one, other| one.why == other.why);
     groups.flat_map(|group| ["# ".to_owned(), group[0].why.to_owned(), "\n".to_owned(), block(group)]).collect()
 }
+
+fn ca_bundle(pem: &[u8]) -> String {
+    if pem.is_empty() { NO_AUTHORITY.to_owned() } else { format!("caBundle: {}", BASE64_STANDARD.encode(pem)) }
+}
+
+const NO_AUTHORITY: &str = "\
+# Whom to trust: the authority that issued the certificate in Secret autoscaler-guard-tls, PEM in base64.
+caBundle: \"\"";
 
 const MAY_ASK: &str = "\
 # Who may bypass a rule, asked before a rejection.

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::needs;
+use crate::{Host, needs};
 
 /// From half a millisecond to the API server's patience.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -66,10 +66,13 @@ struct OutcomeLabel {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(host: Host) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let mut metrics = Self {
-            registry: Registry::with_prefix("autoscaler_guard"),
+            registry: Registry::with_prefix_and_labels(
+                "autoscaler_guard",
+                [("host".into(), host.name().into())].into_iter(),
+            ),
             requests: Family::default(),
             duration: Family::new_with_constructor(histogram),
             unanswered: Family::default(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::Judge;
+use crate::{Host, Judge};
 
 /// The policy's name where an answer gives it.
 const NAME: &str = "autoscaler-guard";
@@ -33,7 +33,7 @@ struct Envelope<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Head<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     uid: Cow<'a, str>,
     #[serde(borrow)]
     kind: Kind<'a>,
@@ -77,12 +77,31 @@ pub(crate) struct Review<'a> {
 
 /// What became of a request.
 pub(crate) struct Judged {
-    /// The answer's JSON.
-    pub(crate) answer: Vec<u8>,
-    /// `allowed`, `warned`, `repaired` or `rejected`.
-    pub(crate) verdict: &'static str,
+    pub(crate) response: AdmissionResponse,
+}
+
+impl Judged {
+    /// The `AdmissionReview` that answers it.
+    pub(crate) fn answer(&self) -> Result<Vec<u8>, String> {
+        let answer = Answer { api_version: API_VERSION, kind: KIND, response: &self.response };
+        serde_json::to_vec(&answer).map_err(|error| error.to_string())
+    }
+
+    /// The rules that spoke, the strongest first.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &str> {
+        let rules = self.response.audit_annotations.as_ref().and_then(|audit| audit.get("rule"));
+        rules.into_iter().flat_map(|rules| rules.split(','))
+    }
+
     /// The strongest rule that spoke, or empty.
-    pub(crate) rule: String,
+    pub(crate) fn rule(&self) -> &str {
+        self.rules().next().unwrap_or_default()
+    }
+
+    /// `allowed`, `warned`, `repaired` or `rejected`.
+    pub(crate) fn verdict(&self) -> &'static str {
+        word(&self.response)
+    }
 }
 
 impl<'a> Review<'a> {
@@ -95,12 +114,17 @@ impl<'a> Review<'a> {
             return Err(format!("the body is {api_version:?} {kind:?}, but {API_VERSION} {KIND} is wanted"));
         }
         let request = request.ok_or_else(|| format!("the {KIND} has no request"))?.get();
-        let head: Head<'_> =
-            serde_json::from_str(request).map_err(|error| format!("the {KIND}'s request cannot be read: {error}"))?;
-        if head.uid.is_empty() {
+        let review =
+            Self::of_request(request).map_err(|error| format!("the {KIND}'s request cannot be read: {error}"))?;
+        if review.head.uid.is_empty() {
             return Err(format!("the {KIND}'s request has no uid"));
         }
-        Ok(Self { request, head })
+        Ok(review)
+    }
+
+    /// Reads an `AdmissionRequest` that comes without an envelope.
+    pub(crate) fn of_request(request: &'a str) -> Result<Self, serde_json::Error> {
+        Ok(Self { request, head: serde_json::from_str(request)? })
     }
 
     /// The kind that the request is about.
@@ -108,22 +132,22 @@ impl<'a> Review<'a> {
         &self.head.kind.kind
     }
 
-    /// Has the request judged; the error is why there is no verdict.
-    pub(crate) fn judge(&self, judge: &dyn Judge, lookups: &Arc<dyn Capabilities>) -> Result<Judged, String> {
+    /// Has the request judged for a host that takes changes, or does not; the error is why there is no verdict.
+    pub(crate) fn judge(
+        &self,
+        judge: &dyn Judge,
+        lookups: &Arc<dyn Capabilities>,
+        host: Host,
+    ) -> Result<Judged, String> {
         let verdict = judge.judge(self.request, lookups)?;
         let object = self.object_to_patch(&verdict)?;
         let review = admission::Review {
             uid: &self.head.uid,
             policy: NAME,
             object: object.as_ref(),
-            mutating: judge.may_change(),
+            mutating: host == Host::ApiServer && judge.may_change(),
         };
-        let response = admission::respond(review, verdict);
-        let answer = Answer { api_version: API_VERSION, kind: KIND, response: &response };
-        let answer = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
-        let rules = response.audit_annotations.as_ref().and_then(|audit| audit.get("rule")).map(String::as_str);
-        let rule = rules.and_then(|rules| rules.split(',').next()).unwrap_or_default().to_owned();
-        Ok(Judged { answer, verdict: word(&response), rule })
+        Ok(Judged { response: admission::respond(review, verdict) })
     }
 
     fn object_to_patch(&self, verdict: &Response) -> Result<Option<Value>, String> {
@@ -134,7 +158,7 @@ impl<'a> Review<'a> {
     /// A line for the log, about what was not simply let through. Names come from clients, hence the quotes.
     pub(crate) fn line(&self, judged: &Judged) -> String {
         let Head { operation, name, namespace, user_info, .. } = &self.head;
-        let (Judged { verdict, rule, .. }, kind, user) = (judged, self.kind(), &user_info.username);
+        let (verdict, rule, kind, user) = (judged.verdict(), judged.rule(), self.kind(), &user_info.username);
         format!(
             "verdict={verdict} rule={rule:?} operation={operation:?} kind={kind:?} namespace={namespace:?} name={name:?} user={user:?}"
         )
@@ -174,7 +198,7 @@ mod tests {
         };
         assert_eq!(with(""), "the AdmissionReview has no request");
         assert!(
-            with(r#","request":{}"#).starts_with("the AdmissionReview's request cannot be read: missing field `uid`")
+            with(r#","request":{}"#).starts_with("the AdmissionReview's request cannot be read: missing field `kind`")
         );
         assert_eq!(
             with(r#","request":{"uid":"","kind":{"kind":"Pod"},"operation":"CREATE"}"#),
@@ -186,7 +210,7 @@ mod tests {
     fn names_cannot_forge_a_line_of_the_log() {
         let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","kind":{"kind":"Pod"},"operation":"CREATE","name":"a\nverdict=allowed"}}"#;
         let review = Review::read(body.as_bytes()).unwrap();
-        let line = review.line(&Judged { answer: Vec::new(), verdict: "rejected", rule: String::new() });
+        let line = review.line(&Judged { response: AdmissionResponse::default() });
         assert_eq!(line.lines().count(), 1, "{line}");
     }
 }

@@ -69,10 +69,11 @@ impl Server {
     pub fn bind(options: Options, judge: Arc<dyn Judge>, lookups: Arc<dyn Capabilities>) -> Result<Self, StartError> {
         let https = listen(options.listen)?;
         let plain = options.metrics_listen.map(listen).transpose()?;
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(options.host));
         let lookups = Arc::new(Counted { inner: lookups, metrics: Arc::clone(&metrics) });
         let (limits, slots) = (options.limits, Arc::new(Semaphore::new(options.limits.in_flight)));
-        let shared = Shared { judge, lookups, metrics, limits, slots, ending: AtomicBool::new(false) };
+        let shared =
+            Shared { host: options.host, judge, lookups, metrics, limits, slots, ending: AtomicBool::new(false) };
         Ok(Self { options, shared: Arc::new(shared), https, plain })
     }
 

@@ -5,14 +5,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use autoscaler_guard_host::{Capabilities, NoCluster, Policy, Response, Snapshot};
-use autoscaler_guard_server::{Certificate, CertificateFiles, Judge, Limits, Options, Server};
+use autoscaler_guard_server::{Certificate, CertificateFiles, Host, Judge, Limits, Options, Server};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use base64::Engine;
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -101,7 +102,11 @@ impl Files {
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("autoscaler-guard-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let files = CertificateFiles { certificate: folder.join("tls.crt"), key: folder.join("tls.key") };
+        let files = CertificateFiles {
+            certificate: folder.join("tls.crt"),
+            key: folder.join("tls.key"),
+            client_authority: None,
+        };
         Self { folder, files }
     }
 
@@ -157,12 +162,22 @@ fn snapshot(objects: &[&str]) -> Arc<dyn Capabilities> {
 
 impl Lab {
     fn start(judge: Arc<dyn Judge>, lookups: Arc<dyn Capabilities>, limits: Limits) -> Self {
-        let files = Files::new();
+        Self::start_for(Host::ApiServer, Files::new(), judge, lookups, limits)
+    }
+
+    fn start_for(
+        host: Host,
+        files: Files,
+        judge: Arc<dyn Judge>,
+        lookups: Arc<dyn Capabilities>,
+        limits: Limits,
+    ) -> Self {
         let trusted = files.issue();
         let options = Options {
+            host,
             listen: "127.0.0.1:0".parse().unwrap(),
             metrics_listen: None,
-            certificate: Certificate::load(files.files.clone()).unwrap(),
+            certificate: Certificate::load(files.files.clone(), host).unwrap(),
             certificate_check: Duration::from_millis(20),
             limits,
             drain: Duration::ZERO,
@@ -207,11 +222,30 @@ impl Lab {
 }
 
 async fn send(trusted: &CertificateDer<'static>, method: &str, address: &str, body: String) -> Result<Answer, String> {
+    send_by(client(trusted, &[&TLS13, &TLS12], None), method, address, body).await
+}
+
+/// What a client trusts, speaks and proves itself with.
+fn client(
+    trusted: &CertificateDer<'static>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    identity: Option<&rcgen::CertifiedKey<rcgen::KeyPair>>,
+) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let tls = tls.with_root_certificates(roots).with_no_client_auth();
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    let tls = tls.with_root_certificates(roots);
+    match identity {
+        None => tls.with_no_client_auth(),
+        Some(issued) => {
+            let key = PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap();
+            tls.with_client_auth_cert(vec![issued.cert.der().clone()], key).unwrap()
+        }
+    }
+}
+
+async fn send_by(tls: rustls::ClientConfig, method: &str, address: &str, body: String) -> Result<Answer, String> {
     let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build(connector);
     let request = Request::builder().method(method).uri(address).header("content-type", "application/json");
@@ -293,7 +327,7 @@ async fn what_is_no_review_gets_400() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
         assert!(answer.text.starts_with("autoscaler-guard: the body is "), "{}", answer.text);
     }
-    assert!(lab.metric(r#"autoscaler_guard_unanswered_requests_total{reason="malformed"} 5"#).await);
+    assert!(lab.metric(r#"autoscaler_guard_unanswered_requests_total{host="webhook",reason="malformed"} 5"#).await);
     assert_eq!(lab.get("/validate").await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(lab.get("/").await.status, StatusCode::NOT_FOUND);
 }
@@ -307,7 +341,7 @@ async fn what_is_too_large_gets_413() {
     let answer = lab.validate(format!("{request} ")).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(answer.text.contains("see --max-request-bytes"), "{}", answer.text);
-    assert!(lab.metric(r#"autoscaler_guard_unanswered_requests_total{reason="too_large"} 1"#).await);
+    assert!(lab.metric(r#"autoscaler_guard_unanswered_requests_total{host="webhook",reason="too_large"} 1"#).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,7 +350,7 @@ async fn one_request_too_many_is_told_to_come_again() {
     let limits = Limits { in_flight: 1, ..Limits::default() };
     let lab = Lab::start(gate.clone(), Arc::new(NoCluster), limits);
     let first = lab.validate_later(fixture(HANDOVER));
-    eventually(|| lab.metric("autoscaler_guard_requests_in_flight 1")).await;
+    eventually(|| lab.metric("autoscaler_guard_requests_in_flight{host=\"webhook\"} 1")).await;
     let second = lab.validate(fixture(HANDOVER)).await;
     assert_eq!((second.status, second.retry_after.as_deref()), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
     assert_eq!(lab.get("/readyz").await.status, StatusCode::OK);
@@ -348,7 +382,7 @@ async fn a_judge_without_verdict_is_no_verdict() {
     let crashed = lab.validate(fixture(HANDOVER).replace("\"lab-admin\"", "\"panic\"")).await;
     assert_eq!(crashed.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(crashed.text.contains("the judge crashed"), "{}", crashed.text);
-    assert!(lab.metric(r#"autoscaler_guard_unanswered_requests_total{reason="failed"} 2"#).await);
+    assert!(lab.metric(r#"autoscaler_guard_unanswered_requests_total{host="webhook",reason="failed"} 2"#).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,7 +390,7 @@ async fn what_is_in_flight_is_finished_and_nothing_new_is_taken() {
     let gate = Arc::new(Gate::default());
     let lab = Lab::start(gate.clone(), Arc::new(NoCluster), Limits::default());
     let in_flight = lab.validate_later(fixture(HANDOVER));
-    eventually(|| lab.metric("autoscaler_guard_requests_in_flight 1")).await;
+    eventually(|| lab.metric("autoscaler_guard_requests_in_flight{host=\"webhook\"} 1")).await;
     let Lab { files: _files, trusted, address, end, running } = lab;
     end.send(Duration::from_millis(500)).unwrap();
     let ready = || async {
@@ -376,10 +410,10 @@ async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
     let mut lab = Lab::core();
     assert_eq!(lab.get("/livez").await.status, StatusCode::OK);
     std::fs::write(&lab.files.files.certificate, "half a certif").unwrap();
-    eventually(|| lab.metric(r#"autoscaler_guard_certificate_reloads_total{outcome="failed"} 1"#)).await;
+    eventually(|| lab.metric(r#"autoscaler_guard_certificate_reloads_total{host="webhook",outcome="failed"} 1"#)).await;
     let old = std::mem::replace(&mut lab.trusted, lab.files.issue());
     eventually(async || lab.ask("GET", "/livez", String::new()).await.is_ok()).await;
-    assert!(lab.metric(r#"autoscaler_guard_certificate_reloads_total{outcome="loaded"} 1"#).await);
+    assert!(lab.metric(r#"autoscaler_guard_certificate_reloads_total{host="webhook",outcome="loaded"} 1"#).await);
     let by_old_trust = send(&old, "GET", &format!("{}/livez", lab.address), String::new()).await;
     let error = by_old_trust.err().unwrap_or_default();
     assert!(error.contains("InvalidCertificate"), "{error}");
@@ -395,12 +429,12 @@ async fn metrics_tell_requests_rules_and_lookups() {
     let text = lab.get("/metrics").await.text;
     for line in [
         "# TYPE autoscaler_guard_requests counter",
-        r#"autoscaler_guard_requests_total{kind="HorizontalPodAutoscaler",operation="UPDATE",verdict="repaired",rule="hpa-handover"} 1"#,
-        r#"autoscaler_guard_requests_total{kind="other",operation="UPDATE",verdict="allowed",rule=""} 1"#,
+        r#"autoscaler_guard_requests_total{host="webhook",kind="HorizontalPodAutoscaler",operation="UPDATE",verdict="repaired",rule="hpa-handover"} 1"#,
+        r#"autoscaler_guard_requests_total{host="webhook",kind="other",operation="UPDATE",verdict="allowed",rule=""} 1"#,
         "# TYPE autoscaler_guard_request_duration_seconds histogram",
-        r#"autoscaler_guard_request_duration_seconds_count{kind="HorizontalPodAutoscaler",operation="UPDATE"} 1"#,
-        r#"autoscaler_guard_lookups_total{operation="get",kind="ScaledObject",outcome="answered"} 1"#,
-        "autoscaler_guard_requests_in_flight 0",
+        r#"autoscaler_guard_request_duration_seconds_count{host="webhook",kind="HorizontalPodAutoscaler",operation="UPDATE"} 1"#,
+        r#"autoscaler_guard_lookups_total{host="webhook",operation="get",kind="ScaledObject",outcome="answered"} 1"#,
+        r#"autoscaler_guard_requests_in_flight{host="webhook"} 0"#,
     ] {
         assert!(text.lines().any(|known| known == line), "{line} is missing in\n{text}");
     }
@@ -411,7 +445,8 @@ async fn metrics_tell_requests_rules_and_lookups() {
 async fn failed_lookups_are_counted() {
     let lab = Lab::start(Arc::new(Core), Arc::new(NoCluster), Limits::default());
     lab.validate(fixture(HANDOVER)).await;
-    let failed = r#"autoscaler_guard_lookups_total{operation="get",kind="ScaledObject",outcome="failed"} 1"#;
+    let failed =
+        r#"autoscaler_guard_lookups_total{host="webhook",operation="get",kind="ScaledObject",outcome="failed"} 1"#;
     assert!(lab.metric(failed).await, "{}", lab.get("/metrics").await.text);
 }
 
@@ -419,8 +454,8 @@ async fn failed_lookups_are_counted() {
 fn a_certificate_that_cannot_be_used_is_told_with_its_file() {
     let files = Files::new();
     let load = |certificate: &Path, key: &Path| {
-        let files = CertificateFiles { certificate: certificate.into(), key: key.into() };
-        Certificate::load(files).err().map(|error| error.to_string()).unwrap_or_default()
+        let files = CertificateFiles { certificate: certificate.into(), key: key.into(), client_authority: None };
+        Certificate::load(files, Host::ApiServer).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let (certificate, key) = (&files.files.certificate, &files.files.key);
     assert!(load(certificate, key).contains("tls.crt cannot be read: No such file"));
@@ -431,4 +466,144 @@ fn a_certificate_that_cannot_be_used_is_told_with_its_file() {
     let other = Files::new();
     other.issue();
     assert!(load(certificate, &other.files.key).contains("check that the key is that of the first certificate"));
+}
+
+/// The server as Gatekeeper's provider.
+fn provider(judge: Arc<dyn Judge>, limits: Limits) -> Lab {
+    let lookups = snapshot(&["scaledobject-web", "deployment-web", "namespace-shop"]);
+    Lab::start_for(Host::Gatekeeper, Files::new(), judge, lookups, limits)
+}
+
+fn asking(keys: &[&str]) -> String {
+    let request = json!({"keys": keys});
+    json!({"apiVersion": "externaldata.gatekeeper.sh/v1beta1", "kind": "ProviderRequest", "request": request})
+        .to_string()
+}
+
+fn key() -> String {
+    serde_json::from_str::<Value>(&fixture(HANDOVER)).unwrap()["request"].to_string()
+}
+
+impl Lab {
+    async fn provide(&self, body: String) -> (StatusCode, Value) {
+        let answer = self.ask("POST", "/gatekeeper", body).await.unwrap();
+        let body: Value = serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error}: {}", answer.text));
+        assert_eq!(body["apiVersion"], "externaldata.gatekeeper.sh/v1beta1");
+        assert_eq!(body["kind"], "ProviderResponse");
+        (answer.status, body["response"].clone())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gatekeepers_keys_are_answered_in_order_and_a_bad_one_by_itself() {
+    let lab = provider(Arc::new(Core), Limits::default());
+    let passing = key().replace("\"lab-admin\"", "\"system:kube-controller-manager\"");
+    let keys = [key(), "{".to_owned(), passing, key()];
+    let (status, response) = lab.provide(asking(&keys.each_ref().map(String::as_str))).await;
+    assert_eq!((status, &response["idempotent"]), (StatusCode::OK, &json!(false)));
+    assert!(response.get("systemError").is_none(), "{response}");
+    let items = response["items"].as_array().unwrap();
+    let answered: Vec<&str> = items.iter().filter_map(|item| item["key"].as_str()).collect();
+    assert_eq!(answered, keys);
+    let error = items[1]["error"].as_str().unwrap();
+    assert!(error.starts_with("the key is no review in JSON: EOF") && items[1].get("value").is_none(), "{error}");
+    let allowed: Vec<&Value> = items.iter().map(|item| &item["value"]["allowed"]).collect();
+    // The first is a repair, which Gatekeeper could not make, by settings that `serve --gatekeeper` never has.
+    assert_eq!(allowed, [&json!(false), &Value::Null, &json!(true), &json!(false)]);
+    assert_eq!(items[0]["value"]["rules"], json!(["hpa-handover"]));
+    assert_eq!(items[2]["value"], json!({"allowed": true, "message": "", "warnings": [], "rules": []}));
+    for line in [
+        r#"autoscaler_guard_requests_total{host="gatekeeper",kind="HorizontalPodAutoscaler",operation="UPDATE",verdict="rejected",rule="hpa-handover"} 2"#,
+        r#"autoscaler_guard_unanswered_requests_total{host="gatekeeper",reason="malformed"} 1"#,
+    ] {
+        assert!(lab.metric(line).await, "{}", lab.get("/metrics").await.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_verdict_is_no_verdict() {
+    let lab = provider(Arc::new(Broken), Limits::default());
+    let (status, response) = lab.provide(asking(&[&key()])).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(response["items"][0]["error"], "there is no verdict: the policy crashed");
+    let (status, response) = lab.provide(asking(&[&key().replace("\"lab-admin\"", "\"panic\"")])).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response["systemError"].as_str().unwrap().contains("the judge crashed"), "{response}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_of_gatekeeper_is_a_system_error() {
+    let lab = provider(Arc::new(Core), Limits::default());
+    let (status, response) = lab.provide(asking(&[])).await;
+    assert_eq!((status, response), (StatusCode::OK, json!({"idempotent": false, "items": []})));
+    for body in [String::new(), asking(&[&key()]).replace("v1beta1", "v1alpha1"), fixture(HANDOVER)] {
+        let (status, response) = lab.provide(body).await;
+        assert_eq!((status, &response["items"]), (StatusCode::BAD_REQUEST, &json!([])));
+        assert!(response["systemError"].as_str().unwrap().starts_with("the body is "), "{response}");
+    }
+    assert_eq!(lab.ask("POST", "/validate", fixture(HANDOVER)).await.unwrap().status, StatusCode::NOT_FOUND);
+    let webhook = Lab::core();
+    assert_eq!(webhook.ask("POST", "/gatekeeper", asking(&[])).await.unwrap().status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gatekeeper_is_held_to_the_limits() {
+    let gate = Arc::new(Gate::default());
+    let body = asking(&[&key()]);
+    let limits = Limits { request_bytes: body.len(), in_flight: 1, timeout: Duration::from_millis(500) };
+    let lab = provider(gate.clone(), limits);
+    let (status, response) = lab.provide(format!("{body} ")).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(response["systemError"].as_str().unwrap().contains("see --max-request-bytes"), "{response}");
+    let (status, response) = lab.provide(body.clone()).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(response["systemError"], "there was no verdict within 500ms; see --timeout");
+    let (status, response) = lab.provide(body.clone()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "what was given up still takes its place");
+    assert!(response["systemError"].as_str().unwrap().contains("see --max-in-flight"), "{response}");
+    gate.open();
+    eventually(async || lab.provide(body.clone()).await.0 == StatusCode::OK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gatekeeper_has_to_speak_tls_1_3() {
+    let lab = provider(Arc::new(Core), Limits::default());
+    let address = format!("{}/gatekeeper", lab.address);
+    let by = async |version| send_by(client(&lab.trusted, &[version], None), "POST", &address, asking(&[])).await;
+    assert_eq!(by(&TLS13).await.unwrap().status, StatusCode::OK);
+    let error = by(&TLS12).await.err().unwrap_or_default();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_clients_have_to_be_certified_nobody_else_may_ask() {
+    let issue = || rcgen::generate_simple_self_signed(["gatekeeper".to_owned()]).unwrap();
+    let (gatekeeper, stranger, renewed) = (issue(), issue(), issue());
+    let mut files = Files::new();
+    let authority = files.folder.join("client.crt");
+    std::fs::write(&authority, gatekeeper.cert.pem()).unwrap();
+    files.files.client_authority = Some(authority.clone());
+    let lab = Lab::start_for(Host::Gatekeeper, files, Arc::new(Core), Arc::new(NoCluster), Limits::default());
+    let address = format!("{}/gatekeeper", lab.address);
+    let by = |identity| send_by(client(&lab.trusted, &[&TLS13], identity), "POST", &address, asking(&[]));
+    assert_eq!(by(Some(&gatekeeper)).await.unwrap().status, StatusCode::OK);
+    let error = by(None).await.err().unwrap_or_default();
+    assert!(error.contains("CertificateRequired"), "{error}");
+    assert!(by(Some(&stranger)).await.is_err());
+    std::fs::write(&authority, renewed.cert.pem()).unwrap();
+    eventually(async || by(Some(&renewed)).await.is_ok()).await;
+    assert!(by(Some(&gatekeeper)).await.is_err());
+}
+
+#[test]
+fn an_authority_that_cannot_be_used_is_told_with_its_file() {
+    let mut files = Files::new();
+    files.issue();
+    files.files.client_authority = Some(files.files.key.clone());
+    let load =
+        |files: &Files| Certificate::load(files.files.clone(), Host::Gatekeeper).err().map(|error| error.to_string());
+    let error = load(&files).unwrap_or_default();
+    assert!(error.contains("tls.key has no certificate in PEM format"), "{error}");
+    files.files.client_authority = Some(files.folder.join("gone.crt"));
+    assert!(load(&files).unwrap_or_default().contains("gone.crt cannot be read: No such file"));
 }

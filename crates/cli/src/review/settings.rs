@@ -51,6 +51,13 @@ impl SettingsText {
         Ok(Self(text))
     }
 
+    /// The same, for a host that cannot change requests.
+    pub fn without_repair(&self, judge: &Judge) -> Result<Self, Vec<String>> {
+        let mut settings: Value = serde_json::from_str(&self.0).map_err(|error| vec![error.to_string()])?;
+        settings["repair"] = Value::Bool(false);
+        Self::new(&settings, judge)
+    }
+
     /// As JSON.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -75,6 +82,14 @@ mod tests {
     fn all_errors_come_at_once() {
         let errors = SettingsText::new(&json!({"repiar": true, "helm": 1}), &Judge::Core).unwrap_err();
         assert_eq!(errors.len(), 2);
+    }
+
+    #[test]
+    fn repairs_can_be_ruled_out() {
+        for settings in [json!({}), json!({"repair": true}), json!({"repair": false})] {
+            let without = SettingsText::new(&settings, &Judge::Core).unwrap().without_repair(&Judge::Core).unwrap();
+            assert_eq!(without.as_str(), r#"{"repair":false}"#);
+        }
     }
 
     #[test]

@@ -2,10 +2,14 @@
 //!
 //! All must hold for a request to be sent. Each is narrower than the gate of the policy: what is in doubt is sent.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use autoscaler_guard::Settings;
 use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
 use autoscaler_guard::kinds::released::RELEASED_FROM;
 use autoscaler_guard::pattern::Patterns;
+
+use crate::needs;
 
 /// One of the matchConditions.
 #[derive(Debug)]
@@ -33,9 +37,17 @@ pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
         Condition {
             name: "touches-what-counts",
             why: "An update of nothing but bookkeeping concerns no rule, unless it is a hand-over: then managedFields say who writes.",
-            expression: TOUCHES.to_owned(),
+            expression: touches(settings),
         },
     ];
+    if let Some(expression) = declared(settings) {
+        let condition = Condition {
+            name: "of-a-kind-that-is-declared",
+            why: "Of the groups that setting declarations names, just its kinds: their plurals are not known, so the rules have all.",
+            expression,
+        };
+        conditions.insert(0, condition);
+    }
     if let Some(keda) = keda {
         let condition = Condition {
             name: "not-keda",
@@ -47,6 +59,35 @@ pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
         conditions.insert(1, condition);
     }
     conditions
+}
+
+/// The groups that settings name, each with the kinds of it that are of interest.
+pub(super) fn declared_groups(settings: &Settings) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for declaration in &settings.declarations {
+        let group = declaration.api_version.split_once('/').map_or("", |(group, _)| group);
+        let watched = needs::watched().into_iter().filter(|watched| watched.api.group == group);
+        let kinds = groups.entry(group).or_default();
+        kinds.extend(watched.map(|watched| watched.api.kind));
+        kinds.insert(&declaration.kind);
+    }
+    groups
+}
+
+fn declared(settings: &Settings) -> Option<String> {
+    let groups = declared_groups(settings);
+    let only = |(group, kinds): (&str, BTreeSet<&str>)| {
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        format!("(request.kind.group != {} || {})", quoted(group), one_of("request.kind.kind", &kinds))
+    };
+    (!groups.is_empty()).then(|| groups.into_iter().map(only).collect::<Vec<_>>().join(" &&\n"))
+}
+
+/// A kind that declares its HPA elsewhere than in its spec is always asked about.
+fn touches(settings: &Settings) -> String {
+    let elsewhere = settings.declarations.iter().filter(|declaration| !declaration.pointer.starts_with("/spec/"));
+    let kinds: Vec<&str> = elsewhere.map(|declaration| declaration.kind.as_str()).collect();
+    if kinds.is_empty() { TOUCHES.to_owned() } else { format!("{} ||\n{TOUCHES}", one_of("request.kind.kind", &kinds)) }
 }
 
 const NOT_TERMINATING: &str = "request.operation == 'DELETE' ?
@@ -90,7 +131,7 @@ fn one_of(name: &str, names: &[&str]) -> String {
 }
 
 /// The same in the notation of RE2. A name has one line.
-fn regular(pattern: &str) -> String {
+pub(super) fn regular(pattern: &str) -> String {
     let mut expression = "^".to_owned();
     for letter in pattern.chars() {
         match letter {

@@ -6,7 +6,7 @@ fn manifests(settings: &Settings) -> Manifests<'_> {
     Manifests {
         namespace: "guard",
         image: "example.com/guard:1",
-        failure_policy: FailurePolicy::Ignore,
+        asked_by: AskedBy::ApiServer(FailurePolicy::Ignore),
         certificate: Source::CertManager,
         settings,
         settings_text: None,
@@ -121,7 +121,7 @@ fn a_certificate_authority_may_be_given_instead() {
     let settings = Settings::default();
     let given = Manifests {
         certificate: Source::authority(issued.cert.pem().into_bytes()).unwrap(),
-        failure_policy: FailurePolicy::Fail,
+        asked_by: AskedBy::ApiServer(FailurePolicy::Fail),
         ..manifests(&settings)
     };
     let configuration = find(&given, "MutatingWebhookConfiguration");
@@ -157,4 +157,93 @@ fn the_pod_may_do_nothing_but_look() {
     );
     let arguments = &pod["containers"][0]["args"];
     assert_eq!(arguments[0], "serve");
+}
+
+fn behind_gatekeeper(settings: &Settings) -> Manifests<'_> {
+    Manifests {
+        asked_by: AskedBy::Gatekeeper(None),
+        certificate: Source::Authority(b"the authority".to_vec()),
+        ..manifests(settings)
+    }
+}
+
+#[test]
+fn gatekeeper_has_a_provider_instead_of_a_webhook() {
+    let settings = Settings::default();
+    let manifests = behind_gatekeeper(&settings);
+    let kinds: Vec<Value> = documents(&manifests).iter().map(|document| document["kind"].clone()).skip(4).collect();
+    let service = ["Deployment", "PodDisruptionBudget", "Service"];
+    let gatekeepers = ["Provider", "ConstraintTemplate", "AutoscalerGuard", "AutoscalerGuard"];
+    assert_eq!(kinds, [&service[..], &gatekeepers].concat());
+    let provider = find(&manifests, "Provider")["spec"].clone();
+    assert_eq!(provider["url"], "https://autoscaler-guard.guard.svc:443/gatekeeper");
+    assert_eq!(BASE64_STANDARD.decode(provider["caBundle"].as_str().unwrap()).unwrap(), b"the authority");
+    let container = find(&manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0].clone();
+    let arguments = container["args"].as_array().unwrap();
+    assert!(arguments.contains(&json!("--gatekeeper")), "{arguments:?}");
+    // Gatekeeper waits longer than the server, and the API server longer than either.
+    let timeout = arguments.iter().find_map(|one| one.as_str()?.strip_prefix("--timeout=")).unwrap();
+    assert!(timeout.parse::<f64>().unwrap() < provider["timeout"].as_f64().unwrap());
+    assert_eq!(container["readinessProbe"]["httpGet"]["port"], "metrics");
+    assert_eq!(find(&manifests, "ConstraintTemplate")["spec"]["targets"][0]["rego"], REGO);
+}
+
+#[test]
+fn constraints_match_what_rules_watch_and_what_settings_declare() {
+    let declared = r#"{"declarations": [{"apiVersion": "example.com/v1", "kind": "Fleet", "pointer": "/spec/hpa", "hpa": {"name": "{name}"}}]}"#;
+    let settings = Settings::from_json(declared).unwrap();
+    let constraints: Vec<Value> =
+        documents(&behind_gatekeeper(&settings)).into_iter().filter(|one| one["kind"] == "AutoscalerGuard").collect();
+    let watched = needs::watched().into_iter().map(|watched| (watched.api.group, watched.api.kind));
+    let kinds: Vec<Value> = watched
+        .chain([("example.com", "Fleet")])
+        .map(|(group, kind)| json!({"apiGroups": [group], "kinds": [kind]}))
+        .collect();
+    for constraint in &constraints {
+        assert_eq!(constraint["spec"]["match"]["kinds"], json!(kinds));
+        assert_eq!(constraint["spec"]["match"]["excludedNamespaces"], json!(["kube-system", "guard"]));
+    }
+    let told = |constraint: &Value| {
+        (constraint["spec"]["enforcementAction"].clone(), constraint["spec"]["parameters"]["violations"].clone())
+    };
+    let told: Vec<(Value, Value)> = constraints.iter().map(told).collect();
+    assert_eq!(told, [(json!("deny"), json!(["refusals", "unanswered"])), (json!("warn"), json!(["warnings"]))]);
+}
+
+#[test]
+fn gatekeeper_is_told_who_need_not_ask() {
+    let settings = Settings::from_json(r#"{"exempt": {"users": ["o'brien*"], "groups": ["a.b"]}}"#).unwrap();
+    let parameters = find(&behind_gatekeeper(&settings), "AutoscalerGuard")["spec"]["parameters"].clone();
+    let users = parameters["unaskedUsers"].as_array().unwrap();
+    for user in ["^system:serviceaccount:keda:keda-operator$", "^system:kube-controller-manager$", r"^o\'brien.*$"] {
+        assert!(users.contains(&json!(user)), "{user} is not among {users:?}");
+    }
+    assert_eq!(parameters["unaskedGroups"], json!([r"^a\.b$"]));
+}
+
+#[test]
+fn gatekeeper_may_have_to_prove_itself() {
+    let settings = Settings::default();
+    let given = Manifests { asked_by: AskedBy::Gatekeeper(Some("a\nb\n")), ..behind_gatekeeper(&settings) };
+    assert_eq!(find(&given, "ConfigMap")["data"]["ca.crt"], "a\nb\n");
+    let pod = find(&given, "Deployment")["spec"]["template"]["spec"].clone();
+    assert!(pod["containers"][0]["args"].as_array().unwrap().contains(&json!("--client-ca=/clients/ca.crt")));
+    assert_eq!(pod["containers"][0]["volumeMounts"][1]["name"], pod["volumes"][1]["name"]);
+}
+
+#[test]
+fn the_webhook_is_asked_about_kinds_that_settings_declare() {
+    let hpa = json!({"name": "{name}"});
+    let declared = |api: &str, kind: &str| json!({"apiVersion": api, "kind": kind, "pointer": "/spec/hpa", "hpa": hpa});
+    let both =
+        [declared("example.com/v1", "Fleet"), declared("example.com/v2", "Farm"), declared("keda.sh/v1", "Other")];
+    let settings = Settings::from_json(&json!({"declarations": both}).to_string()).unwrap();
+    let webhook = find(&manifests(&settings), "MutatingWebhookConfiguration")["webhooks"][0].clone();
+    let rules = webhook["rules"].as_array().unwrap();
+    let of = |group: &str| {
+        json!({
+            "apiGroups": [group], "apiVersions": ["*"], "resources": ["*"], "operations": ["UPDATE", "DELETE"], "scope": "*",
+        })
+    };
+    assert_eq!(rules[needs::watched().len()..], [of("example.com"), of("keda.sh")]);
 }

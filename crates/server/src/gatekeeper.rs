@@ -1,0 +1,214 @@
+//! Gatekeeper's external data protocol (`externaldata.gatekeeper.sh/v1beta1`): reviews as keys, a verdict for each.
+//!
+//! A key is the JSON text of `input.review`: an `AdmissionRequest`, with the old object of a DELETE as `object`, too. Gatekeeper takes
+//! any JSON as a value (open-policy-agent/frameworks, `externaldata.Item`) and hands it to Rego as it is.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::review::{Judged, Review};
+
+const API_VERSION: &str = "externaldata.gatekeeper.sh/v1beta1";
+const REQUEST: &str = "ProviderRequest";
+const RESPONSE: &str = "ProviderResponse";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    request: Keys<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct Keys<'a> {
+    #[serde(borrow, default)]
+    keys: Vec<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    /// Gatekeeper asks for it where it changes objects. A verdict depends on what else is in the cluster.
+    idempotent: bool,
+    items: &'a [Item<'a>],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    system_error: &'a str,
+}
+
+/// The answer to a key.
+#[derive(Serialize)]
+pub(crate) struct Item<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// What Rego is told.
+#[derive(Serialize)]
+struct Verdict {
+    allowed: bool,
+    /// Why not; empty where it is allowed.
+    message: String,
+    warnings: Vec<String>,
+    /// The ids of the rules that spoke, the strongest first.
+    rules: Vec<String>,
+}
+
+/// The keys of a request; the error says what is wrong with it.
+pub(crate) fn keys(body: &[u8]) -> Result<Vec<Cow<'_, str>>, String> {
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(body).map_err(|error| format!("the body is no {REQUEST}: {error}"))?;
+    let Envelope { api_version, kind, request } = envelope;
+    if kind != REQUEST || api_version != API_VERSION {
+        return Err(format!("the body is {api_version:?} {kind:?}, but {API_VERSION} {REQUEST} is wanted"));
+    }
+    Ok(request.keys)
+}
+
+/// The review that a key is.
+pub(crate) fn review(key: &str) -> Result<Review<'_>, String> {
+    Review::of_request(key).map_err(|error| format!("the key is no review in JSON: {error}"))
+}
+
+impl<'a> Item<'a> {
+    pub(crate) fn new(key: &'a str, answer: Result<Judged, String>) -> Self {
+        match answer {
+            Ok(judged) => Self { key, value: Some(Verdict::new(judged)), error: None },
+            Err(error) => Self { key, value: None, error: Some(error) },
+        }
+    }
+}
+
+impl Verdict {
+    fn new(judged: Judged) -> Self {
+        let rules = judged.rules().map(str::to_owned).collect();
+        let response = judged.response;
+        Self {
+            allowed: response.allowed,
+            message: response.status.and_then(|status| status.message).unwrap_or_default(),
+            warnings: response.warnings.unwrap_or_default(),
+            rules,
+        }
+    }
+}
+
+/// The answer to a request.
+pub(crate) fn answer(items: &[Item<'_>]) -> Result<Vec<u8>, String> {
+    written(Response { items, ..Response::default() }).map_err(|error| error.to_string())
+}
+
+/// The answer to a request of which nothing can be answered.
+pub(crate) fn system_error(reason: &str) -> Vec<u8> {
+    written(Response { system_error: reason, ..Response::default() }).unwrap_or_default()
+}
+
+fn written(response: Response<'_>) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Answer { api_version: API_VERSION, kind: RESPONSE, response })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use autoscaler_guard_cases::{Expect, World, pages};
+    use autoscaler_guard_host::{self as host, Capabilities, Recorded};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Host, Judge};
+
+    /// The rules that are built in, by the settings of a case, as `serve --gatekeeper` has them.
+    struct Core(Value);
+
+    impl Judge for Core {
+        fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<host::Response, String> {
+            let payload = format!(r#"{{"request":{request},"settings":{}}}"#, self.0);
+            let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
+            let answer = autoscaler_guard::kubewarden::validate(payload.as_bytes(), &call);
+            serde_json::from_slice(&answer).map_err(|error| error.to_string())
+        }
+
+        fn may_change(&self) -> bool {
+            true
+        }
+    }
+
+    /// The same review as Gatekeeper words it (gatekeeper, `pkg/target/review.go`).
+    fn key(request: &Value) -> String {
+        let mut review = request.clone();
+        if review["operation"] == "DELETE" {
+            review["object"] = review["oldObject"].clone();
+        }
+        review["namespaceObject"] = json!({"metadata": {"name": request["namespace"]}});
+        review.to_string()
+    }
+
+    fn provided(world: &World) -> Value {
+        let lookups: Arc<dyn Capabilities> = Arc::new(Recorded::new(world.cluster.clone()));
+        let key = key(&world.request);
+        let judged =
+            review(&key).and_then(|review| review.judge(&Core(world.settings.clone()), &lookups, Host::Gatekeeper));
+        serde_json::to_value(Item::new(&key, judged)).unwrap()["value"].take()
+    }
+
+    #[test]
+    fn every_case_gets_the_verdict_of_the_core_without_repair() {
+        let (mut refused, mut warned) = (0, 0);
+        for page in pages() {
+            for case in &page.cases {
+                let mut world = case.world();
+                if !world.settings.is_object() {
+                    world.settings = json!({});
+                }
+                world.settings["repair"] = json!(false);
+                let (told, core) = (provided(&world), world.natively());
+                let name = format!("{}: {}", page.rule, case.name);
+                assert_eq!(told["allowed"], core.response.accepted, "{name}");
+                assert_eq!(told["message"], core.response.message.clone().unwrap_or_default(), "{name}");
+                assert_eq!(told["warnings"], json!(core.response.warnings.clone().unwrap_or_default()), "{name}");
+                let rules: Vec<&str> = told["rules"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+                let audit = core.response.audit_annotations.as_ref().and_then(|audit| audit.get("rule"));
+                assert_eq!(rules.join(","), audit.cloned().unwrap_or_default(), "{name}");
+                refused += usize::from(core.verdict() == Expect::Reject);
+                warned += usize::from(core.verdict() == Expect::Warn);
+            }
+        }
+        assert!(refused > 50 && warned > 20, "{refused} refused, {warned} warned");
+    }
+
+    #[test]
+    fn a_repair_that_nobody_can_make_is_a_refusal() {
+        let world =
+            pages().iter().flat_map(|page| &page.cases).find(|case| case.expect == Expect::Repair).unwrap().world();
+        let told = provided(&world);
+        assert_eq!(told["allowed"], false);
+        assert!(told["message"].as_str().unwrap().contains("not allow mutations"), "{told}");
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_the_reason() {
+        let refused = |body: &str| keys(body.as_bytes()).err().unwrap_or_default();
+        assert!(refused("{").starts_with("the body is no ProviderRequest: EOF"));
+        assert_eq!(
+            refused(r#"{"apiVersion":"externaldata.gatekeeper.sh/v1alpha1","kind":"ProviderRequest"}"#),
+            r#"the body is "externaldata.gatekeeper.sh/v1alpha1" "ProviderRequest", but externaldata.gatekeeper.sh/v1beta1 ProviderRequest is wanted"#
+        );
+        let empty = format!(r#"{{"apiVersion":"{API_VERSION}","kind":"{REQUEST}","request":{{}}}}"#);
+        assert_eq!(keys(empty.as_bytes()).unwrap().len(), 0);
+    }
+}

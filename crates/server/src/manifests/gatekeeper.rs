@@ -1,0 +1,44 @@
+//! What Gatekeeper's constraints say of the policy: which kinds it is asked about, and who need not ask.
+
+use autoscaler_guard::Settings;
+use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
+use autoscaler_guard::pattern::Patterns;
+
+use super::conditions::regular;
+use crate::needs;
+
+/// The kinds that rules watch, those that settings name, and where not to look, as `match` of a constraint, in YAML. There is no
+/// choosing by operation.
+pub(super) fn matched(settings: &Settings, namespace: &str) -> String {
+    let watched =
+        needs::watched().into_iter().map(|watched| (watched.api.group.to_owned(), watched.api.kind.to_owned()));
+    let declared = settings.declarations.iter().map(|declared| {
+        let group = declared.api_version.split_once('/').map_or("", |(group, _)| group);
+        (group.to_owned(), declared.kind.clone())
+    });
+    let mut kinds: Vec<(String, String)> = Vec::new();
+    for kind in watched.chain(declared) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let kind = |(group, kind): &(String, String)| format!("  - apiGroups: [{group:?}]\n    kinds: [{kind:?}]\n");
+    let kinds: String = kinds.iter().map(kind).collect();
+    format!("kinds:\n{kinds}excludedNamespaces: [kube-system, {namespace}]\n")
+}
+
+/// Who is never refused, so that they can go on while the provider is down, as parameters of a constraint, in YAML.
+pub(super) fn unasked(settings: &Settings) -> String {
+    let users = [&settings.envoy_gateway_controllers, &settings.keda_controllers, &settings.exempt_users];
+    let users = KUBERNETES_CONTROLLERS.iter().copied().chain(users.into_iter().flat_map(Patterns::iter));
+    "# Kubernetes' own controllers, Envoy Gateway, KEDA, and who is exempt by the settings: none of them is ever refused.\n"
+        .to_owned()
+        + &list("unaskedUsers", users)
+        + &list("unaskedGroups", settings.exempt_groups.iter())
+}
+
+fn list<'a>(name: &str, patterns: impl Iterator<Item = &'a str>) -> String {
+    let line = |pattern: &str| format!("  - '{}'\n", regular(pattern).replace('\'', "''"));
+    let lines: String = patterns.map(line).collect();
+    if lines.is_empty() { format!("{name}: []\n") } else { format!("{name}:\n{lines}") }
+}
