@@ -10,7 +10,7 @@
 //! ## When it fires
 //! Someone other than a declarative writer removes `autoscaler-guard/released-from` while that ScaledObject (by uid) lives. The
 //! ownerReference comes back in the same request, which wakes KEDA, and it adopts and rewrites the HPA. Never refused; without repair, or
-//! when another controller owns the HPA by now, a warning.
+//! when another controller owns the HPA by now, a warning; one that does not exist gives way.
 //!
 //! ## Ways through
 //! * `autoscaler-guard/allow: hpa-giveback` on the HPA or its workload: only the mark goes.
@@ -28,7 +28,7 @@ use crate::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
 use crate::kinds::released::Release;
 use crate::kinds::scaled_object::{self, ScaledObject};
 use crate::kinds::workload::WorkloadRef;
-use crate::kinds::{Object, title};
+use crate::kinds::{Object, Owner, title};
 use crate::repair::Edit;
 use crate::verdict::{Action, Finding, Subject};
 
@@ -43,7 +43,7 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT)];
+pub(super) const LOOK_UPS: &[LookUp] = &[LookUp::Get(&api::SCALED_OBJECT), LookUp::Owner];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
@@ -57,7 +57,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         match scaled_object::with_uid(context, &new.metadata.namespace, &release.scaled_object, &release.uid) {
             Answer::Found(owner) if owner.object.metadata.is_terminating() => return None,
             Answer::Absent => return None,
-            Answer::Found(owner) => give_back(new, &owner),
+            Answer::Found(owner) => give_back(context, new, &owner),
             Answer::Unknown(reason) => {
                 let owner = title("ScaledObject", &new.metadata.namespace, &release.scaled_object);
                 (
@@ -77,10 +77,11 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn give_back(hpa: &Object<'_>, owner: &ScaledObject<'_>) -> (Action, String) {
+fn give_back(context: &Context<'_>, hpa: &Object<'_>, owner: &ScaledObject<'_>) -> (Action, String) {
     let (this, from) = (hpa.title("HPA"), owner.object.title("ScaledObject"));
-    // An object has one controller at most; the API server refuses a second.
-    if hpa.metadata.owner_references().iter().any(|other| other.controller == Some(true)) {
+    // An object has one controller at most; the API server refuses a second. One that does not exist gives way.
+    let controllers = || hpa.metadata.owner_references().iter().filter(|other| other.controller == Some(true));
+    if controllers().any(|other| !other.look_up(context, &hpa.metadata.namespace).is_absent()) {
         return (
             Action::Warn,
             format!(
@@ -97,5 +98,7 @@ fn give_back(hpa: &Object<'_>, owner: &ScaledObject<'_>) -> (Action, String) {
     let what = format!(
         "{this} loses the mark of its release from {from}, but has no owner: KEDA does not watch it, and would not put it back"
     );
-    (Action::Repair(vec![Edit::AddOwner { uid, reference }]), what)
+    let mut edits: Vec<Edit> = controllers().map(|stale| Edit::RemoveOwner { uid: stale.uid.to_string() }).collect();
+    edits.push(Edit::AddOwner { uid, reference });
+    (Action::Repair(edits), what)
 }
