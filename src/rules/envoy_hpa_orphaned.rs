@@ -70,7 +70,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 
 fn in_audit(context: &Context<'_>) -> Option<Finding> {
     let hpa = HorizontalPodAutoscaler::new(context.change.new.clone()?);
-    let is_orphan = has_fleet_labels(&hpa.object) && declares_fleet_hpa(context, &hpa.object) == Answer::Found(false);
+    if !has_fleet_labels(&hpa.object) || declares_fleet_hpa(context, &hpa.object) != Answer::Found(false) {
+        return None;
+    }
     let (this, workload) = (hpa.object.title("HPA"), hpa.workload());
     let what = format!("Envoy Gateway left {this} behind: no EnvoyProxy declares it, and it still scales {workload}");
     let subject = Subject::new("hpa", &hpa.object.metadata);
@@ -78,7 +80,7 @@ fn in_audit(context: &Context<'_>) -> Option<Finding> {
     let mut finding =
         Finding::new(&RULE, Action::Reject, subject, what).about(workload, this).help("Delete it", delete);
     finding.at_stake = "the orphan";
-    is_orphan.then_some(finding)
+    Some(finding)
 }
 
 fn at_update(context: &Context<'_>) -> Option<Finding> {

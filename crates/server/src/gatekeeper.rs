@@ -7,35 +7,19 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Protocol;
 use crate::review::{Judged, Review};
 
-const API_VERSION: &str = "externaldata.gatekeeper.sh/v1beta1";
-const REQUEST: &str = "ProviderRequest";
-const RESPONSE: &str = "ProviderResponse";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(borrow, default)]
-    api_version: Cow<'a, str>,
-    #[serde(borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    request: Keys<'a>,
-}
+static PROTOCOL: Protocol = Protocol {
+    api_version: "externaldata.gatekeeper.sh/v1beta1",
+    request: "ProviderRequest",
+    answer: "ProviderResponse",
+};
 
 #[derive(Deserialize, Default)]
 struct Keys<'a> {
     #[serde(borrow, default)]
     keys: Vec<Cow<'a, str>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    api_version: &'a str,
-    kind: &'a str,
-    response: Response<'a>,
 }
 
 #[derive(Serialize, Default)]
@@ -71,13 +55,7 @@ struct Verdict {
 
 /// The keys of a request; the error says what is wrong with it.
 pub(crate) fn keys(body: &[u8]) -> Result<Vec<Cow<'_, str>>, String> {
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(body).map_err(|error| format!("the body is no {REQUEST}: {error}"))?;
-    let Envelope { api_version, kind, request } = envelope;
-    if kind != REQUEST || api_version != API_VERSION {
-        return Err(format!("the body is {api_version:?} {kind:?}, but {API_VERSION} {REQUEST} is wanted"));
-    }
-    Ok(request.keys)
+    PROTOCOL.read::<Keys<'_>>(body).map(|request| request.keys)
 }
 
 /// The review that a key is.
@@ -109,16 +87,12 @@ impl Verdict {
 
 /// The answer to a request.
 pub(crate) fn answer(items: &[Item<'_>]) -> Result<Vec<u8>, String> {
-    written(Response { items, ..Response::default() }).map_err(|error| error.to_string())
+    PROTOCOL.write(Response { items, ..Response::default() }).map_err(|error| error.to_string())
 }
 
 /// The answer to a request of which nothing can be answered.
 pub(crate) fn system_error(reason: &str) -> Vec<u8> {
-    written(Response { system_error: reason, ..Response::default() }).unwrap_or_default()
-}
-
-fn written(response: Response<'_>) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&Answer { api_version: API_VERSION, kind: RESPONSE, response })
+    PROTOCOL.write(Response { system_error: reason, ..Response::default() }).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -208,7 +182,8 @@ mod tests {
             refused(r#"{"apiVersion":"externaldata.gatekeeper.sh/v1alpha1","kind":"ProviderRequest"}"#),
             r#"the body is "externaldata.gatekeeper.sh/v1alpha1" "ProviderRequest", but externaldata.gatekeeper.sh/v1beta1 ProviderRequest is wanted"#
         );
-        let empty = format!(r#"{{"apiVersion":"{API_VERSION}","kind":"{REQUEST}","request":{{}}}}"#);
+        let Protocol { api_version, request, .. } = PROTOCOL;
+        let empty = format!(r#"{{"apiVersion":"{api_version}","kind":"{request}","request":{{}}}}"#);
         assert_eq!(keys(empty.as_bytes()).unwrap().len(), 0);
     }
 }

@@ -17,6 +17,7 @@
 //! answer), `gatekeeper.rs` (Gatekeeper's protocol), `certificate.rs`, `metrics.rs`, `lookups.rs`.
 
 mod certificate;
+mod envelope;
 mod gatekeeper;
 mod http;
 mod lookups;

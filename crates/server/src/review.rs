@@ -7,27 +7,18 @@ use std::sync::Arc;
 
 use autoscaler_guard_host::admission::{self, AdmissionResponse};
 use autoscaler_guard_host::{Capabilities, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::envelope::Protocol;
 use crate::{Host, Judge};
 
 /// The policy's name where an answer gives it.
 const NAME: &str = "autoscaler-guard";
-const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(borrow, default)]
-    api_version: Cow<'a, str>,
-    #[serde(borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
-}
+static PROTOCOL: Protocol = Protocol { api_version: "admission.k8s.io/v1", request: KIND, answer: KIND };
 
 /// What has to be known of a request here.
 #[derive(Deserialize)]
@@ -61,14 +52,6 @@ struct User<'a> {
     username: Cow<'a, str>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    api_version: &'a str,
-    kind: &'a str,
-    response: &'a AdmissionResponse,
-}
-
 /// A review, read.
 pub(crate) struct Review<'a> {
     request: &'a str,
@@ -83,8 +66,7 @@ pub(crate) struct Judged {
 impl Judged {
     /// The `AdmissionReview` that answers it.
     pub(crate) fn answer(&self) -> Result<Vec<u8>, String> {
-        let answer = Answer { api_version: API_VERSION, kind: KIND, response: &self.response };
-        serde_json::to_vec(&answer).map_err(|error| error.to_string())
+        PROTOCOL.write(&self.response).map_err(|error| error.to_string())
     }
 
     /// The rules that spoke, the strongest first.
@@ -107,12 +89,7 @@ impl Judged {
 impl<'a> Review<'a> {
     /// Reads a review; the error says what is wrong with it.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, String> {
-        let envelope: Envelope<'_> =
-            serde_json::from_slice(body).map_err(|error| format!("the body is no {KIND}: {error}"))?;
-        let Envelope { api_version, kind, request } = envelope;
-        if kind != KIND || api_version != API_VERSION {
-            return Err(format!("the body is {api_version:?} {kind:?}, but {API_VERSION} {KIND} is wanted"));
-        }
+        let request: Option<&RawValue> = PROTOCOL.read(body)?;
         let request = request.ok_or_else(|| format!("the {KIND} has no request"))?.get();
         let review =
             Self::of_request(request).map_err(|error| format!("the {KIND}'s request cannot be read: {error}"))?;

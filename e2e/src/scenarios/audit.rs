@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+use super::Scenario;
 use super::deletes::given_keda;
 use super::envoy::{self, given_fleet};
-use super::keda::{deployment, hpa, scaled_object};
+use super::keda::hpa;
 use super::review::review;
-use super::{Scenario, handover};
 use crate::objects::{self, HPA, Kind, SCALED_OBJECT};
 use crate::operators::ENVOY_GATEWAY_NAMESPACE;
 use crate::stage::Stage;
@@ -53,9 +53,7 @@ async fn released(stage: &Stage<'_>) -> Result<String> {
 }
 
 async fn aimed(stage: &Stage<'_>) -> Result<String> {
-    stage.given(&deployment("web")).await?;
-    stage.given(&scaled_object("web", "web")).await?;
-    handover::keda_has(stage).await?;
+    given_keda(stage).await?;
     stage.create(&hpa("astray", "wbe", 5)).await?.done()?;
     let second = stage.create(&hpa("second", "web", 5)).await?;
     if stage.guarded() {
@@ -117,20 +115,9 @@ async fn audit(stage: &Stage<'_>, reviews: &[Value]) -> Result<Vec<String>> {
     Ok(rules)
 }
 
-/// As kubewarden/audit-scanner asks (`newAdmissionReview`): no user, no old object, and the kind for a resource.
 fn replayed((api_version, kind): Kind, object: &kube::api::DynamicObject) -> Result<Value> {
-    let resource = objects::resource(api_version, kind)?;
-    let kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
-    let by_kind = json!({"group": resource.group, "version": resource.version, "resource": resource.kind});
     let mut object = serde_json::to_value(object)?;
     object["apiVersion"] = json!(api_version);
-    object["kind"] = json!(resource.kind);
-    Ok(json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": object["metadata"]["uid"], "kind": kind, "requestKind": kind, "resource": by_kind,
-            "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"], "operation": "CREATE",
-            "userInfo": {}, "object": object, "oldObject": null, "options": null,
-        },
-    }))
+    object["kind"] = json!(kind);
+    Ok(autoscaler_guard_cases::replayed(&object))
 }

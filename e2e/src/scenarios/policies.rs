@@ -39,17 +39,12 @@ async fn keda(stage: &Stage<'_>) -> Result<String> {
         return free::namespace_deleted(stage).await;
     }
     examples_are_as_told(stage).await?;
-    let installed = Installed::of(stage, &[&stage.namespace], "Namespaced").await?;
-    let driver = stage.unguarded().await?;
-    let played = async {
-        free::keda_lives(&driver).await?;
-        fails_for_people(stage, &driver).await?;
-        free::namespace_deleted(&driver).await
-    };
-    let played = played.await;
-    installed.remove(stage).await?;
-    played?;
-    Ok("each step is done; a person's delete fails".into())
+    while_down(stage, &[&stage.namespace], "Namespaced", async |driver| {
+        free::keda_lives(driver).await?;
+        fails_for_people(stage, driver).await?;
+        free::namespace_deleted(driver).await
+    })
+    .await
 }
 
 async fn envoy_gateway(stage: &Stage<'_>) -> Result<String> {
@@ -57,14 +52,24 @@ async fn envoy_gateway(stage: &Stage<'_>) -> Result<String> {
         envoy::lives(stage).await?;
         return envoy::namespace_deleted(stage).await;
     }
-    let installed = Installed::of(stage, &[&stage.namespace, ENVOY_GATEWAY_NAMESPACE], "*").await?;
+    while_down(stage, &[&stage.namespace, ENVOY_GATEWAY_NAMESPACE], "*", async |driver| {
+        envoy::lives(driver).await?;
+        fails_for_people(stage, driver).await?;
+        envoy::namespace_deleted(driver).await
+    })
+    .await
+}
+
+/// Plays by someone who is not asked about while the policies are there and no policy server answers.
+async fn while_down(
+    stage: &Stage<'_>,
+    namespaces: &[&str],
+    scope: &str,
+    play: impl AsyncFnOnce(&Stage<'_>) -> Result<String>,
+) -> Result<String> {
+    let installed = Installed::of(stage, namespaces, scope).await?;
     let driver = stage.unguarded().await?;
-    let played = async {
-        envoy::lives(&driver).await?;
-        fails_for_people(stage, &driver).await?;
-        envoy::namespace_deleted(&driver).await
-    };
-    let played = played.await;
+    let played = play(&driver).await;
     installed.remove(stage).await?;
     played?;
     Ok("each step is done; a person's delete fails".into())

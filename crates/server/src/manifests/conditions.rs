@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
+use autoscaler_guard::kinds::group_of;
 use autoscaler_guard::kinds::released::RELEASED_FROM;
 use autoscaler_guard::pattern::Patterns;
 
@@ -65,7 +66,7 @@ pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
 pub(super) fn declared_groups(settings: &Settings) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for declaration in &settings.declarations {
-        let group = declaration.api_version.split_once('/').map_or("", |(group, _)| group);
+        let group = group_of(&declaration.api_version);
         let watched = needs::watched().into_iter().filter(|watched| watched.api.group == group);
         let kinds = groups.entry(group).or_default();
         kinds.extend(watched.map(|watched| watched.api.kind));

@@ -2,6 +2,7 @@
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
+use autoscaler_guard::kinds::group_of;
 use autoscaler_guard::pattern::Patterns;
 
 use super::conditions::regular;
@@ -12,10 +13,8 @@ use crate::needs;
 pub(super) fn matched(settings: &Settings, namespace: &str) -> String {
     let watched =
         needs::watched().into_iter().map(|watched| (watched.api.group.to_owned(), watched.api.kind.to_owned()));
-    let declared = settings.declarations.iter().map(|declared| {
-        let group = declared.api_version.split_once('/').map_or("", |(group, _)| group);
-        (group.to_owned(), declared.kind.clone())
-    });
+    let declared = settings.declarations.iter();
+    let declared = declared.map(|declared| (group_of(&declared.api_version).to_owned(), declared.kind.clone()));
     let mut kinds: Vec<(String, String)> = Vec::new();
     for kind in watched.chain(declared) {
         if !kinds.contains(&kind) {
