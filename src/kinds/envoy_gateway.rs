@@ -473,6 +473,11 @@ impl<'a> Fleet<'a> {
         self.gateway.as_ref()
     }
 
+    /// Its GatewayClass when Gateways are merged.
+    pub fn class(&self) -> Option<&str> {
+        self.gateway.is_none().then_some(&self.owner)
+    }
+
     /// Whose fleet it is, as messages call it.
     pub fn title(&self) -> String {
         match &self.gateway {

@@ -1,2 +1,15 @@
 export { review, rules, validateSettings } from './autoscaler_guard.js';
-export type { Answer, LookUp, Outcome, Problem, Review, RuleFacts, Watch } from './autoscaler_guard.js';
+export type {
+  Answer,
+  LookUp,
+  Meaning,
+  Outcome,
+  Picture,
+  PictureArrow,
+  PictureBox,
+  Pictures,
+  Problem,
+  Review,
+  RuleFacts,
+  Watch,
+} from './autoscaler_guard.js';

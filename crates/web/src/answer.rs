@@ -14,7 +14,7 @@ use tsify::Tsify;
 #[serde(tag = "outcome", rename_all = "camelCase")]
 pub enum Answer {
     /// The request was judged.
-    Reviewed(Review),
+    Reviewed(Box<Review>),
     /// The settings cannot be used.
     InvalidSettings {
         /// All that is wrong with them.
@@ -70,6 +70,87 @@ pub struct Review {
     pub object: Option<Box<RawValue>>,
     /// What the policy asked the cluster, in order.
     pub lookups: Vec<LookUp>,
+    /// Who owns, declares and scales whom.
+    pub pictures: Pictures,
+}
+
+/// Who owns, declares and scales whom around the object of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+pub struct Pictures {
+    /// As it is.
+    pub before: Picture,
+    /// As the request wants it.
+    pub asked: Picture,
+    /// As it becomes by a repair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional))]
+    pub repaired: Option<Picture>,
+}
+
+/// Objects and what holds between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+pub struct Picture {
+    /// The objects.
+    pub boxes: Vec<PictureBox>,
+    /// What holds between them.
+    pub arrows: Vec<PictureArrow>,
+}
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(rename_all = "camelCase")]
+pub struct PictureBox {
+    /// What messages call it: `HPA shop/web`. The same in all pictures of a review.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace; missing for cluster-scoped kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional))]
+    pub namespace: Option<String>,
+    /// Whether it is there; else another object only names it.
+    pub there: bool,
+    /// Whether it is what the request is about.
+    pub requested: bool,
+    /// Whether it is what the verdict is about: the autoscaler that would be lost or left behind, and what it scales.
+    pub at_stake: bool,
+}
+
+/// What holds between two objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(rename_all = "camelCase")]
+pub struct PictureArrow {
+    /// The box that it leaves.
+    pub from: String,
+    /// The box that it leads to.
+    pub to: String,
+    /// What it means.
+    pub meaning: Meaning,
+    /// Whether the verdict is about it.
+    pub at_stake: bool,
+}
+
+/// What an arrow means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(rename_all = "lowercase")]
+pub enum Meaning {
+    /// By an ownerReference, or as what it defines: the second goes with the first.
+    Owns,
+    /// An autoscaler and its workload.
+    Scales,
+    /// An EnvoyProxy, or what setting `declarations` names, and the HPA that its operator writes for it.
+    Declares,
+    /// A Gateway, or a class that merges its Gateways, and its Envoy Deployment.
+    Runs,
+    /// An EnvoyProxy and whatever refers to it, a GatewayClass and its Gateways.
+    Configures,
 }
 
 /// What becomes of a request.
@@ -154,6 +235,7 @@ impl Review {
             audit_annotations: verdict.audit.into_iter().collect(),
             object,
             lookups,
+            pictures: Pictures::default(),
         }
     }
 }

@@ -8,14 +8,17 @@ mod answer;
 mod javascript;
 mod objects;
 mod permissions;
+mod picture;
 mod recorded;
 
-pub use answer::{Answer, LookUp, Outcome, Problem, Review, RuleFacts, Watch};
+pub use answer::{
+    Answer, LookUp, Meaning, Outcome, Picture, PictureArrow, PictureBox, Pictures, Problem, Review, RuleFacts, Watch,
+};
 
 use autoscaler_guard::change::{Change, Kind, Operation};
 use autoscaler_guard::json::Json;
 use autoscaler_guard::rules::{Default, RULES, Rule};
-use autoscaler_guard::{Settings, SettingsError, evaluate};
+use autoscaler_guard::{Settings, SettingsError, Unreadable, evaluate};
 use objects::Objects;
 use recorded::Recorded;
 
@@ -31,13 +34,16 @@ pub fn review(request: &str, cluster: &str, settings: &str) -> Answer {
         Err(problems) => return Answer::UnusableCluster { problems },
     };
     let change = admission_request(request).and_then(|request| {
-        Change::from_text(request).map_err(|error| Problem { path: error.path, problem: error.reason })
+        let unreadable = |error: Unreadable| Problem { path: error.path, problem: error.reason };
+        Change::from_text(request).map(|change| (request, change)).map_err(unreadable)
     });
     match change {
-        Ok(change) => {
-            let cluster = Recorded::new(&objects);
-            let verdict = evaluate(change, &cluster, &settings);
-            Answer::Reviewed(Review::new(verdict, cluster.take()))
+        Ok((request, change)) => {
+            let recorded = Recorded::new(&objects);
+            let verdict = evaluate(change, &recorded, &settings);
+            let mut review = Review::new(verdict, recorded.take());
+            review.pictures = picture::pictures(request, cluster, &settings, &review);
+            Answer::Reviewed(Box::new(review))
         }
         Err(problem) => Answer::UnreadableRequest { problems: vec![problem] },
     }

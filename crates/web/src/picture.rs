@@ -1,0 +1,335 @@
+//! Who owns, declares and scales whom, as boxes and arrows: the objects that were given, before and after the change.
+//!
+//! What follows from a change is drawn as far as Kubernetes itself does it: the garbage collector takes what loses its last owner, and
+//! objects go with their definition. What KEDA and Envoy Gateway do then is what the verdict tells.
+
+use std::collections::BTreeSet;
+
+use autoscaler_guard::Settings;
+use autoscaler_guard::change::{Change, Kind, Operation};
+use autoscaler_guard::cluster::Neighbours;
+use autoscaler_guard::context::Context;
+use autoscaler_guard::json::Json;
+use autoscaler_guard::kinds::envoy_gateway::{
+    Effective, EnvoyProxySpec, Estate, Fleet, GROUP as ENVOY_GATEWAY, Gateway, GatewayClass,
+};
+use autoscaler_guard::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
+use autoscaler_guard::kinds::scaled_object::ScaledObject;
+use autoscaler_guard::kinds::workload::WorkloadRef;
+use autoscaler_guard::kinds::{Object, OwnerReference, group_of, title};
+use typed_arena::Arena;
+
+use crate::answer::{Meaning, Picture, PictureArrow, PictureBox, Pictures, Review};
+use crate::objects::Objects;
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
+/// The pictures of a change that was reviewed. `request` and `cluster` could be read.
+pub(crate) fn pictures(request: &str, cluster: &str, settings: &Settings, review: &Review) -> Pictures {
+    let scene = Scene::new(request, cluster, settings, review);
+    let change = scene.change.as_ref();
+    let repaired = review.object.as_ref().map(|object| scene.draw(Some(object.get()), None));
+    let operation = change.map_or(Operation::Other, |change| change.operation);
+    let (before, asked) = match change {
+        Some(change) if operation == Operation::Create => (None, Some(change.new_text())),
+        Some(change) if operation == Operation::Delete => (Some(change.old_text()), None),
+        Some(change) if operation == Operation::Update => (Some(change.old_text()), Some(change.new_text())),
+        // It is audited: nothing happens to it.
+        Some(change) => (Some(change.new_text()), Some(change.new_text())),
+        None => (None, None),
+    };
+    let deleted = change.filter(|_| operation == Operation::Delete);
+    Pictures { before: scene.draw(before, None), asked: scene.draw(asked, deleted), repaired }
+}
+
+/// What all pictures of a change have in common.
+struct Scene<'a> {
+    /// The change, where it is one of a whole object that can be read.
+    change: Option<Change<'a>>,
+    /// All objects but the one that changes.
+    around: Vec<&'a str>,
+    /// The boxes that the verdict is about.
+    at_stake: BTreeSet<&'a str>,
+    settings: &'a Settings,
+}
+
+impl<'a> Scene<'a> {
+    fn new(request: &'a str, cluster: &'a str, settings: &'a Settings, review: &'a Review) -> Self {
+        let change = Change::from_text(request).ok().and_then(|mut change| {
+            if settings.audit {
+                change.replayed();
+            }
+            let is_whole = matches!(change.sub_resource.as_ref(), "" | "status");
+            (is_whole && change.read_objects().is_ok()).then_some(change)
+        });
+        let changed = change.as_ref().and_then(Change::object).map(Identity::of);
+        let is_around = |text: &&str| {
+            Object::from_text(text).is_ok_and(|object| is_drawn(&object) && Some(Identity::of(&object)) != changed)
+        };
+        let around = Json::new(cluster).items(&[]).into_iter().map(Json::text).filter(is_around).collect();
+        let named = |key| review.audit_annotations.get(key).map_or("", String::as_str).split(',');
+        let at_stake = named("autoscaler").chain(named("workload")).collect();
+        Self { change, around, at_stake, settings }
+    }
+
+    /// The picture with the object that changes as it is in that text; `deleted` is what goes, with all that goes along.
+    fn draw(&self, own: Option<&str>, deleted: Option<&Change<'_>>) -> Picture {
+        let texts = self.around.iter().copied().chain(own);
+        let mut stored: Vec<Stored<'_>> = texts.filter_map(Stored::read).collect();
+        if let Some(change) = deleted {
+            remove_dependants(&mut stored, change);
+        }
+        let mut drawing = Drawing::default();
+        for Stored { object, .. } in &stored {
+            drawing.boxed(&object.kind, &object.metadata.namespace, &object.metadata.name, true);
+        }
+        for one in &stored {
+            drawing.references(&one.object, &stored);
+            drawing.declarations(one, self.settings);
+        }
+        if let Some(change) = &self.change {
+            drawing.fleets(&stored, change, self.settings);
+        }
+        let requested = self.change.as_ref().and_then(Change::object).map(|object| Identity::of(object).id());
+        drawing.finish(requested.as_deref(), &self.at_stake)
+    }
+}
+
+/// An object with its text.
+struct Stored<'t> {
+    text: &'t str,
+    object: Object<'t>,
+}
+
+impl<'t> Stored<'t> {
+    fn read(text: &'t str) -> Option<Self> {
+        Object::from_text(text).ok().map(|object| Self { text, object })
+    }
+}
+
+/// What tells objects apart in a cluster.
+#[derive(PartialEq, Eq)]
+struct Identity<'o>(&'o str, &'o str, &'o str, &'o str);
+
+impl<'o> Identity<'o> {
+    fn of(object: &'o Object<'_>) -> Self {
+        let metadata = &object.metadata;
+        Self(group_of(&object.api_version), &object.kind, &metadata.namespace, &metadata.name)
+    }
+
+    fn id(&self) -> String {
+        id(self.1, self.2, self.3)
+    }
+}
+
+/// A box's id: what messages and audit annotations call the object.
+fn id(kind: &str, namespace: &str, name: &str) -> String {
+    title(if kind == "HorizontalPodAutoscaler" { "HPA" } else { kind }, namespace, name)
+}
+
+/// Namespaces, and documents that only say what may go wrong, own and scale nothing.
+fn is_drawn(object: &Object<'_>) -> bool {
+    object.kind != "Namespace" && !matches!(group_of(&object.api_version), "authorization.k8s.io" | "autoscaler-guard")
+}
+
+/// Takes away what goes with a deleted object: the objects of a definition, and whatever loses its last owner.
+fn remove_dependants(stored: &mut Vec<Stored<'_>>, change: &Change<'_>) {
+    let Some(deleted) = change.deleted() else { return };
+    let mut gone = BTreeSet::new();
+    if change.kind == Kind::CustomResourceDefinition {
+        take(stored, &mut gone, |object, _| is_defined_by(object, deleted));
+    } else if change.propagation_policy != "Orphan" {
+        gone.insert(deleted.metadata.uid.to_string());
+    }
+    while take(stored, &mut gone, |object, gone| {
+        let owners = object.metadata.owner_references();
+        !owners.is_empty() && owners.iter().all(|owner| gone.contains(owner.uid.as_ref()))
+    }) {}
+}
+
+fn is_defined_by(object: &Object<'_>, definition: &Object<'_>) -> bool {
+    let spec = definition.spec();
+    let is = |path: &[&str], value: &str| spec.string(path).as_deref() == Some(value);
+    is(&["group"], group_of(&object.api_version)) && is(&["names", "kind"], &object.kind)
+}
+
+/// Takes objects away and keeps their uids; tells whether there were any.
+fn take(
+    stored: &mut Vec<Stored<'_>>,
+    gone: &mut BTreeSet<String>,
+    goes: impl Fn(&Object<'_>, &BTreeSet<String>) -> bool,
+) -> bool {
+    let (going, staying): (Vec<_>, Vec<_>) = stored.drain(..).partition(|one| goes(&one.object, gone));
+    *stored = staying;
+    gone.extend(going.iter().map(|one| one.object.metadata.uid.to_string()));
+    !going.is_empty()
+}
+
+#[derive(Default)]
+struct Drawing {
+    boxes: Vec<PictureBox>,
+    arrows: Vec<PictureArrow>,
+}
+
+impl Drawing {
+    /// The id of an object's box, which is added if it is new.
+    fn boxed(&mut self, kind: &str, namespace: &str, name: &str, there: bool) -> String {
+        let id = id(kind, namespace, name);
+        if !self.boxes.iter().any(|known| known.id == id) {
+            self.boxes.push(PictureBox {
+                id: id.clone(),
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+                there,
+                requested: false,
+                at_stake: false,
+            });
+        }
+        id
+    }
+
+    /// An arrow; the boxes at both ends are added if they are new, as objects that are not there.
+    fn arrow(&mut self, from: (&str, &str, &str), meaning: Meaning, to: (&str, &str, &str)) {
+        let from = self.boxed(from.0, from.1, from.2, false);
+        let to = self.boxed(to.0, to.1, to.2, false);
+        if !self.arrows.iter().any(|known| known.from == from && known.to == to && known.meaning == meaning) {
+            self.arrows.push(PictureArrow { from, to, meaning, at_stake: false });
+        }
+    }
+
+    /// What an object says itself: its owners, what it scales, what configures it, whose fleet it is.
+    fn references(&mut self, object: &Object<'_>, stored: &[Stored<'_>]) {
+        let (namespace, name) = (object.metadata.namespace.as_ref(), object.metadata.name.as_ref());
+        let this = (object.kind.as_ref(), namespace, name);
+        for owner in object.metadata.owner_references() {
+            self.owner(owner, this, stored);
+        }
+        if object.kind == "CustomResourceDefinition" {
+            for Stored { object: defined, .. } in stored.iter().filter(|one| is_defined_by(&one.object, object)) {
+                let defined = (defined.kind.as_ref(), &*defined.metadata.namespace, &*defined.metadata.name);
+                self.arrow(this, Meaning::Owns, defined);
+            }
+        }
+        let workload = match (group_of(&object.api_version), object.kind.as_ref()) {
+            ("autoscaling", "HorizontalPodAutoscaler") => Some(HorizontalPodAutoscaler::new(object.clone()).workload()),
+            ("keda.sh", "ScaledObject") => {
+                Some(WorkloadRef::new(&ScaledObject::new(object.clone()).target(), namespace))
+            }
+            (GATEWAY_API, "GatewayClass") => {
+                if let Some((of, proxy)) = GatewayClass::new(object.clone()).proxy {
+                    self.arrow(("EnvoyProxy", &of, &proxy), Meaning::Configures, this);
+                }
+                None
+            }
+            (GATEWAY_API, "Gateway") => {
+                let gateway = Gateway::new(object.clone());
+                self.arrow(("GatewayClass", "", &gateway.class), Meaning::Configures, this);
+                if let Some(proxy) = gateway.own_proxy {
+                    self.arrow(("EnvoyProxy", namespace, &proxy), Meaning::Configures, this);
+                }
+                None
+            }
+            ("apps", _) => {
+                if let Some(fleet) = Fleet::labelled(object) {
+                    self.runs(&fleet, this);
+                }
+                None
+            }
+            _ => None,
+        };
+        if let Some(workload) = workload {
+            self.arrow(this, Meaning::Scales, (&workload.kind, &workload.namespace, &workload.name));
+        }
+    }
+
+    fn owner(&mut self, owner: &OwnerReference<'_>, this: (&str, &str, &str), stored: &[Stored<'_>]) {
+        let mut objects = stored.iter().map(|one| &one.object);
+        let known = objects.find(|object| object.metadata.uid == owner.uid && !owner.uid.is_empty());
+        if let Some(known) = known {
+            let from = (known.kind.as_ref(), known.metadata.namespace.as_ref(), known.metadata.name.as_ref());
+            return self.arrow(from, Meaning::Owns, this);
+        }
+        let namespace = if owner.kind == "GatewayClass" { "" } else { this.1 };
+        let taken = id(&owner.kind, namespace, &owner.name);
+        // Another object of that name is not the owner.
+        let is_another = self.boxes.iter().any(|known| known.there && known.id == taken);
+        let name = if is_another { format!("{} (gone)", owner.name) } else { owner.name.to_string() };
+        self.arrow((&owner.kind, namespace, &name), Meaning::Owns, this);
+    }
+
+    fn runs(&mut self, fleet: &Fleet<'_>, deployment: (&str, &str, &str)) {
+        if let Some((namespace, name)) = fleet.gateway() {
+            self.arrow(("Gateway", namespace, name), Meaning::Runs, deployment);
+        }
+        if let Some(class) = fleet.class() {
+            self.arrow(("GatewayClass", "", class), Meaning::Runs, deployment);
+        }
+    }
+
+    /// What the objects of other operators declare, by setting `declarations`.
+    fn declarations(&mut self, one: &Stored<'_>, settings: &Settings) {
+        let Stored { text, object } = one;
+        for declaration in &settings.declarations {
+            let is_of_the_kind =
+                declaration.kind == object.kind && group_of(&declaration.api_version) == group_of(&object.api_version);
+            if is_of_the_kind && declaration.is_in(text) {
+                let (namespace, name) = declaration.hpa(&object.metadata);
+                let from = (object.kind.as_ref(), &*object.metadata.namespace, &*object.metadata.name);
+                self.arrow(from, Meaning::Declares, ("HorizontalPodAutoscaler", &namespace, &name));
+            }
+        }
+    }
+
+    /// What EnvoyProxies declare, by the rules' own reading of them.
+    fn fleets(&mut self, stored: &[Stored<'_>], change: &Change<'_>, settings: &Settings) {
+        let texts: Vec<&str> = stored.iter().map(|one| one.text).collect();
+        let array = format!("[{}]", texts.join(","));
+        let Ok(cluster) = Objects::read(&array, &settings.service_account) else { return };
+        let arena = Arena::new();
+        let neighbours = Neighbours::new(&cluster, &arena, &settings.service_account);
+        let context = Context { change, neighbours, settings };
+        let Ok(estate) = Estate::look_up(&context) else { return };
+        let is_proxy =
+            |object: &&Object<'_>| object.kind == "EnvoyProxy" && group_of(&object.api_version) == ENVOY_GATEWAY;
+        for proxy in stored.iter().map(|one| &one.object).filter(is_proxy) {
+            let spec = EnvoyProxySpec::of(proxy);
+            let Ok(governed) = estate.governed(proxy, spec) else { continue };
+            for fleet in governed.fleets {
+                let effective = fleet.effective(Some(spec));
+                if effective.is_daemon_set() {
+                    continue;
+                }
+                let deployment = fleet.deployment(&effective, settings);
+                self.runs(&fleet, (&deployment.kind, &deployment.namespace, &deployment.name));
+                // Another EnvoyProxy of the fleet may be the one that declares it.
+                let alone = Effective::new(Some(spec), None);
+                if alone.declares_hpa() && alone.hpa_text().map(str::as_ptr) == effective.hpa_text().map(str::as_ptr) {
+                    let (namespace, name) = fleet.hpa(&effective, settings);
+                    let from = ("EnvoyProxy", proxy.metadata.namespace.as_ref(), proxy.metadata.name.as_ref());
+                    self.arrow(from, Meaning::Declares, ("HorizontalPodAutoscaler", &namespace, &name));
+                }
+            }
+        }
+    }
+
+    /// What hangs together with the object that changes, or with what is at stake.
+    fn finish(mut self, requested: Option<&str>, at_stake: &BTreeSet<&str>) -> Picture {
+        for drawn in &mut self.boxes {
+            drawn.requested = Some(drawn.id.as_str()) == requested;
+            drawn.at_stake = at_stake.contains(drawn.id.as_str());
+        }
+        for arrow in &mut self.arrows {
+            arrow.at_stake = at_stake.contains(arrow.from.as_str()) && at_stake.contains(arrow.to.as_str());
+        }
+        let mut reached: BTreeSet<String> = at_stake.iter().copied().chain(requested).map(str::to_owned).collect();
+        loop {
+            let touching = |arrow: &&PictureArrow| reached.contains(&arrow.from) != reached.contains(&arrow.to);
+            let Some(next) = self.arrows.iter().find(touching).cloned() else { break };
+            reached.extend([next.from, next.to]);
+        }
+        self.boxes.retain(|drawn| reached.contains(&drawn.id));
+        self.arrows.retain(|arrow| reached.contains(&arrow.from));
+        Picture { boxes: self.boxes, arrows: self.arrows }
+    }
+}
