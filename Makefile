@@ -197,6 +197,8 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 		echo "SKIPPED: the tests of the package for JavaScript need Node."; \
 	else \
 		$(MAKE) --no-print-directory npm && \
+		cargo build --quiet --locked --workspace --example answers && \
+		$(BUILT)/examples/answers > target/answers.jsonl && \
 		node --test crates/web/tests/*.test.js; \
 	fi
 
