@@ -49,7 +49,8 @@ const [made, { outputFiles: styles }] = await Promise.all([
   }),
   build({ ...options, entryPoints: ['src/style.css'] }),
 ]);
-const [script, style] = [made.outputFiles, styles].map(textOf);
+const script = textOf(made.outputFiles);
+const style = textOf(styles);
 
 /** @param {import('esbuild').OutputFile[] | undefined} files */
 function textOf(files) {
@@ -81,6 +82,8 @@ const policy = [
   `default-src 'none'`,
   `script-src 'sha256-${digest(script)}' 'wasm-unsafe-eval'`,
   `style-src 'nonce-${nonce}'`,
+  // What browsers put into an editor while somebody types.
+  `style-src-attr 'unsafe-inline'`,
   // The editor's marks.
   `img-src data:`,
   `base-uri 'none'`,

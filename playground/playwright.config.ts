@@ -1,0 +1,23 @@
+import { execFileSync } from 'node:child_process';
+import { defineConfig } from '@playwright/test';
+
+/** The system's Chromium; no browser is downloaded. */
+function chromium(): string {
+  const names = ['chromium', 'chromium-browser', 'google-chrome'];
+  const script = names.map((name) => `command -v ${name}`).join(' || ');
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8' }).trim();
+}
+
+export default defineConfig({
+  testDir: 'tests',
+  outputDir: '../target/playground-tests',
+  reporter: 'list',
+  forbidOnly: true,
+  timeout: 60_000,
+  workers: 2,
+  use: {
+    launchOptions: { executablePath: chromium(), args: ['--no-sandbox'] },
+    viewport: { width: 1440, height: 900 },
+    trace: 'retain-on-failure',
+  },
+});
