@@ -18,6 +18,6 @@ export default defineConfig({
   use: {
     launchOptions: { executablePath: chromium(), args: ['--no-sandbox'] },
     viewport: { width: 1440, height: 900 },
-    trace: 'retain-on-failure',
+    screenshot: 'only-on-failure',
   },
 });

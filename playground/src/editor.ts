@@ -72,7 +72,7 @@ export class Editor {
         autocompletion({ override: complete ? [complete] : [], icons: false }),
         placeholder(hint),
         EditorState.tabSize.of(2),
-        EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false', autocapitalize: 'off' }),
+        EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0', spellcheck: 'false', autocapitalize: 'off' }),
         EditorView.cspNonce.of(nonce),
         EditorView.updateListener.of((update) => {
           if (update.docChanged) changed(!update.transactions.some((transaction) => transaction.annotation(replaced)));

@@ -72,10 +72,9 @@ const TYPED = {
 userInfo: {username: jane}, options: {fieldManager: helm}, oldObject: &hpa {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler,
 metadata: {namespace: shop, name: web, ownerReferences: [{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: web, uid: u1, controller: true}]},
 spec: {maxReplicas: 5, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}}, object: *hpa}`,
-    cluster: `{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {namespace: shop, name: web, uid: u1, generation: 1},
-spec: {scaleTargetRef: {name: web}}}
----
-{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: shop, name: web}}`,
+    cluster: `[{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {namespace: shop, name: web, uid: u1, generation: 1},
+spec: {scaleTargetRef: {name: web}}},
+{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: shop, name: web}}]`,
     verdict: ['Repaired', 'hpa-handover', 'HPA shop/web was released from ScaledObject shop/web'],
     settings: 'repair: false',
     then: ['Rejected', 'Take the ScaledObject out of the release'],
@@ -85,11 +84,10 @@ spec: {scaleTargetRef: {name: web}}}
 userInfo: {username: jane}, oldObject: {apiVersion: gateway.envoyproxy.io/v1alpha1, kind: EnvoyProxy, metadata: {namespace: infra, name: fleet},
 spec: {provider: {type: Kubernetes, kubernetes: {envoyHpa: {maxReplicas: 5}}}}},
 object: {apiVersion: gateway.envoyproxy.io/v1alpha1, kind: EnvoyProxy, metadata: {namespace: infra, name: fleet}, spec: {}}}`,
-    cluster: `{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: eg},
+    cluster: `[{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: eg},
 spec: {controllerName: gateway.envoyproxy.io/gatewayclass-controller,
-parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: fleet, namespace: infra}}}
----
-{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {namespace: infra, name: eg}, spec: {gatewayClassName: eg}}`,
+parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: fleet, namespace: infra}}},
+{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {namespace: infra, name: eg}, spec: {gatewayClassName: eg}}]`,
     verdict: ['Rejected', 'envoyhpa-removed', 'Which Envoy Gateway runs is not known'],
     settings: 'envoyGateway: {version: "1.3.0"}',
     then: ['Rejected', 'Envoy Gateway 1.3.0 leaves it behind'],
@@ -200,8 +198,9 @@ test('settings are completed from their schema', async ({ page }) => {
   await accept(page, 'reject');
   await expect(settings.locator('.cm-line')).toHaveText(['envoyHpaRemoval: pin', 'rules:', '  hpa-handover: reject']);
   await pick(page, 'incident-1-1');
-  await type(page, 'Settings', 'rules: {hpa-handover: reject}');
   await expect(verdict(page)).toHaveText('Repaired');
+  await type(page, 'Settings', 'rules: {hpa-handover: reject}');
+  await expect(verdict(page)).toHaveText('Rejected');
 });
 
 test('an object that was not found can be added', async ({ page }) => {
