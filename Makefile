@@ -64,6 +64,8 @@ statics: fmt lint doc annotated-policy.wasm
 	$(XTASK) reproducible
 	@$(MAKE) --no-print-directory e2e-kwctl
 	@$(MAKE) --no-print-directory fuzz-smoke
+	@$(MAKE) --no-print-directory npm-test
+	@$(MAKE) --no-print-directory playground-test
 
 # Closes with the count of all tests.
 .PHONY: tests
@@ -205,6 +207,35 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 		node --test crates/web/tests/*.test.js; \
 	fi
 
+# The playground
+
+PLAYGROUND_LIBRARIES := playground/node_modules/.package-lock.json
+
+$(PLAYGROUND_LIBRARIES): playground/package.json playground/package-lock.json
+	cd playground && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: playground
+playground: npm $(PLAYGROUND_LIBRARIES) ## Build the playground, a page that needs no server, in target/playground (needs Node 20 or newer)
+	cd playground && npm run --silent build
+
+CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+
+.PHONY: playground-test
+playground-test: ## Try the playground in Chromium
+	@if ! command -v node >/dev/null; then \
+		echo "SKIPPED: the playground's tests need Node."; \
+	elif [ -z "$(CHROMIUM)" ]; then \
+		echo "SKIPPED: the playground's tests need Chromium on PATH; Debian's package is chromium."; \
+	else \
+		$(MAKE) --no-print-directory playground && \
+		cd playground && npm run --silent check && npm run --silent test; \
+	fi
+
+.PHONY: screenshots
+screenshots: playground ## Take the playground's pictures in docs/images (needs Chromium)
+	cd playground && SCREENSHOTS=1 npm run --silent test
+
 # Seeing and measuring
 
 .PHONY: demo
@@ -230,6 +261,7 @@ clean: rust ## Remove everything that was built
 	cargo clean
 	cargo clean --manifest-path bench/Cargo.toml
 	cargo clean --manifest-path fuzz/Cargo.toml
+	rm -rf playground/node_modules
 
 # Publishing
 

@@ -10,6 +10,7 @@ function chromium(): string {
 
 export default defineConfig({
   testDir: 'tests',
+  testMatch: process.env['SCREENSHOTS'] ? 'screenshots.ts' : '*.spec.ts',
   outputDir: '../target/playground-tests',
   reporter: 'list',
   forbidOnly: true,

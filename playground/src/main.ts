@@ -5,6 +5,7 @@ import { Editor } from './editor';
 import { loadExamples, type Example, type Texts } from './examples';
 import { judge, loadPolicy, type EditorName, type Trouble } from './judge';
 import { fragmentOf, LinkError, textsOf } from './link';
+import { kept, keep, remember, remembered } from './memory';
 import { inBrief, show, type Actions } from './verdict';
 import type { RuleFacts } from '../../target/npm/autoscaler_guard.js';
 
@@ -59,7 +60,7 @@ const actions: Actions = {
     editors[editor].select(span);
   },
   line: ({ editor, from }) => editors[editor].line(from),
-  copy: (text) => void copy(text, 'Copied.'),
+  copy: (text) => void copy(text, 'Copied.', 'The browser does not let this page copy; select the command instead.'),
   add: (document) => {
     select('cluster');
     editors.cluster.append(document);
@@ -105,6 +106,7 @@ function update() {
 function put(given: Texts) {
   for (const name of NAMES) editors[name].replace(given[name]);
   update();
+  panel.scrollTop = 0;
 }
 
 function pick(id: string) {
@@ -112,7 +114,7 @@ function pick(id: string) {
   if (!example) return;
   picker.value = id;
   put(example);
-  story.textContent = example.story;
+  story.textContent = example.story || (rules.find((rule) => rule.id === example.rule)?.title ?? '');
   tell('');
 }
 
@@ -122,18 +124,22 @@ function step(by: number) {
   if (next) pick(next.id);
 }
 
+let fading: ReturnType<typeof setTimeout> | undefined;
+
+/** What went well is told for a while, what did not until something else is done. */
 function tell(text: string, kind: 'error' | 'done' = 'done') {
+  clearTimeout(fading);
   notice.className = kind;
   notice.textContent = text;
+  if (text && kind === 'done') fading = setTimeout(() => tell(''), 10_000);
 }
 
-async function copy(text: string, done: string) {
+async function copy(text: string, done: string, otherwise: string) {
   try {
     await navigator.clipboard.writeText(text);
     tell(done);
-    return true;
   } catch {
-    return false;
+    tell(otherwise);
   }
 }
 
@@ -142,8 +148,11 @@ async function share() {
     const fragment = await fragmentOf(texts());
     history.replaceState(null, '', fragment);
     const size = `${(location.href.length / 1000).toFixed(1)} kB`;
-    const copied = await copy(location.href, `The link is copied (${size}). It holds the request, the cluster and the settings.`);
-    if (!copied) tell(`The link is in the address bar (${size}); the browser does not let this page copy it.`);
+    await copy(
+      location.href,
+      `The link is copied (${size}). It holds the request, the cluster and the settings.`,
+      `The link is in the address bar (${size}); the browser does not let this page copy it.`,
+    );
   } catch (error) {
     if (!(error instanceof LinkError)) throw error;
     tell(error.message, 'error');
@@ -177,6 +186,17 @@ function select(name: EditorName) {
   editors[name].measure();
 }
 
+/** The address is left to the state. */
+function listenToJumps() {
+  for (const link of document.querySelectorAll('a[href="#verdict"]')) {
+    link.addEventListener('click', (event) => {
+      event.preventDefault();
+      panel.focus();
+      panel.scrollIntoView();
+    });
+  }
+}
+
 function listenToTabs() {
   NAMES.forEach((name, index) => {
     tabs[name].addEventListener('click', () => select(name));
@@ -194,37 +214,17 @@ function listenToTabs() {
 function listenToColours() {
   const system = matchMedia('(prefers-color-scheme: dark)');
   const apply = () => {
-    const stored = remembered();
+    const stored = remembered('colours');
     const isDark = stored ? stored === 'dark' : system.matches;
     document.documentElement.dataset['colours'] = isDark ? 'dark' : 'light';
     dark.setAttribute('aria-pressed', String(isDark));
   };
   dark.addEventListener('click', () => {
-    remember(dark.getAttribute('aria-pressed') === 'true' ? 'light' : 'dark');
+    remember('colours', dark.getAttribute('aria-pressed') === 'true' ? 'light' : 'dark');
     apply();
   });
   system.addEventListener('change', apply);
   apply();
-}
-
-let colours: string | null = null;
-
-/** Some browsers let a page in a folder store nothing. */
-function remembered(): string | null {
-  try {
-    return localStorage.getItem('colours') ?? colours;
-  } catch {
-    return colours;
-  }
-}
-
-function remember(choice: string) {
-  colours = choice;
-  try {
-    localStorage.setItem('colours', choice);
-  } catch {
-    // It holds until the page is closed.
-  }
 }
 
 function offer() {
@@ -241,12 +241,15 @@ function offer() {
 async function start() {
   listenToColours();
   listenToTabs();
+  listenToJumps();
   [rules, examples] = await Promise.all([loadPolicy(), loadExamples()]);
   offer();
   element('copy', HTMLButtonElement).addEventListener('click', () => void share());
   addEventListener('hashchange', () => void open());
-  const first = examples[0];
-  if (!(await open()) && first) {
+  addEventListener('pagehide', () => keep(texts()));
+  const [first, before] = [examples[0], kept()];
+  if (before) put(before);
+  else if (!(await open()) && first) {
     const told = notice.textContent ?? '';
     pick(first.id);
     if (told) tell(told, 'error');

@@ -90,13 +90,13 @@ function judged({ review, request }: { review: Review; request: Request }, rules
 }
 
 function part(id: string, title: string, isOpen: boolean, content: HTMLElement): HTMLElement {
-  const toggle = ({ target }: Event) => open.set(id, (target as HTMLDetailsElement).open);
-  return h(
-    'details',
-    { class: 'part', 'data-part': id, open: open.get(id) ?? isOpen, toggle },
-    h('summary', {}, h('h3', {}, title)),
-    content,
-  );
+  const click = ({ currentTarget }: Event) => {
+    const details = (currentTarget as HTMLElement).parentElement as HTMLDetailsElement;
+    // It opens or closes after the click.
+    open.set(id, !details.open);
+  };
+  const summary = h('summary', { click }, h('h3', {}, title));
+  return h('details', { class: 'part', 'data-part': id, open: open.get(id) ?? isOpen }, summary, content);
 }
 
 function ruleList(ids: string[], rules: RuleFacts[]): HTMLElement {

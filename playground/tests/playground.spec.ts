@@ -77,7 +77,7 @@ spec: {scaleTargetRef: {name: web}}},
 {apiVersion: apps/v1, kind: Deployment, metadata: {namespace: shop, name: web}}]`,
     verdict: ['Repaired', 'hpa-handover', 'HPA shop/web was released from ScaledObject shop/web'],
     settings: 'repair: false',
-    then: ['Rejected', 'Take the ScaledObject out of the release'],
+    then: ['Rejected', 'Delete the ScaledObject without its HPA'],
   },
   'incident 2': {
     request: `{operation: UPDATE, kind: {group: gateway.envoyproxy.io, version: v1alpha1, kind: EnvoyProxy}, namespace: infra, name: fleet,
@@ -231,6 +231,27 @@ test('a shared link brings everything back in a new page', async ({ page, contex
   await expect(other.getByRole('textbox', { name: 'Settings' })).toHaveText('rules: {scaledobject-deleted: warn}   # für alle ✓');
 });
 
+test('loading the page again keeps what was typed', async ({ page }) => {
+  await open(page);
+  await pick(page, 'incident-1-5');
+  await type(page, 'Settings', 'rules: {scaledobject-deleted: "off"}');
+  await expect(verdict(page)).toHaveText('Allowed');
+  await page.reload();
+  await expect(verdict(page)).toHaveText('Allowed');
+  await expect(page.locator('.headline')).toHaveText('DELETE ScaledObject shop/web by lab-admin');
+});
+
+test('what is open stays open from one verdict to the next', async ({ page }) => {
+  await open(page);
+  await pick(page, 'incident-1-1');
+  await page.getByText('For the audit log').click();
+  await page.getByText('What was looked up').click();
+  await pick(page, 'incident-2-2');
+  await expect(page.locator('[data-part=audit] dl')).toBeVisible();
+  await expect(page.locator('[data-part=lookups] table')).toBeHidden();
+  await expect(page.locator('[data-part=picture] svg').first()).toBeVisible();
+});
+
 test('a broken link is told, and nothing is lost', async ({ page }) => {
   await open(page);
   await pick(page, 'incident-2-1');
@@ -304,6 +325,7 @@ test('the skip link leads to the verdict', async ({ page }) => {
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await expect(page.locator('#verdict')).toBeFocused();
+  expect(page.url()).toBe(PAGE);
 });
 
 test('the colours are the system’s until somebody chooses', async ({ browser }) => {
