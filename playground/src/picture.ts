@@ -37,7 +37,11 @@ const LINE = 15;
 const LETTERS = 30;
 
 /** `asked` and `repaired` are ways to see what comes after; which one is shown is remembered in `chosen`. */
-export function pictures({ before, asked, repaired }: Pictures, chosen: { repaired: boolean }): HTMLElement | null {
+export function pictures(
+  { before, asked, repaired }: Pictures,
+  isDelete: boolean,
+  chosen: { repaired: boolean },
+): HTMLElement | null {
   const all = [before, asked, ...(repaired ? [repaired] : [])];
   if (all.every(({ boxes }) => boxes.length === 0)) return null;
   const plan = planned(all);
@@ -45,15 +49,15 @@ export function pictures({ before, asked, repaired }: Pictures, chosen: { repair
   const words = h('ul', {});
   const show = () => {
     const [after, moment]: [Picture, Moment] = chosen.repaired && repaired ? [repaired, 'repaired'] : [asked, 'asked'];
-    const [now, then] = [fates(before, before, 'before'), fates(before, after, moment)];
+    const [first, second] = completed(before, after, isDelete);
+    const [now, then] = [fates(first, first, 'before'), fates(first, second, moment)];
     const isSame = then.boxes.every(({ fate }) => fate === 'same') && then.arrows.every(({ fate }) => fate === 'same');
     const title = repaired ? (chosen.repaired ? 'After, as the policy repairs it' : 'After, as it was asked for') : 'After';
     const name = isSame ? 'Before and after: the same' : 'Before';
     // What is at stake is told where it happens; if nothing happens that can be drawn, in the one picture.
-    const first = isSame ? then : now;
     // Beside each other where both can still be read.
     figures.style.gridTemplateColumns = `repeat(auto-fit, minmax(min(100%, ${Math.round(plan.width * 0.8)}px), 1fr))`;
-    figures.replaceChildren(figure(name, plan, first), ...(isSame ? [] : [figure(title, plan, then)]));
+    figures.replaceChildren(figure(name, plan, isSame ? then : now), ...(isSame ? [] : [figure(title, plan, then)]));
     words.replaceChildren(...sentences(then).map((sentence) => h('li', {}, sentence)));
   };
   show();
@@ -96,7 +100,7 @@ function keyOf({ from, to, meaning }: Arrow): string {
 /** One place for everything that is in any of the pictures. */
 function planned(all: Picture[]): Plan {
   const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: 'TB', nodesep: 20, ranksep: 12, edgesep: 14, marginx: 6, marginy: 6 });
+  graph.setGraph({ rankdir: 'TB', nodesep: 20, ranksep: 20, edgesep: 14, marginx: 6, marginy: 6 });
   for (const box of all.flatMap(({ boxes }) => boxes)) {
     const letters = Math.max(shortened(box.name).length * 7.4, Math.max(box.kind.length, box.namespace?.length ?? 0) * 6.4, 106);
     const width = Math.max(letters + 24, graph.node(box.id)?.width ?? 0);
@@ -126,6 +130,29 @@ interface Fates {
   moment: Moment;
   boxes: Drawn<Box>[];
   arrows: Drawn<Arrow>[];
+}
+
+/**
+ * A picture holds what hangs together. What is cut off from the rest by the change, or comes to it, is there all the same, before and
+ * after; gone is what is deleted, and what it owns.
+ */
+function completed(before: Picture, after: Picture, isDelete: boolean): [Picture, Picture] {
+  const gone = new Set(before.boxes.filter(({ requested }) => isDelete && requested).map(({ id }) => id));
+  const missing = before.boxes.filter(({ id, there }) => there && !after.boxes.some((box) => box.id === id));
+  // As often as one may own the next.
+  for (const _ of missing) {
+    const owned = missing.filter(({ id }) =>
+      before.arrows.some(({ from, to, meaning }) => to === id && meaning === 'owns' && gone.has(from)),
+    );
+    for (const { id } of owned) gone.add(id);
+  }
+  const joined = after.boxes.filter(
+    ({ id, there, requested }) => there && !requested && !before.boxes.some((box) => box.id === id),
+  );
+  return [
+    { ...before, boxes: [...before.boxes, ...joined] },
+    { ...after, boxes: [...after.boxes, ...missing.filter(({ id }) => !gone.has(id))] },
+  ];
 }
 
 function fates(before: Picture, after: Picture, moment: Moment): Fates {

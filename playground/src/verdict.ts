@@ -70,7 +70,7 @@ function unjudged(troubles: Trouble[], actions: Actions): HTMLElement[] {
 function judged({ review, request }: { review: Review; request: Request }, rules: RuleFacts[], actions: Actions): HTMLElement[] {
   const { sign, name, meaning } = WORDS[review.verdict];
   const code = review.code === undefined ? '' : ` (HTTP ${review.code})`;
-  const picture = pictures(review.pictures, chosen);
+  const picture = pictures(review.pictures, !request.object, chosen);
   const patch = review.object ? difference(request.object, review.object) : null;
   // What is created or deleted whole stands in the request.
   const asked = request.oldObject && request.object ? difference(request.oldObject, request.object) : null;

@@ -51,6 +51,21 @@ test('incident 1, further on: what a plain delete would take along is red', asyn
   await expect(page.locator('figure').first().locator('.stake')).toHaveCount(0);
 });
 
+test('what is only cut off or joined by a change is there before and after', async ({ page }) => {
+  await open(page);
+  const [before, after] = [page.locator('figure').first(), page.locator('figure').nth(1)];
+  await pick(page, 'rule-hpa-retargeted');
+  for (const figure of [before, after]) await expect(figure.locator('.box')).toHaveCount(3);
+  await expect(after.locator('.box.new, .box.gone')).toHaveCount(0);
+  await expect(after.locator('.arrow.new')).toContainText('scales');
+  await expect(after.locator('.arrow.gone.stake')).toContainText('scales');
+  await pick(page, 'rule-gatewayclass-parameters');
+  await expect(after.locator('.box', { hasText: 'EnvoyProxy' })).not.toHaveClass(/gone/);
+  await pick(page, 'keda-hpa-helm3/001-create-horizontalpodautoscaler-lab-admin');
+  await expect(before.locator('.box')).toHaveText(/Deployment/);
+  await expect(after.locator('.box.new')).toContainText('HorizontalPodAutoscaler');
+});
+
 test('incident 2, picked, is refused with the ways on', async ({ page }) => {
   await open(page);
   for (const [id, told] of [
