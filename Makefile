@@ -19,9 +19,8 @@ XTASK := cargo xtask
 # dependencies with other features, and so once more.
 BUILT := $${CARGO_TARGET_DIR:-target}/debug
 
-# A Markdown file to put into the module as its instructions, such as USAGE=README.md. The shipped module does without,
-# as its instructions are a good part of what it takes.
-USAGE ?=
+# The Markdown file that is put into the module as its instructions.
+USAGE ?= docs/usage.md
 
 .PHONY: help
 help: ## Print this
@@ -35,7 +34,7 @@ policy.wasm: rust ## Build the policy as a WebAssembly module
 
 .PHONY: annotated-policy.wasm
 annotated-policy.wasm: policy.wasm ## Build the module and write its metadata into it: what a policy server loads
-	$(XTASK) annotate --metadata metadata.yml --wasm policy.wasm --out $@ $(if $(USAGE),--usage-path $(USAGE))
+	$(XTASK) annotate --metadata metadata.yml --wasm policy.wasm --out $@ --usage-path $(USAGE)
 
 # Where it is pushed to, as in registry://REGISTRY/autoscaler-guard:TAG.
 REGISTRY ?=
@@ -204,6 +203,8 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 		echo "SKIPPED: the tests of the package for JavaScript need Node."; \
 	else \
 		$(MAKE) --no-print-directory npm && \
+		cargo build --quiet --locked --workspace --example answers && \
+		$(BUILT)/examples/answers > target/answers.jsonl && \
 		node --test crates/web/tests/*.test.js; \
 	fi
 

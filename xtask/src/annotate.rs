@@ -27,17 +27,14 @@ pub struct Options {
     /// The module to write
     #[arg(long, default_value = "annotated-policy.wasm")]
     out: PathBuf,
-    /// A Markdown file to include as the policy's instructions
-    #[arg(long, value_name = "FILE")]
-    usage_path: Option<PathBuf>,
+    /// The Markdown file with the policy's instructions
+    #[arg(long, default_value = "docs/usage.md")]
+    usage_path: PathBuf,
 }
 
 /// Checks the metadata and writes the annotated module.
 pub fn run(options: &Options) -> Result<()> {
-    let mut metadata = checked_metadata(&options.metadata)?;
-    if let Some(path) = &options.usage_path {
-        metadata.annotations.insert(USAGE.to_owned(), text(path)?);
-    }
+    let metadata = checked_metadata(&options.metadata, &options.usage_path)?;
     let module = build::read(&options.wasm)?;
     tell_host_capabilities_apart(&metadata, &module)?;
     let annotated = annotate(&module, &metadata)?;
@@ -51,9 +48,10 @@ fn annotate(module: &[u8], metadata: &Metadata) -> Result<Vec<u8>> {
     wasm::with_custom_section(module, SECTION, &json)
 }
 
-fn checked_metadata(path: &Path) -> Result<Metadata> {
-    let metadata: Metadata = serde_saphyr::from_str(&text(path)?)
+fn checked_metadata(path: &Path, usage: &Path) -> Result<Metadata> {
+    let mut metadata: Metadata = serde_saphyr::from_str(&text(path)?)
         .with_context(|| format!("{} is not a policy's metadata", path.display()))?;
+    metadata.annotations.insert(USAGE.to_owned(), text(usage)?);
     let problems = metadata.problems(Workspace::own()?.version_of(build::POLICY)?);
     if !problems.is_empty() {
         bail!("{} cannot be used:\n  {}", path.display(), problems.join("\n  "));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-/// The annotation that holds the policy's instructions, usually taken from a file.
+/// The annotation that holds the policy's instructions, taken from a file.
 pub const USAGE: &str = "io.kubewarden.policy.usage";
 
 const TITLE: &str = "io.kubewarden.policy.title";
@@ -16,8 +16,9 @@ const VERSION: &str = "io.kubewarden.policy.version";
 const SEVERITY: &str = "io.kubewarden.policy.severity";
 
 /// What Kubewarden's convention and the Artifact Hub want to know about every policy.
-const REQUIRED: [&str; 13] = [
+const REQUIRED: [&str; 14] = [
     TITLE,
+    USAGE,
     VERSION,
     SEVERITY,
     "io.kubewarden.policy.description",
@@ -32,7 +33,7 @@ const REQUIRED: [&str; 13] = [
     "io.artifacthub.keywords",
 ];
 
-const OPTIONAL: [&str; 2] = [USAGE, "io.kubewarden.hidden-ui"];
+const OPTIONAL: [&str; 1] = ["io.kubewarden.hidden-ui"];
 
 const SEVERITIES: [&str; 5] = ["info", "low", "medium", "high", "critical"];
 
@@ -229,12 +230,21 @@ mod tests {
 
     fn problems(yaml: &str) -> Vec<String> {
         let own_version = parse(OWN).annotations[VERSION].parse().unwrap();
-        parse(yaml).problems(&own_version)
+        let mut metadata = parse(yaml);
+        metadata.annotations.insert(USAGE.to_owned(), "# Usage".to_owned());
+        metadata.problems(&own_version)
     }
 
     #[test]
     fn the_projects_own_metadata_has_no_problem() {
         assert_eq!(problems(OWN), Vec::<String>::new());
+    }
+
+    #[test]
+    fn instructions_are_wanted() {
+        let metadata = parse(OWN);
+        let version = metadata.annotations[VERSION].parse().unwrap();
+        assert_eq!(metadata.problems(&version), ["annotations.io.kubewarden.policy.usage: is missing or empty"]);
     }
 
     #[test]

@@ -130,6 +130,84 @@ fn page(file: &Path) -> Page {
     page
 }
 
+/// The objects around the captured requests of each folder of `tests/fixtures/requests`, by their names in `tests/fixtures/objects`.
+pub const AROUND: [(&str, &[&str]); 5] = [
+    ("declared", &["hpa-vmagent-main", "hpa-function-exclaim"]),
+    (
+        "edited",
+        &["gatewayclass-eg-1.9.1", "gateway-eg-1.9.1", "envoyproxy-fleet-1.9.1", "deployment-envoy-gateway-1.9.1"],
+    ),
+    (
+        "envoy-gateway-1.3.0",
+        &["gatewayclass-eg-1.3.0", "gateway-eg-1.3.0", "hpa-fleet-1.3.0", "deployment-envoy-gateway-1.3.0"],
+    ),
+    (
+        "envoy-gateway-1.9.1",
+        &["gatewayclass-eg-1.9.1", "gateway-eg-1.9.1", "hpa-fleet-1.9.1", "deployment-envoy-gateway-1.9.1"],
+    ),
+    ("keda-hpa-helm3", &["scaledobject-web", "hpa-web-owned", "deployment-web", "namespace-shop"]),
+];
+
+/// All captured requests, as `folder/name`.
+///
+/// # Panics
+/// When they cannot be listed.
+pub fn requests() -> Vec<String> {
+    let folder = tests().join("fixtures/requests");
+    let list = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let name = |file: PathBuf| {
+        let below = file.strip_prefix(&folder).unwrap_or(&file).with_extension("");
+        below.to_str().unwrap_or_else(|| panic!("{}: not UTF-8", below.display())).to_owned()
+    };
+    let mut names: Vec<String> = list(&folder).iter().flat_map(|folder| list(folder)).map(name).collect();
+    names.sort();
+    names
+}
+
+/// The objects around a captured request, by their names.
+///
+/// # Panics
+/// When [`AROUND`] does not know its folder.
+pub fn around(request: &str) -> &'static [&'static str] {
+    let folder = request.split('/').next().unwrap_or_default();
+    let known = AROUND.iter().find(|(known, _)| *known == folder);
+    known.unwrap_or_else(|| panic!("{request}: say which objects are around it, in AROUND")).1
+}
+
+/// Something to judge, in whichever host.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What to call it.
+    pub name: String,
+    /// Request, settings and neighbours.
+    pub world: World,
+    /// What the neighbours are made of, see [`Case::documents`].
+    pub documents: Vec<Value>,
+}
+
+/// Everything about which all hosts have to agree: every case of every page, and every captured request.
+///
+/// # Panics
+/// When a page or a fixture cannot be read.
+pub fn subjects() -> Vec<Subject> {
+    let of_page = |page: Page| {
+        page.cases.into_iter().map(move |case| {
+            let name = format!("{}: {}", page.rule, case.name);
+            Subject { name, world: case.world(), documents: case.documents() }
+        })
+    };
+    let captured = |name: String| {
+        let documents: Vec<Value> = around(&name).iter().map(|object| self::object(object)).collect();
+        let cluster = Snapshot::from_objects(documents.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let world = World { request: request(&name), settings: Value::Null, cluster };
+        Subject { name, world, documents }
+    };
+    pages().into_iter().flat_map(of_page).chain(requests().into_iter().map(captured)).collect()
+}
+
 /// A captured `AdmissionRequest`, by its path under `tests/fixtures/requests` without `.json`.
 ///
 /// # Panics

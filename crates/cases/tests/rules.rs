@@ -1,5 +1,5 @@
-//! Every case of every page, in the core and in the module: the expected verdict, the whole answer as a snapshot, and the laws that hold
-//! for all answers.
+//! Every case of every page: the expected verdict, the whole answer as a snapshot, and the laws that hold for all answers. That other
+//! hosts answer as the core does is held for all of them at once, in `crates/server/tests/https/hosts.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -7,18 +7,9 @@ use std::sync::LazyLock;
 
 use autoscaler_guard::rules::{LOOK_UPS, LookUp, RULES};
 use autoscaler_guard_cases::{Case, Expect, Outcome, Page, World, pages};
+use autoscaler_guard_host::Call;
 use autoscaler_guard_host::admission::{self, Review};
-use autoscaler_guard_host::{Call, Limits, Policy};
 use serde_json::{Value, json};
-
-fn policy() -> Policy {
-    let path = std::env::var("AUTOSCALER_GUARD_MODULE")
-        .expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let policy = Policy::load(&bytes, Limits::default()).unwrap_or_else(|error| panic!("{path}: {error}"));
-    // The natively run core has no metadata that would keep a kind from it.
-    policy.with_every_kind_granted()
-}
 
 /// Every case, read once: rule, case, world.
 static CASES: LazyLock<Vec<(String, Case, World)>> = LazyLock::new(|| {
@@ -63,16 +54,6 @@ fn cases_get_the_expected_verdict_and_answer() {
         });
     });
     assert!(surprises.is_empty(), "{}", surprises.join("\n"));
-}
-
-#[test]
-fn the_module_answers_as_the_core_does() {
-    let policy = policy();
-    for_each_case(|rule, case, world| {
-        let (core, module) = (world.natively(), world.in_host(&policy));
-        assert_eq!(core.response, module.response, "{rule}: {}", case.name);
-        assert_eq!(core.lookups, module.lookups, "{rule}: {}", case.name);
-    });
 }
 
 #[test]

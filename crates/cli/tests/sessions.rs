@@ -7,27 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use autoscaler_guard_cases::{around, requests};
 use autoscaler_guard_cli::review::{Judge, Judgement, Neighbours, Request, SettingsText};
 use autoscaler_guard_host::{Limits, Session, Snapshot};
 use serde_json::{Value, json};
-
-/// The objects around the requests of each folder.
-const WORLDS: [(&str, &[&str]); 5] = [
-    ("declared", &["hpa-vmagent-main", "hpa-function-exclaim"]),
-    (
-        "edited",
-        &["gatewayclass-eg-1.9.1", "gateway-eg-1.9.1", "envoyproxy-fleet-1.9.1", "deployment-envoy-gateway-1.9.1"],
-    ),
-    (
-        "envoy-gateway-1.3.0",
-        &["gatewayclass-eg-1.3.0", "gateway-eg-1.3.0", "hpa-fleet-1.3.0", "deployment-envoy-gateway-1.3.0"],
-    ),
-    (
-        "envoy-gateway-1.9.1",
-        &["gatewayclass-eg-1.9.1", "gateway-eg-1.9.1", "hpa-fleet-1.9.1", "deployment-envoy-gateway-1.9.1"],
-    ),
-    ("keda-hpa-helm3", &["scaledobject-web", "hpa-web-owned", "deployment-web", "namespace-shop"]),
-];
 
 /// What becomes of each request, for kwctl.bats.
 const TABLE: &str = "verdicts.tsv";
@@ -53,31 +36,13 @@ fn judgements(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("it prints JSON")
 }
 
-fn objects(folder: &str) -> Vec<String> {
-    let (_, objects) = WORLDS.iter().find(|(known, _)| *known == folder).expect("every folder of requests has a world");
-    objects.iter().map(|object| format!("tests/fixtures/objects/{object}.yaml")).collect()
+fn objects(request: &str) -> Vec<String> {
+    around(request).iter().map(|object| format!("tests/fixtures/objects/{object}.yaml")).collect()
 }
 
-/// The options that name the objects around a folder's requests.
-fn clusters(folder: &str) -> Vec<String> {
-    objects(folder).iter().map(|object| format!("--cluster={object}")).collect()
-}
-
-/// All requests, as `folder/name`.
-fn requests() -> Vec<String> {
-    let folder = root().join("tests/fixtures/requests");
-    let list = |folder: &Path| {
-        let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        entries.map(|entry| entry.expect("it can be read").path()).collect::<Vec<_>>()
-    };
-    let files = list(&folder).into_iter().flat_map(|folder| list(&folder));
-    let name = |file: &PathBuf| {
-        let below = file.strip_prefix(&folder).expect("it is below").with_extension("");
-        below.to_str().expect("it is UTF-8").to_owned()
-    };
-    let mut names: Vec<String> = files.map(|file| name(&file)).collect();
-    names.sort();
-    names
+/// The options that name the objects around a request.
+fn clusters(request: &str) -> Vec<String> {
+    objects(request).iter().map(|object| format!("--cluster={object}")).collect()
 }
 
 /// The files of `e2e/sessions` as they should be, by name: a session a request, and a table of what becomes of each. What is
@@ -106,11 +71,10 @@ fn fresh() -> BTreeMap<String, String> {
 
 /// Judges a request by the module, and replays the session to the module and to the built-in rules.
 fn record(name: &str, settings: &Value, module: &Judge) -> (String, Judgement) {
-    let (folder, _) = name.split_once('/').expect("it is in a folder");
     let request = fs::read_to_string(root().join(format!("tests/fixtures/requests/{name}.json")));
     let request = serde_json::from_str(&request.expect("it can be read")).expect("it is JSON");
     let request = Request::new(name, request).expect("it is a request");
-    let objects: Vec<PathBuf> = objects(folder).iter().map(|object| root().join(object)).collect();
+    let objects: Vec<PathBuf> = objects(name).iter().map(|object| root().join(object)).collect();
     let snapshot = Snapshot::from_paths(&objects).expect("the objects can be read");
     let settings = SettingsText::new(settings, module).expect("the settings are right");
     let judge = |judge: &Judge, neighbours: &Neighbours| {

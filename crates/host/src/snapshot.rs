@@ -16,18 +16,17 @@
 //!
 //! Lists need both `list` and `watch`. Without them policy-server never answers; a snapshot says so instead.
 
-mod access;
 mod read;
 mod schema;
 mod store;
 
 use std::{io, path::Path, path::PathBuf};
 
-use serde_json::Value;
+use autoscaler_guard_permissions::{Action, Permissions, Who};
+use serde_json::{Value, json};
 
 pub use self::read::Origin;
 use self::{
-    access::{Access, POLICY_SERVER, Who},
     read::Document,
     schema::Schema,
     store::{Address, Store},
@@ -40,12 +39,15 @@ use crate::{
     wording,
 };
 
+/// The account whose look-ups a snapshot answers, as policy-server's chart calls it.
+const POLICY_SERVER: &str = "system:serviceaccount:kubewarden:policy-server";
+
 /// Objects by address, and what is known of their API server.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     store: Store,
     schema: Schema,
-    access: Access,
+    permissions: Permissions,
 }
 
 /// Why a snapshot cannot be read.
@@ -128,7 +130,9 @@ impl Snapshot {
     pub fn insert(&mut self, mut object: Value) -> Result<Option<Value>, String> {
         let (api_version, kind) = (text(&object, "/apiVersion")?, text(&object, "/kind")?);
         match (group_of(&api_version), kind.as_str()) {
-            ("authorization.k8s.io", "SubjectAccessReview") => return self.access.learn(&object).map(|()| None),
+            ("authorization.k8s.io", "SubjectAccessReview") => {
+                return self.permissions.learn(&object.to_string()).map(|()| None);
+            }
             ("autoscaler-guard", _) => return self.insert_condition(&kind, &object).map(|()| None),
             // How kustomize is to put files together is no object of a cluster.
             ("kustomize.config.k8s.io", _) => return Ok(None),
@@ -218,8 +222,15 @@ impl Snapshot {
 
     fn can_i(&self, can_i: &CanI) -> Result<Vec<u8>, String> {
         let review = &can_i.subject_access_review;
-        let who = Who::Subject { user: &review.user, groups: review.groups.as_deref().unwrap_or_default() };
-        view::write(&self.access.status(who, &review.resource_attributes))
+        let groups: Vec<&str> = review.groups.iter().flatten().map(String::as_str).collect();
+        let who = Who::Subject { user: &review.user, groups: &groups };
+        let ResourceAttributes { verb, group, resource, subresource, namespace, name, .. } =
+            &review.resource_attributes;
+        let action = Action { verb, group, resource, subresource, namespace, name };
+        match self.permissions.status(who, &action) {
+            Some(status) => Ok(status.as_bytes().to_vec()),
+            None => view::write(&json!({"allowed": self.permissions.allow(who, &action)})),
+        }
     }
 
     /// Refuses a kind that is not granted or not served.
@@ -238,18 +249,15 @@ impl Snapshot {
 
     /// Refuses what the host itself is not permitted.
     fn permit(&self, verb: &str, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<(), String> {
-        let action = || ResourceAttributes {
-            group: group_of(api_version).into(),
-            resource: self.schema.plural(api_version, kind),
-            verb: verb.into(),
-            namespace: namespace.into(),
-            name: name.into(),
-            ..ResourceAttributes::default()
-        };
-        if self.access.permits_host(action) {
+        if self.permissions.is_empty() {
             return Ok(());
         }
-        Err(wording::client_failure(&wording::forbidden(&forbidden(&action()))))
+        let (group, resource) = (group_of(api_version), self.schema.plural(api_version, kind));
+        let action = Action { verb, group, resource: &resource, namespace, name, ..Action::default() };
+        if self.permissions.allow(Who::Host, &action) {
+            return Ok(());
+        }
+        Err(wording::client_failure(&wording::forbidden(&action.forbidden(POLICY_SERVER))))
     }
 }
 
@@ -266,18 +274,6 @@ impl Capabilities for Snapshot {
 /// The API server omits `apiVersion` and `kind` from the items of lists, except of custom resources.
 fn listed(api_version: &str) -> Place {
     if schema::is_built_in(api_version) { Place::ListedUntyped } else { Place::Listed }
-}
-
-/// The API server's words for a missing permission.
-fn forbidden(action: &ResourceAttributes) -> String {
-    let ResourceAttributes { group, resource, verb, namespace, name, .. } = action;
-    let qualified = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
-    let object = if name.is_empty() { qualified } else { format!("{qualified} \"{name}\"") };
-    let scope =
-        if namespace.is_empty() { "at the cluster scope".into() } else { format!("in the namespace \"{namespace}\"") };
-    format!(
-        "{object} is forbidden: User \"{POLICY_SERVER}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}"
-    )
 }
 
 fn never_answered(failure: &str) -> String {

@@ -7,7 +7,6 @@ mod answer;
 #[cfg(target_arch = "wasm32")]
 mod javascript;
 mod objects;
-mod permissions;
 mod picture;
 mod recorded;
 

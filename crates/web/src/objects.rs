@@ -2,22 +2,22 @@
 //!
 //! An object without a namespace is cluster-scoped. Nothing is converted: an object of another version of its group is answered as it is.
 //! Beside objects there may be the documents that `autoscaler-guard review --cluster` knows, for what may go wrong in a cluster:
-//! `SubjectAccessReview` (see `permissions.rs`), and `NotServed` and `NotGranted` of `autoscaler-guard/v1`.
+//! `SubjectAccessReview` (see `autoscaler_guard_permissions`), and `NotServed` and `NotGranted` of `autoscaler-guard/v1`.
 
 use std::borrow::Cow;
 
 use autoscaler_guard::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
 use autoscaler_guard::json::Json;
 use autoscaler_guard::kinds::group_of;
+use autoscaler_guard_permissions::{Action, Permissions, Who};
 
 use crate::Problem;
-use crate::permissions::{Action, Permissions};
 
 /// Objects, in the order of namespace and name, as the API server lists them.
 pub(crate) struct Objects<'a> {
     stored: Vec<Object<'a>>,
     conditions: Vec<Condition<'a>>,
-    permissions: Permissions<'a>,
+    permissions: Permissions,
     account: &'a str,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Objects<'a> {
     fn insert(&mut self, document: Json<'a>) -> Result<(), String> {
         let (api_version, kind) = (word(document, &["apiVersion"])?, word(document, &["kind"])?);
         match (group_of(&api_version), kind.as_ref()) {
-            ("authorization.k8s.io", "SubjectAccessReview") => self.permissions.learn(document),
+            ("authorization.k8s.io", "SubjectAccessReview") => self.permissions.learn(document.text()),
             ("autoscaler-guard", "NotServed" | "NotGranted") => {
                 let (api_version, named) =
                     (word(document, &["spec", "apiVersion"])?, word(document, &["spec", "kind"])?);
@@ -135,21 +135,9 @@ impl<'a> Objects<'a> {
     /// Why a look-up is not permitted, in the API server's words.
     fn forbidden(&self, verb: &str, kind: &ApiKind<'_>, namespace: &str, name: &str) -> Option<Reason> {
         let (group, resource) = (group_of(&kind.api_version), plural(&kind.kind));
-        let action = Action { verb, group, resource: &resource, namespace, name };
-        if self.permissions.are_granted_to_everybody(&action) {
-            return None;
-        }
-        let dot = if group.is_empty() { "" } else { "." };
-        let object = if name.is_empty() { String::new() } else { format!(" \"{name}\"") };
-        let scope = if namespace.is_empty() {
-            "at the cluster scope".to_owned()
-        } else {
-            format!("in the namespace \"{namespace}\"")
-        };
-        let account = self.account;
-        Some(Reason::Failed(format!(
-            "{resource}{dot}{group}{object} is forbidden: User \"{account}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}"
-        )))
+        let action = Action { verb, group, resource: &resource, namespace, name, ..Action::default() };
+        let permitted = self.permissions.allow(Who::Host, &action);
+        (!permitted).then(|| Reason::Failed(action.forbidden(self.account)))
     }
 }
 
@@ -180,8 +168,9 @@ impl Cluster for Objects<'_> {
 
     fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
         let Access { user, groups, verb, group, resource, namespace } = access;
-        let action = Action { verb, group, resource, namespace: namespace.unwrap_or_default(), name: "" };
-        Answer::Found(self.permissions.are_granted_to(user, groups, &action))
+        let namespace = namespace.unwrap_or_default();
+        let action = Action { verb, group, resource, namespace, ..Action::default() };
+        Answer::Found(self.permissions.allow(Who::Subject { user, groups }, &action))
     }
 }
 

@@ -1,4 +1,4 @@
-// The package as Node loads it, with the module in it. Which answers are right is held in Rust, for every case of the rules' pages.
+// The package as Node loads it, with the module in it. Which answers are right is held in Rust.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -85,6 +85,15 @@ test('settings are checked', () => {
     assert.deepEqual(validateSettings(fine), []);
   }
   assert.deepEqual(validateSettings({ helm: 1 }), [{ path: 'helm', problem: 'expected an object, got a number' }]);
+});
+
+test('every case and every captured request gets the answer that it gets elsewhere', () => {
+  const lines = readFileSync(new URL('../../../target/answers.jsonl', import.meta.url), 'utf8').trim().split('\n');
+  assert.ok(lines.length > 700, `${lines.length} were found`);
+  for (const line of lines) {
+    const { name, request, cluster, settings, answer } = JSON.parse(line);
+    assert.deepEqual(review(request, cluster, settings), answer, name);
+  }
 });
 
 test('the catalogue has all rules', () => {
