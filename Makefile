@@ -212,20 +212,27 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 
 PLAYGROUND_LIBRARIES := playground/node_modules/.package-lock.json
 
-$(PLAYGROUND_LIBRARIES): playground/package.json playground/package-lock.json
+# Empty where there is none, or one that is too old.
+NODE = $(shell node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v node)
+
+.PHONY: node
+node:
+	@[ -n "$(NODE)" ] || { echo "This needs Node 20 or newer, with npm." >&2; exit 1; }
+
+$(PLAYGROUND_LIBRARIES): playground/package.json playground/package-lock.json | node
 	cd playground && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 .PHONY: playground
-playground: npm $(PLAYGROUND_LIBRARIES) ## Build the playground, a page that needs no server, in target/playground (needs Node 20 or newer)
+playground: node npm $(PLAYGROUND_LIBRARIES) ## Build the playground, a page that needs no server, in target/playground (needs Node 20 or newer)
 	cd playground && npm run --silent build
 
 CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 
 .PHONY: playground-test
 playground-test: ## Try the playground in Chromium
-	@if ! command -v node >/dev/null; then \
-		echo "SKIPPED: the playground's tests need Node."; \
+	@if [ -z "$(NODE)" ]; then \
+		echo "SKIPPED: the playground's tests need Node 20 or newer."; \
 	elif [ -z "$(CHROMIUM)" ]; then \
 		echo "SKIPPED: the playground's tests need Chromium on PATH; Debian's package is chromium."; \
 	else \

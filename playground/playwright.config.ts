@@ -15,6 +15,8 @@ export default defineConfig({
   reporter: 'list',
   forbidOnly: true,
   timeout: 60_000,
+  // Machines that build beside it are slow.
+  expect: { timeout: 15_000 },
   workers: 2,
   use: {
     launchOptions: { executablePath: chromium(), args: ['--no-sandbox'] },
