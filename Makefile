@@ -213,7 +213,7 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 PLAYGROUND_LIBRARIES := playground/node_modules/.package-lock.json
 
 # Empty where there is none, or one that is too old.
-NODE = $(shell node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v node)
+NODE = $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v node)
 
 .PHONY: node
 node:
