@@ -9,6 +9,7 @@ import {
   foldKeymap,
   HighlightStyle,
   indentOnInput,
+  indentService,
   syntaxHighlighting,
 } from '@codemirror/language';
 import { lintGutter, lintKeymap, setDiagnostics } from '@codemirror/lint';
@@ -32,6 +33,13 @@ const colours = HighlightStyle.define([
   { tag: [tags.number, tags.bool, tags.null, tags.keyword], color: 'var(--constant)' },
   { tag: [tags.comment, tags.meta, tags.separator, tags.punctuation, tags.squareBracket, tags.brace], color: 'var(--faint)' },
 ]);
+
+/** What stands below a key is its value; the language itself knows that only once there is one. */
+const belowKeys = indentService.of((context, position) => {
+  const { text } = context.lineAt(position, -1);
+  const start = /^((?:\s*-\s+)*\s*)[^\s#].*:\s*$/.exec(text)?.[1];
+  return start === undefined ? undefined : start.length + 2;
+});
 
 /** The page replaced the text, nobody typed it. */
 const replaced = Annotation.define<boolean>();
@@ -62,6 +70,7 @@ export class Editor {
         history(),
         drawSelection(),
         indentOnInput(),
+        belowKeys,
         bracketMatching(),
         search({ top: true }),
         lintGutter(),

@@ -2,7 +2,7 @@
 import type { Review, RuleFacts } from '../../target/npm/autoscaler_guard.js';
 import { difference } from './difference';
 import { h } from './dom';
-import type { EditorName, Judgement, Request, Trouble } from './judge';
+import type { Judgement, Request, Trouble } from './judge';
 import { pictures } from './picture';
 
 type Verdict = Review['verdict'];
@@ -13,8 +13,6 @@ const WORDS: Record<Verdict, { sign: string; name: string; meaning: string }> = 
   warned: { sign: '!', name: 'Warned', meaning: 'The request passes as it is, and the client is told.' },
   allowed: { sign: '✓', name: 'Allowed', meaning: 'The request passes as it is, without a word.' },
 };
-
-const EDITORS: Record<EditorName, string> = { request: 'request', cluster: 'cluster', settings: 'settings' };
 
 export interface Actions {
   /** Shows where something is wrong. */
@@ -57,7 +55,7 @@ function banner(kind: string, sign: string, name: string, meaning: string): HTML
 function unjudged(troubles: Trouble[], actions: Actions): HTMLElement[] {
   const items = troubles.map((trouble) => {
     const { editor, path, problem } = trouble;
-    const place = `${EDITORS[editor]}, line ${actions.line(trouble)}`;
+    const place = `${editor}, line ${actions.line(trouble)}`;
     const jump = h('button', { type: 'button', class: 'jump', click: () => actions.jump(trouble) }, place);
     return h('li', {}, jump, path ? h('code', {}, path) : null, h('span', {}, problem));
   });

@@ -214,6 +214,11 @@ test('settings are completed from their schema', async ({ page }) => {
   await expect(settings.locator('.cm-line')).toHaveText(['envoyHpaRemoval: pin', 'rules:', '  hpa-handover: reject']);
   await pick(page, 'incident-1-1');
   await expect(verdict(page)).toHaveText('Repaired');
+  await type(page, 'Settings', 'declarations:\n- ap');
+  await accept(page, 'apiVersion');
+  await page.keyboard.type('a.b/v1\nk');
+  await accept(page, 'kind');
+  await expect(settings.locator('.cm-line')).toHaveText(['declarations:', '  - apiVersion: a.b/v1', '    kind: ']);
   await type(page, 'Settings', 'rules: {hpa-handover: reject}');
   await expect(verdict(page)).toHaveText('Rejected');
 });
