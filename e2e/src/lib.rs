@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod certificates;
 pub mod control_plane;
+pub mod gatekeeper;
 pub mod helm;
 pub mod objects;
 pub mod operators;

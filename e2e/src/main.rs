@@ -115,7 +115,7 @@ async fn run(task: Task) -> Result<ExitCode> {
 fn build(components: &[&Component]) -> Result<Option<Tools>> {
     let Some(tools) = Tools::find()? else {
         println!(
-            "SKIPPED: the live tests need Go, to build etcd, Kubernetes, KEDA, Envoy Gateway and Helm; get it from https://go.dev/dl"
+            "SKIPPED: the live tests need Go, to build etcd, Kubernetes, KEDA, Envoy Gateway, Gatekeeper and Helm; get it from https://go.dev/dl"
         );
         return Ok(None);
     };

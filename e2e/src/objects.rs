@@ -39,6 +39,9 @@ const CLUSTER_WIDE: &[&str] = &[
     "ValidatingWebhookConfiguration",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "Provider",
+    "ConstraintTemplate",
+    "AutoscalerGuard",
 ];
 
 /// What the client has to know about a kind.
@@ -48,6 +51,10 @@ const CLUSTER_WIDE: &[&str] = &[
 pub fn resource(api_version: &str, kind: &str) -> Result<ApiResource> {
     let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
     let kind: GroupVersionKind = (&types).try_into().with_context(|| format!("{api_version} is no apiVersion"))?;
+    if kind.group == "constraints.gatekeeper.sh" {
+        // Gatekeeper names these resources as their kind.
+        return Ok(ApiResource::from_gvk_with_plural(&kind, &kind.kind.to_lowercase()));
+    }
     Ok(ApiResource::from_gvk(&kind))
 }
 

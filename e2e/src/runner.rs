@@ -16,7 +16,7 @@ use crate::scenarios::Scenario;
 use crate::stage::{Policy, Stage};
 use crate::tools::Tools;
 use crate::webhook::{ENFORCED, POLICY_LABEL, Subject};
-use crate::world::{KINDS, World};
+use crate::world::{KINDS, Kind, World};
 
 /// How long one run of a scenario may take before it counts as stuck.
 const STUCK: Duration = Duration::from_mins(8);
@@ -55,7 +55,7 @@ pub async fn play(scenarios: &[&'static Scenario], tools: &Tools, options: &Opti
         eprintln!("World {} is ready after {:.1} s", kind.name(), started.elapsed().as_secs_f32());
         outcomes.extend(play_in(&world, &here, tools, options).await);
         if subject.is_some() {
-            outcomes.push(controllers_run_free(&world, kind.name()));
+            outcomes.push(controllers_run_free(&world, *kind));
         }
     }
     Ok(outcomes)
@@ -118,7 +118,7 @@ async fn play_stage(
     let (suffix, label) = if policy == Policy::On { ("with", ENFORCED) } else { ("without", "off") };
     let namespace = format!("{}-{suffix}", scenario.id.replace('.', "-"));
     world.plane.namespace(&namespace, &json!({POLICY_LABEL: label})).await?;
-    let stage = Stage::new(&world.plane, tools, world.keda.as_ref(), subject, policy, namespace).await?;
+    let stage = Stage::new(world, tools, subject, policy, namespace).await?;
     let played = (scenario.play)(&stage).await;
     stage.leave().await?;
     let seen = played?;
@@ -131,18 +131,19 @@ async fn play_stage(
 }
 
 /// No request of a controller was refused in all of the run, with the policy enforcing.
-fn controllers_run_free(world: &World, name: &str) -> Outcome {
+fn controllers_run_free(world: &World, kind: Kind) -> Outcome {
     let started = Instant::now();
     let checked = check_controllers(&world.plane.audit_log(), &world.plane.logs());
     let passed = checked.is_ok();
     let seen = checked.unwrap_or_else(|error| format!("{error:#}"));
-    let id = format!("controllers-run-free-{name}");
+    let id = format!("controllers-run-free-{}", kind.name());
     eprintln!(
         "{} {id:<36} with     {:>3} s  {seen}",
         if passed { "ok    " } else { "FAILED" },
         started.elapsed().as_secs()
     );
-    let shows = "controllers write all the while, with failurePolicy Fail".to_owned();
+    let how = if kind == Kind::Gatekeeper { "behind Gatekeeper" } else { "with failurePolicy Fail" };
+    let shows = format!("controllers write all the while, {how}");
     Outcome { id, shows, without: None, with: Some(Run { seen, passed, seconds: started.elapsed().as_secs() }) }
 }
 

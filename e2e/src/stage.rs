@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 
 use crate::audit::{self, Event};
 use crate::control_plane::{ControlPlane, GUARDED_USER, UNGUARDED_USER};
+use crate::gatekeeper::Gatekeeper;
 use crate::helm::Helm;
 use crate::objects::{self, HPA, Kind};
 use crate::operators::Keda;
 use crate::tools::Tools;
 use crate::webhook::{self, POLICY_LABEL, Subject, Warnings, Webhook};
+use crate::world::World;
 
 /// How long what should happen may take: the garbage collector and KEDA need seconds, two busy cores more.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -49,12 +51,15 @@ pub struct Stage<'a> {
     pub tools: &'a Tools,
     /// KEDA, where the scenario asked for it.
     pub keda: Option<&'a tokio::sync::Mutex<Keda>>,
+    /// Gatekeeper, where the policy is behind it.
+    pub gatekeeper: Option<&'a tokio::sync::Mutex<Gatekeeper>>,
     /// What is tested.
     pub subject: &'a Subject,
     /// Whether requests are judged.
     pub policy: Policy,
     /// The scenario's own namespace.
     pub namespace: String,
+    world: &'a World,
     client: Client,
     warnings: Warnings,
     folder: PathBuf,
@@ -67,13 +72,13 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// No client can be made.
     pub async fn new(
-        plane: &'a ControlPlane,
+        world: &'a World,
         tools: &'a Tools,
-        keda: Option<&'a tokio::sync::Mutex<Keda>>,
         subject: &'a Subject,
         policy: Policy,
         namespace: String,
     ) -> Result<Self> {
+        let plane = &world.plane;
         let warnings = Warnings::default();
         let user = if policy == Policy::On { GUARDED_USER } else { UNGUARDED_USER };
         let client = warnings.kept_of(plane.config(user).await?)?;
@@ -82,10 +87,12 @@ impl<'a> Stage<'a> {
         Ok(Self {
             plane,
             tools,
-            keda,
+            keda: world.keda.as_ref(),
+            gatekeeper: world.gatekeeper.as_ref(),
             subject,
             policy,
             namespace,
+            world,
             client,
             warnings,
             folder,
@@ -99,7 +106,7 @@ impl<'a> Stage<'a> {
     /// No client can be made.
     pub async fn unguarded(&self) -> Result<Self> {
         let namespace = self.namespace.clone();
-        Self::new(self.plane, self.tools, self.keda, self.subject, Policy::Off, namespace).await
+        Self::new(self.world, self.tools, self.subject, Policy::Off, namespace).await
     }
 
     /// Whether requests are judged.
@@ -316,6 +323,15 @@ impl<'a> Stage<'a> {
     /// The request fails, other than by a refusal.
     pub async fn delete_by(&self, kind: Kind, name: &str, propagation: PropagationPolicy) -> Result<Answer> {
         let parameters = DeleteParams { propagation_policy: Some(propagation), ..DeleteParams::default() };
+        answered(self.api(kind)?.delete(name, &parameters).await.map(drop))
+    }
+
+    /// Asks what a deletion would lead to, as `kubectl delete --dry-run=server` does.
+    ///
+    /// # Errors
+    /// The request fails, other than by a refusal.
+    pub async fn try_deletion(&self, kind: Kind, name: &str) -> Result<Answer> {
+        let parameters = DeleteParams { dry_run: true, ..DeleteParams::background() };
         answered(self.api(kind)?.delete(name, &parameters).await.map(drop))
     }
 

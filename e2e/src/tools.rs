@@ -45,6 +45,11 @@ pub static COMPONENTS: &[Component] = &[
     Component { name: "keda", programs: &[("keda", "github.com/kedacore/keda/v2/cmd/operator")], linker_flags: "" },
     Component { name: "helm4", programs: &[("helm", "helm.sh/helm/v4/cmd/helm")], linker_flags: "" },
     Component { name: "kustomize", programs: &[("kustomize", "sigs.k8s.io/kustomize/kustomize/v5")], linker_flags: "" },
+    Component {
+        name: "gatekeeper",
+        programs: &[("gatekeeper", "github.com/open-policy-agent/gatekeeper/v3")],
+        linker_flags: "",
+    },
     Component { name: "envoy-gateway-1.9.1", programs: ENVOY_GATEWAY, linker_flags: "" },
     Component { name: "envoy-gateway-1.3.0", programs: ENVOY_GATEWAY, linker_flags: "" },
 ];

@@ -62,6 +62,14 @@ impl Webhook {
         command.arg("--kubeconfig").arg(kubeconfig);
         command.arg("--tls-cert").arg(folder.join("tls.crt")).arg("--tls-key").arg(folder.join("tls.key"));
         command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+        Self::run(plane, name, command, port).await
+    }
+
+    /// Runs a command that serves the policy, and waits until it listens on that port.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn run(plane: &ControlPlane, name: &str, command: Command, port: u16) -> Result<Self> {
         let mut process = Process::start(name, command, &plane.logs())?;
         listening(&mut process, port).await?;
         Ok(Self { process, port })
@@ -164,6 +172,18 @@ pub fn declared_rules(settings: &Value) -> Result<Vec<Value>> {
 /// # Errors
 /// Half a minute later it has not.
 pub async fn until_asked(plane: &ControlPlane, namespace: &str, asked: bool) -> Result<()> {
+    until_answered(plane, namespace, |refusal, warnings| (refusal.is_some() || !warnings.is_empty()) == asked).await
+}
+
+/// Waits until the creation of an HPA that cannot scale is answered as wanted in that namespace, by a refusal or warnings.
+///
+/// # Errors
+/// Half a minute later it is not.
+pub async fn until_answered(
+    plane: &ControlPlane,
+    namespace: &str,
+    wanted: impl Fn(Option<&str>, &[String]) -> bool,
+) -> Result<()> {
     // The policy warns of an HPA that cannot scale, whatever it may look up; a webhook that is down fails the request.
     let probe: DynamicObject = serde_json::from_value(json!({
         "apiVersion": HPA.0, "kind": HPA.1, "metadata": {"name": "probe"},
@@ -177,11 +197,18 @@ pub async fn until_asked(plane: &ControlPlane, namespace: &str, asked: bool) -> 
     let api = objects::api(&client, HPA, namespace)?;
     let parameters = PostParams { dry_run: true, ..PostParams::default() };
     let deadline = Instant::now() + Duration::from_secs(30);
-    while (api.create(&parameters, &probe).await.is_err() || !warnings.take().is_empty()) != asked {
-        ensure!(Instant::now() < deadline, "the API server has not learnt of the webhook for {namespace}");
+    loop {
+        let refusal = api.create(&parameters, &probe).await.err().map(|error| error.to_string());
+        let warnings = warnings.take();
+        if wanted(refusal.as_deref(), &warnings) {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "the API server has not learnt of the webhook for {namespace}: it says {refusal:?} and warns {warnings:?}"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Ok(())
 }
 
 /// The account that looks things up for the policy, with the rights of the shipped roles, and what Kubewarden's chart grants.

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::control_plane::ControlPlane;
+use crate::gatekeeper::Gatekeeper;
 use crate::operators::{ENVOY_GATEWAY_NAMESPACE, EnvoyGateway, Keda};
 use crate::tools::Tools;
 use crate::webhook::{self, ENFORCED, POLICY_LABEL, Subject, Webhook};
@@ -20,10 +21,12 @@ pub enum Kind {
     EnvoyGateway,
     /// With Envoy Gateway 1.3.0, which leaves it behind.
     LeakyEnvoyGateway,
+    /// With KEDA, Envoy Gateway 1.9.1, and the policy behind Gatekeeper.
+    Gatekeeper,
 }
 
 /// All worlds, in the order in which they run.
-pub const KINDS: &[Kind] = &[Kind::Keda, Kind::EnvoyGateway, Kind::LeakyEnvoyGateway];
+pub const KINDS: &[Kind] = &[Kind::Keda, Kind::EnvoyGateway, Kind::LeakyEnvoyGateway, Kind::Gatekeeper];
 
 impl Kind {
     /// Its name: the folder of its logs.
@@ -32,18 +35,29 @@ impl Kind {
             Self::Keda => "keda",
             Self::EnvoyGateway => "envoy-gateway-1.9.1",
             Self::LeakyEnvoyGateway => "envoy-gateway-1.3.0",
+            Self::Gatekeeper => "gatekeeper",
         }
     }
 
     /// The components that have to be built for it.
-    pub fn components(self) -> [&'static str; 3] {
-        ["etcd", "kubernetes", self.name()]
+    pub fn components(self) -> &'static [&'static str] {
+        match self {
+            Self::Keda => &["etcd", "kubernetes", "keda"],
+            Self::EnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.9.1"],
+            Self::LeakyEnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.3.0"],
+            // Helm renders Gatekeeper's chart.
+            Self::Gatekeeper => &["etcd", "kubernetes", "keda", "envoy-gateway-1.9.1", "helm3", "gatekeeper"],
+        }
+    }
+
+    fn has_keda(self) -> bool {
+        matches!(self, Self::Keda | Self::Gatekeeper)
     }
 
     fn envoy_gateway(self) -> Option<&'static str> {
         match self {
             Self::Keda => None,
-            Self::EnvoyGateway => Some("1.9.1"),
+            Self::EnvoyGateway | Self::Gatekeeper => Some("1.9.1"),
             Self::LeakyEnvoyGateway => Some("1.3.0"),
         }
     }
@@ -55,8 +69,10 @@ pub struct World {
     pub envoy_gateway: Option<EnvoyGateway>,
     /// KEDA, where it runs.
     pub keda: Option<Mutex<Keda>>,
-    /// The policy, unless no scenario plays with it.
+    /// The policy, unless no scenario plays with it or it is behind Gatekeeper.
     pub webhook: Option<Webhook>,
+    /// Gatekeeper with the policy behind it, where it runs.
+    pub gatekeeper: Option<Mutex<Gatekeeper>>,
     /// What they talk to.
     pub plane: ControlPlane,
 }
@@ -68,14 +84,16 @@ impl World {
     /// A component does not start.
     pub async fn start(kind: Kind, tools: &Tools, folder: &Path, subject: Option<&Subject>) -> Result<Self> {
         let plane = ControlPlane::start(tools, folder).await?;
-        let keda = if kind == Kind::Keda { Some(Mutex::new(Keda::start(tools, &plane).await?)) } else { None };
+        let keda = if kind.has_keda() { Some(Mutex::new(Keda::start(tools, &plane).await?)) } else { None };
         let envoy_gateway = match kind.envoy_gateway() {
             Some(version) => Some(EnvoyGateway::start(tools, &plane, version).await?),
             None => None,
         };
         // The policy comes last: it looks up which kinds there are when it starts.
-        let mut policy = None;
-        if let Some(subject) = subject {
+        let (mut policy, mut gatekeeper) = (None, None);
+        if let Some(subject) = subject.filter(|_| kind == Kind::Gatekeeper) {
+            gatekeeper = Some(Mutex::new(Gatekeeper::start(tools, &plane, subject).await?));
+        } else if let Some(subject) = subject {
             let account = webhook::policy_server(&plane).await?;
             let started = Webhook::start(&plane, subject, "autoscaler-guard", &json!({}), &account).await?;
             webhook::configure(&plane, ENFORCED, started.port(), "Fail", &[]).await?;
@@ -83,6 +101,6 @@ impl World {
             webhook::until_asked(&plane, ENVOY_GATEWAY_NAMESPACE, true).await?;
             policy = Some(started);
         }
-        Ok(Self { envoy_gateway, keda, webhook: policy, plane })
+        Ok(Self { envoy_gateway, keda, webhook: policy, gatekeeper, plane })
     }
 }

@@ -50,9 +50,9 @@ impl<'a> HorizontalPodAutoscaler<'a> {
         self.object.status().at(&["lastScaleTime"]).is_some()
     }
 
-    /// The count it saw last.
+    /// The count it saw last. Before it has looked, `autoscaling/v1` says 0 and `v2` nothing.
     pub fn current_replicas(&self) -> Option<i64> {
-        self.object.status().integer(&["currentReplicas"])
+        self.object.status().integer(&["currentReplicas"]).filter(|seen| *seen != 0)
     }
 }
 
@@ -85,6 +85,8 @@ mod tests {
             (read.target().name.as_ref(), read.current_replicas(), read.has_scaled(), read.has_external_metrics()),
             ("web", Some(3), true, false)
         );
+        let fresh = hpa(r#"{"apiVersion":"autoscaling/v1","status":{"currentReplicas":0,"desiredReplicas":0}}"#);
+        assert_eq!((fresh.current_replicas(), fresh.has_scaled()), (None, false));
         let v2 = r#"{"spec":{"scaleTargetRef":{"kind":"Deployment","name":"web"},"metrics":[{"type":"Resource"},{"type":"External"}]}}"#;
         let read = hpa(v2);
         assert_eq!((read.current_replicas(), read.has_scaled(), read.has_external_metrics()), (None, false, true));

@@ -83,7 +83,7 @@ async fn scaled_object_deleted(stage: &Stage<'_>) -> Result<String> {
     no_autoscaler(stage).await
 }
 
-async fn orphaned(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn orphaned(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
     stage.take_warnings();
     stage.delete_by(SCALED_OBJECT, "web", PropagationPolicy::Orphan).await?.done()?;
@@ -95,7 +95,7 @@ async fn orphaned(stage: &Stage<'_>) -> Result<String> {
     Ok(if stage.guarded() { "the HPA stays, with a warning".into() } else { "the HPA stays, without a word".into() })
 }
 
-async fn acknowledged(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn acknowledged(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
     if stage.guarded() {
         stage.delete(SCALED_OBJECT, "web").await?.refused_by("scaledobject-deleted")?;
@@ -113,7 +113,7 @@ async fn acknowledged(stage: &Stage<'_>) -> Result<String> {
     Ok(if stage.guarded() { "refused, then let through".into() } else { "no autoscaler left".into() })
 }
 
-async fn bypassed(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn bypassed(stage: &Stage<'_>) -> Result<String> {
     let on_call = format!("on-call-of-{}", stage.namespace);
     // The right to delete, and the right to bypass two rules; both in this namespace only.
     stage
@@ -145,7 +145,7 @@ async fn bypassed(stage: &Stage<'_>) -> Result<String> {
     Ok(if stage.guarded() { "refused to others, let through".into() } else { "no autoscaler left".into() })
 }
 
-async fn target_first(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn target_first(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
     stage.given(&deployment("api")).await?;
     stage.given(&hpa("api", "api", 5)).await?;
@@ -191,7 +191,7 @@ async fn released_deleted(stage: &Stage<'_>) -> Result<String> {
     Ok("refused".into())
 }
 
-async fn definition_deleted(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn definition_deleted(stage: &Stage<'_>) -> Result<String> {
     const NAME: &str = "scaledobjects.keda.sh";
     given_keda(stage).await?;
     if stage.guarded() {

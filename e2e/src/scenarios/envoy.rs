@@ -288,7 +288,7 @@ pub(super) async fn remove(stage: &Stage<'_>) -> Result<Answer> {
     stage.patch(ENVOY_PROXY, "fleet", without).await
 }
 
-async fn removed(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn removed(stage: &Stage<'_>) -> Result<String> {
     given_fleet(stage).await?;
     let answer = remove(stage).await?;
     if !stage.guarded() {
@@ -360,7 +360,7 @@ async fn pinned(stage: &Stage<'_>) -> Result<String> {
     Ok("the HPA stays, with the count as both bounds".into())
 }
 
-async fn proxy_deleted(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn proxy_deleted(stage: &Stage<'_>) -> Result<String> {
     given_fleet(stage).await?;
     let answer = stage.delete(ENVOY_PROXY, "fleet").await?;
     if stage.guarded() {

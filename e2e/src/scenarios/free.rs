@@ -37,7 +37,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("keda-adopts", "KEDA takes a plain HPA over that is meant for it", |stage| Box::pin(adopts(stage))),
 ];
 
-async fn uninstall(stage: &Stage<'_>, major: u8, autoscaler: &str) -> Result<String> {
+pub(super) async fn uninstall(stage: &Stage<'_>, major: u8, autoscaler: &str) -> Result<String> {
     let helm = stage.helm(major)?;
     helm.upgrade(&[&format!("autoscaler={autoscaler}")], &[]).await?.succeeded()?;
     if autoscaler == "keda" {

@@ -103,10 +103,10 @@ pub(super) static SCENARIOS: &[Scenario] = &[
 ];
 
 /// The chart's HPA differs from KEDA's.
-const DIFFERENT: &[&str] = &["autoscaler=hpa", "hpa.max=9"];
+pub(super) const DIFFERENT: &[&str] = &["autoscaler=hpa", "hpa.max=9"];
 /// The chart's HPA is KEDA's to the letter, but for a label.
 const EQUAL: &[&str] = &["autoscaler=hpa", "label=equal"];
-const KEDA: &[&str] = &["autoscaler=keda"];
+pub(super) const KEDA: &[&str] = &["autoscaler=keda"];
 
 /// Waits until KEDA has the HPA.
 pub(super) async fn keda_has(stage: &Stage<'_>) -> Result<()> {
@@ -114,7 +114,7 @@ pub(super) async fn keda_has(stage: &Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn upgrade_to_keda(stage: &Stage<'_>, helm: &Helm) -> Result<()> {
+pub(super) async fn upgrade_to_keda(stage: &Stage<'_>, helm: &Helm) -> Result<()> {
     helm.upgrade(KEDA, &[]).await?.succeeded()?;
     keda_has(stage).await
 }
@@ -163,7 +163,7 @@ async fn roll_back(stage: &Stage<'_>, major: u8) -> Result<String> {
     lost_or_kept(stage, 9).await
 }
 
-async fn contained(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn contained(stage: &Stage<'_>) -> Result<String> {
     let helm = stage.helm(3)?;
     helm.upgrade(KEDA, &[]).await?.succeeded()?;
     keda_has(stage).await?;

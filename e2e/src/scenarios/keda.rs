@@ -269,7 +269,7 @@ async fn owned_changed(stage: &Stage<'_>) -> Result<String> {
     Ok("put back without a word".into())
 }
 
-async fn disabled(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn disabled(stage: &Stage<'_>) -> Result<String> {
     stage.given(&deployment("web")).await?;
     stage.given(&hpa("web", "web", 5)).await?;
     stage.take_warnings();

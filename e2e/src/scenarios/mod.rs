@@ -10,6 +10,7 @@ mod envoy;
 mod faults;
 mod fleets;
 mod free;
+mod gatekeeper;
 mod handover;
 mod keda;
 mod manifests;
@@ -66,7 +67,7 @@ impl Scenario {
             None => None,
         };
         let kustomize = self.kustomize.then_some("kustomize");
-        self.world.components().into_iter().chain(helm).chain(kustomize).collect()
+        self.world.components().iter().copied().chain(helm).chain(kustomize).collect()
     }
 
     /// One in the world with KEDA, that needs nothing else.
@@ -126,6 +127,7 @@ pub static SCENARIOS: &[&[Scenario]] = &[
     audit::SCENARIOS,
     envoy::SCENARIOS,
     fleets::SCENARIOS,
+    gatekeeper::SCENARIOS,
 ];
 
 /// The rules that no scenario names.

@@ -210,6 +210,17 @@ fn constraints_match_what_rules_watch_and_what_settings_declare() {
     assert_eq!(told, [(json!("deny"), json!(["refusals", "unanswered"])), (json!("warn"), json!(["warnings"]))]);
 }
 
+/// A constraint matches every operation, so the Rego leaves out what nobody watches.
+#[test]
+fn but_for_definitions_gatekeeper_asks_about_every_operation() {
+    let partly: Vec<_> = needs::watched().into_iter().filter(|watched| watched.operations.len() < 3).collect();
+    let partly: Vec<_> = partly.iter().map(|watched| (watched.api.kind, &watched.operations[..])).collect();
+    assert_eq!(partly, [("CustomResourceDefinition", &["DELETE"][..])]);
+    assert!(
+        REGO.contains("input.review.kind.kind == \"CustomResourceDefinition\"\n  input.review.operation != \"DELETE\"")
+    );
+}
+
 #[test]
 fn gatekeeper_is_told_who_need_not_ask() {
     let settings = Settings::from_json(r#"{"exempt": {"users": ["o'brien*"], "groups": ["a.b"]}}"#).unwrap();

@@ -19,7 +19,7 @@ told(parameters, review, answer) = messages {
 given(_) = input.answer
 
 # As Gatekeeper words an answer.
-answered(value) = {"responses": [["the key", value]], "errors": [], "status_code": 200, "system_error": ""}
+answered(value) = {"responses": [[json.marshal(deletion), value]], "errors": [], "status_code": 200, "system_error": ""}
 
 refused = answered({"allowed": false, "message": "no", "warnings": ["mind"], "rules": ["hpa-deleted"]})
 
@@ -27,9 +27,9 @@ warned = answered({"allowed": true, "message": "", "warnings": ["a", "b"], "rule
 
 allowed = answered({"allowed": true, "message": "", "warnings": [], "rules": []})
 
-test_a_refusal_denies_and_has_said_it_all {
+test_a_refusal_denies_and_warns {
   told(deny, deletion, refused) == {"no"}
-  told(warn, deletion, refused) == set()
+  told(warn, deletion, refused) == {"mind"}
 }
 
 test_warnings_are_for_the_constraint_that_warns {
@@ -55,6 +55,8 @@ senseless = [
   answered({"allowed": "yes", "message": "", "rules": []}),
   answered({"allowed": false}),
   answered({"allowed": false, "rules": []}),
+  {"responses": [["another key", {"allowed": true, "message": "", "warnings": [], "rules": []}]], "errors": [], "status_code": 200, "system_error": ""},
+  object.union(allowed, {"responses": array.concat(allowed.responses, refused.responses)}),
 ]
 
 unjudged(messages, reason) {
@@ -68,7 +70,7 @@ test_errors_are_told {
 }
 
 test_answers_without_sense_are_told {
-  count({i | answer := senseless[i]; unjudged(told(deny, deletion, answer), "its provider's answer has no verdict")}) == 6
+  count({i | answer := senseless[i]; unjudged(told(deny, deletion, answer), "its provider's answer has no verdict")}) == count(senseless)
 }
 
 # An error of the built-in function, as where there is no connection, leaves it undefined.
@@ -113,6 +115,8 @@ unaffected = [
   {"operation": "UPDATE", "object": terminating},
   {"oldObject": terminating},
   {"operation": "CONNECT"},
+  {"operation": "CREATE", "kind": {"kind": "CustomResourceDefinition"}},
+  {"operation": "UPDATE", "kind": {"kind": "CustomResourceDefinition"}},
   # Gatekeeper's audit.
   {"operation": ""},
   {"operation": null},
@@ -125,5 +129,6 @@ test_controllers_and_clean_up_go_on_while_the_provider_is_down {
 test_nobody_else_does {
   count(silence(deny, object.union(deletion, {"userInfo": {"username": "my-root"}}))) == 1
   count(silence(deny, object.union(deletion, {"operation": "CREATE"}))) == 1
+  count(silence(deny, object.union(deletion, {"kind": {"kind": "CustomResourceDefinition"}}))) == 1
   count(silence(deny, object.remove(deletion, ["userInfo"]))) == 1
 }
