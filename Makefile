@@ -5,8 +5,12 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# Where rustup puts cargo, for shells that have not been told, and where the tools are installed that only make needs.
-export PATH := $(PATH):$(HOME)/.cargo/bin:$(CURDIR)/target/tools/bin
+# Where the programs are installed that only make needs: outside the tree, beside the live tests' components, so that a fresh clone
+# does not compile them again.
+TOOLS := $(or $(AUTOSCALER_GUARD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/autoscaler-guard)/tools/cargo
+
+# Where rustup puts cargo, for shells that have not been told, and those tools.
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/bin
 
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 XTASK := cargo xtask
@@ -59,6 +63,8 @@ statics: fmt lint doc annotated-policy.wasm
 	$(XTASK) reproducible
 	@$(MAKE) --no-print-directory e2e-kwctl
 	@$(MAKE) --no-print-directory fuzz-smoke
+	@$(MAKE) --no-print-directory npm-test
+	@$(MAKE) --no-print-directory playground-test
 
 # Closes with the count of all tests.
 .PHONY: tests
@@ -146,7 +152,7 @@ fuzz: rust ## Feed the policy damaged input, SECONDS=60 for each TARGET="evaluat
 		exit 1; \
 	fi
 	@cargo fuzz --version >/dev/null 2>&1 || \
-		cargo install cargo-fuzz --locked --root target/tools --version $(CARGO_FUZZ_VERSION)
+		cargo install cargo-fuzz --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION)
 	cargo build --quiet --locked --workspace --example seeds
 	$(BUILT)/examples/seeds fuzz/seeds
 	@for target in $(TARGET); do \
@@ -174,13 +180,13 @@ NPM_BYTES := 350000
 
 .PHONY: npm
 npm: rust ## Build the package for browsers and Node, in target/npm
-	@target/tools/bin/wasm-bindgen --version 2>/dev/null | grep -qxF 'wasm-bindgen $(WASM_BINDGEN_VERSION)' || \
-		cargo install wasm-bindgen-cli --force --root target/tools --version $(WASM_BINDGEN_VERSION)
+	@$(TOOLS)/bin/wasm-bindgen --version 2>/dev/null | grep -qxF 'wasm-bindgen $(WASM_BINDGEN_VERSION)' || \
+		cargo install wasm-bindgen-cli --force --root $(TOOLS) --version $(WASM_BINDGEN_VERSION)
 	@mkdir -p target
 	@# wasm-bindgen wants to know what WebAssembly the compiler took for granted, which goes with the names.
 	$(XTASK) build --package autoscaler-guard-web --names --out target/web.wasm
 	rm -rf target/npm
-	target/tools/bin/wasm-bindgen --target web --remove-name-section --remove-producers-section --out-name autoscaler_guard --out-dir target/npm target/web.wasm
+	$(TOOLS)/bin/wasm-bindgen --target web --remove-name-section --remove-producers-section --out-name autoscaler_guard --out-dir target/npm target/web.wasm
 	cp crates/web/npm/* LICENSE target/npm/
 	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1); \
 	sed "s/\"0.0.0\"/\"$$version\"/" crates/web/npm/package.json > target/npm/package.json
@@ -201,6 +207,42 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 		$(BUILT)/examples/answers > target/answers.jsonl && \
 		node --test crates/web/tests/*.test.js; \
 	fi
+
+# The playground
+
+PLAYGROUND_LIBRARIES := playground/node_modules/.package-lock.json
+
+# Empty where there is none, or one that is too old.
+NODE = $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v node)
+
+.PHONY: node
+node:
+	@[ -n "$(NODE)" ] || { echo "This needs Node 20 or newer, with npm." >&2; exit 1; }
+
+$(PLAYGROUND_LIBRARIES): playground/package.json playground/package-lock.json | node
+	cd playground && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: playground
+playground: node npm $(PLAYGROUND_LIBRARIES) ## Build the playground, a page that needs no server, in target/playground (needs Node 20 or newer)
+	cd playground && npm run --silent build
+
+CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+
+.PHONY: playground-test
+playground-test: ## Try the playground in Chromium
+	@if [ -z "$(NODE)" ]; then \
+		echo "SKIPPED: the playground's tests need Node 20 or newer."; \
+	elif [ -z "$(CHROMIUM)" ]; then \
+		echo "SKIPPED: the playground's tests need Chromium on PATH; Debian's package is chromium."; \
+	else \
+		$(MAKE) --no-print-directory playground && \
+		cd playground && npm run --silent check && npm run --silent test; \
+	fi
+
+.PHONY: screenshots
+screenshots: playground ## Take the playground's pictures in docs/images (needs Chromium)
+	cd playground && SCREENSHOTS=1 npm run --silent test
 
 # Seeing and measuring
 
@@ -227,6 +269,7 @@ clean: rust ## Remove everything that was built
 	cargo clean
 	cargo clean --manifest-path bench/Cargo.toml
 	cargo clean --manifest-path fuzz/Cargo.toml
+	rm -rf playground/node_modules
 
 # Publishing
 
@@ -235,18 +278,18 @@ CYCLONEDX_VERSION := 0.5.9
 
 .PHONY: book
 book: rust ## Build the documentation as a book, in target/book
-	@target/tools/bin/mdbook --version 2>/dev/null | grep -qxF 'mdbook v$(MDBOOK_VERSION)' || \
-		cargo install mdbook --locked --force --root target/tools --version $(MDBOOK_VERSION) \
+	@$(TOOLS)/bin/mdbook --version 2>/dev/null | grep -qxF 'mdbook v$(MDBOOK_VERSION)' || \
+		cargo install mdbook --locked --force --root $(TOOLS) --version $(MDBOOK_VERSION) \
 			--no-default-features --features search
-	target/tools/bin/mdbook build
+	$(TOOLS)/bin/mdbook build
 
 .PHONY: sbom
 sbom: rust ## Write what the module and the program are made of (CycloneDX) to target/sbom
-	@target/tools/bin/cargo-cyclonedx cyclonedx --version 2>/dev/null | grep -qF '$(CYCLONEDX_VERSION)' || \
-		cargo install cargo-cyclonedx --locked --force --root target/tools --version $(CYCLONEDX_VERSION)
-	target/tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
+	@$(TOOLS)/bin/cargo-cyclonedx cyclonedx --version 2>/dev/null | grep -qF '$(CYCLONEDX_VERSION)' || \
+		cargo install cargo-cyclonedx --locked --force --root $(TOOLS) --version $(CYCLONEDX_VERSION)
+	$(TOOLS)/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
 		--target wasm32-unknown-unknown --override-filename sbom-of-module
-	target/tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
+	$(TOOLS)/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --no-build-deps \
 		--override-filename sbom-of-program
 	mkdir -p target/sbom
 	mv sbom-of-module.json target/sbom/policy.cdx.json

@@ -1,0 +1,2 @@
+/** Where the documentation is; build.js knows. */
+declare const DOCS: string;
