@@ -197,10 +197,13 @@ npm: rust ## Build the package for browsers and Node, in target/npm
 		exit 1; \
 	fi
 
+# Empty where there is none, one that is too old, or one without npm.
+NODE = $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null && command -v node)
+
 .PHONY: npm-test
 npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is one
-	@if ! command -v node >/dev/null; then \
-		echo "SKIPPED: the tests of the package for JavaScript need Node."; \
+	@if [ -z "$(NODE)" ]; then \
+		echo "SKIPPED: the tests of the package for JavaScript need Node 20 or newer, with npm."; \
 	else \
 		$(MAKE) --no-print-directory npm && \
 		cargo build --quiet --locked --workspace --example answers && \
@@ -211,9 +214,6 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 # The playground
 
 PLAYGROUND_LIBRARIES := playground/node_modules/.package-lock.json
-
-# Empty where there is none, or one that is too old.
-NODE = $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v node)
 
 .PHONY: node
 node:
@@ -232,7 +232,7 @@ CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command
 .PHONY: playground-test
 playground-test: ## Try the playground in Chromium
 	@if [ -z "$(NODE)" ]; then \
-		echo "SKIPPED: the playground's tests need Node 20 or newer."; \
+		echo "SKIPPED: the playground's tests need Node 20 or newer, with npm."; \
 	elif [ -z "$(CHROMIUM)" ]; then \
 		echo "SKIPPED: the playground's tests need Chromium on PATH; Debian's package is chromium."; \
 	else \
