@@ -78,7 +78,7 @@ const HEAD: &str = "\
 
 const GATEKEEPER_HEAD: &str = "\
 # autoscaler-guard behind Gatekeeper, as an external data provider.
-# Printed by `autoscaler-guard manifests --gatekeeper`; Gatekeeper's chart needs the values in docs/gatekeeper.md.
+# Printed by `autoscaler-guard manifests --gatekeeper`; Gatekeeper's chart needs the values in policies/gatekeeper.
 # The last part is of a kind that Gatekeeper brings in once it has seen the part before: apply all of it again then.
 ";
 
