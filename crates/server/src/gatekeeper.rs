@@ -97,57 +97,7 @@ pub(crate) fn system_error(reason: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use autoscaler_guard_cases::{Expect, World, pages};
-    use autoscaler_guard_host::{self as host, Capabilities, Recorded};
-    use serde_json::{Value, json};
-
     use super::*;
-    use crate::{Host, Judge};
-
-    /// The rules that are built in, by the settings of a case, as `serve --gatekeeper` has them.
-    struct Core(Value);
-
-    impl Judge for Core {
-        fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<host::Response, String> {
-            let payload = format!(r#"{{"request":{request},"settings":{}}}"#, self.0);
-            let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
-            let answer = autoscaler_guard::kubewarden::validate(payload.as_bytes(), &call);
-            serde_json::from_slice(&answer).map_err(|error| error.to_string())
-        }
-
-        fn may_change(&self) -> bool {
-            true
-        }
-    }
-
-    /// The same review as Gatekeeper words it (gatekeeper, `pkg/target/review.go`).
-    fn key(request: &Value) -> String {
-        let mut review = request.clone();
-        if review["operation"] == "DELETE" {
-            review["object"] = review["oldObject"].clone();
-        }
-        review["namespaceObject"] = json!({"metadata": {"name": request["namespace"]}});
-        review.to_string()
-    }
-
-    fn provided(world: &World) -> Value {
-        let lookups: Arc<dyn Capabilities> = Arc::new(Recorded::new(world.cluster.clone()));
-        let key = key(&world.request);
-        let judged =
-            review(&key).and_then(|review| review.judge(&Core(world.settings.clone()), &lookups, Host::Gatekeeper));
-        serde_json::to_value(Item::new(&key, judged)).unwrap()["value"].take()
-    }
-
-    #[test]
-    fn a_repair_that_nobody_can_make_is_a_refusal() {
-        let world =
-            pages().iter().flat_map(|page| &page.cases).find(|case| case.expect == Expect::Repair).unwrap().world();
-        let told = provided(&world);
-        assert_eq!(told["allowed"], false);
-        assert!(told["message"].as_str().unwrap().contains("not allow mutations"), "{told}");
-    }
 
     #[test]
     fn what_is_no_request_is_refused_with_the_reason() {

@@ -1,7 +1,7 @@
 //! One walk over everything that hosts have to agree about, through each of them: the core, the module in the waPC host, JavaScript's
 //! package, the webhook and Gatekeeper's provider.
 
-use autoscaler_guard_cases::{Expect, Outcome, Subject, World, subjects};
+use autoscaler_guard_cases::{Expect, Outcome, Subject, World, pages, subjects};
 use autoscaler_guard_host::{Call, Limits as GuestLimits, Lookup, Outcome as Lookedup, Policy};
 use autoscaler_guard_web::{self as web, LookUp};
 
@@ -22,6 +22,14 @@ async fn every_host_gives_the_same_answer() {
         let world = without_repair(world);
         assert_eq!(gatekeeper.provided(&world).await, told_to_gatekeeper(&world.natively()), "{name}, Gatekeeper");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_that_nobody_can_make_is_a_refusal() {
+    let repaired = pages().into_iter().flat_map(|page| page.cases).find(|case| case.expect == Expect::Repair);
+    let told = Served::start(Host::Gatekeeper).provided(&repaired.unwrap().world()).await;
+    assert_eq!(told["allowed"], false);
+    assert!(told["message"].as_str().unwrap().contains("not allow mutations"), "{told}");
 }
 
 fn module() -> Policy {
