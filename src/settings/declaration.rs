@@ -29,7 +29,12 @@ impl Default for Declaration {
 impl Declaration {
     /// Whether the object of a change is of the kind.
     pub fn concerns(&self, change: &Change<'_>) -> bool {
-        self.kind == change.api.kind && group_of(&self.api_version) == change.api.group
+        self.is_about(&change.api.group, &change.api.kind)
+    }
+
+    /// Whether objects of an API group and kind are.
+    pub fn is_about(&self, group: &str, kind: &str) -> bool {
+        self.kind == kind && group_of(&self.api_version) == group
     }
 
     /// Whether an object, given as text, has what the pointer names.

@@ -23,7 +23,7 @@ mod store;
 use std::{io, path::Path, path::PathBuf};
 
 use autoscaler_guard_permissions::{Action, Permissions, Who};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use self::read::Origin;
 use self::{
@@ -220,17 +220,14 @@ impl Snapshot {
         view::write_list(api_version, kind, items)
     }
 
-    fn can_i(&self, can_i: &CanI) -> Result<Vec<u8>, String> {
+    fn can_i(&self, can_i: &CanI) -> Vec<u8> {
         let review = &can_i.subject_access_review;
         let groups: Vec<&str> = review.groups.iter().flatten().map(String::as_str).collect();
         let who = Who::Subject { user: &review.user, groups: &groups };
         let ResourceAttributes { verb, group, resource, subresource, namespace, name, .. } =
             &review.resource_attributes;
         let action = Action { verb, group, resource, subresource, namespace, name };
-        match self.permissions.status(who, &action) {
-            Some(status) => Ok(status.as_bytes().to_vec()),
-            None => view::write(&json!({"allowed": self.permissions.allow(who, &action)})),
-        }
+        self.permissions.status(who, &action).into_owned().into_bytes()
     }
 
     /// Refuses a kind that is not granted or not served.
@@ -266,7 +263,7 @@ impl Capabilities for Snapshot {
         match Lookup::parse(operation, request)? {
             Lookup::Get(get) => self.get(&get),
             Lookup::List(list) => self.list(&list),
-            Lookup::CanI(can_i) => self.can_i(&can_i),
+            Lookup::CanI(can_i) => Ok(self.can_i(&can_i)),
         }
     }
 }

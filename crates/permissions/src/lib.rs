@@ -6,6 +6,8 @@
 //! user nor groups also govern what the host itself may get and list. Where no document matches, everybody may get,
 //! list and watch, and nobody anything else.
 
+use std::borrow::Cow;
+
 use autoscaler_guard_reading::Json;
 
 /// The rulebook.
@@ -89,15 +91,14 @@ impl Permissions {
 
     /// Whether the action is permitted.
     pub fn allow(&self, who: Who<'_>, action: &Action<'_>) -> bool {
-        self.deciding(who, action).map_or_else(
-            || ["get", "list", "watch"].contains(&action.verb),
-            |review| review.is_true(&["status", "allowed"]),
-        )
+        Json::new(&self.status(who, action)).is_true(&["allowed"])
     }
 
-    /// The `status` of the document that decides, as JSON text; none where no document matches.
-    pub fn status(&self, who: Who<'_>, action: &Action<'_>) -> Option<&str> {
-        self.deciding(who, action)?.at(&["status"]).map(Json::text)
+    /// The answer, a `SubjectAccessReview`'s `status`, as JSON text.
+    pub fn status(&self, who: Who<'_>, action: &Action<'_>) -> Cow<'_, str> {
+        let decided = self.deciding(who, action).and_then(|review| review.at(&["status"]));
+        let otherwise = || format!(r#"{{"allowed":{}}}"#, ["get", "list", "watch"].contains(&action.verb));
+        decided.map_or_else(|| Cow::Owned(otherwise()), |status| Cow::Borrowed(status.text()))
     }
 
     fn deciding(&self, who: Who<'_>, action: &Action<'_>) -> Option<Json<'_>> {
@@ -193,8 +194,8 @@ mod tests {
         assert!(permissions.allow(JANE, &bypass("bank")));
         assert!(!permissions.allow(JANE, &bypass("shop")));
         assert!(permissions.allow(JOE, &bypass("shop")));
-        assert_eq!(permissions.status(JOE, &bypass("shop")), Some(r#"{"allowed":true}"#));
-        assert_eq!(permissions.status(JOE, &LIST_PODS), None);
+        assert_eq!(permissions.status(JOE, &bypass("shop")), r#"{"allowed":true}"#);
+        assert_eq!(permissions.status(JOE, &LIST_PODS), r#"{"allowed":true}"#);
     }
 
     #[test]

@@ -5,29 +5,31 @@
 //! `SubjectAccessReview` (see `autoscaler_guard_permissions`), and `NotServed` and `NotGranted` of `autoscaler-guard/v1`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use autoscaler_guard::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
 use autoscaler_guard::json::Json;
-use autoscaler_guard::kinds::group_of;
+use autoscaler_guard::kinds::{Metadata, Object, group_of};
 use autoscaler_guard_permissions::{Action, Permissions, Who};
 
 use crate::Problem;
 
-/// Objects, in the order of namespace and name, as the API server lists them.
+/// Objects as text, in the order of namespace and name, as the API server lists them.
 pub(crate) struct Objects<'a> {
-    stored: Vec<Object<'a>>,
+    stored: BTreeMap<Identity<'a>, &'a str>,
     conditions: Vec<Condition<'a>>,
     permissions: Permissions,
     account: &'a str,
 }
 
+/// What tells objects apart in a cluster.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Object<'a> {
+pub(crate) struct Identity<'a> {
     namespace: Cow<'a, str>,
     name: Cow<'a, str>,
-    group: String,
+    group: Cow<'a, str>,
     kind: Cow<'a, str>,
-    text: &'a str,
 }
 
 /// A kind that cannot be asked for.
@@ -46,7 +48,7 @@ impl<'a> Objects<'a> {
             return Err(problem("expected an array of objects".to_owned()));
         }
         let mut read =
-            Self { stored: Vec::new(), conditions: Vec::new(), permissions: Permissions::default(), account };
+            Self { stored: BTreeMap::new(), conditions: Vec::new(), permissions: Permissions::default(), account };
         let outcomes = json.items(&[]).into_iter().enumerate().map(|(index, document)| {
             read.insert(document).map_err(|problem| Problem { path: format!("cluster[{index}]"), problem })
         });
@@ -54,7 +56,6 @@ impl<'a> Objects<'a> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        read.stored.sort_unstable();
         Ok(read)
     }
 
@@ -72,29 +73,33 @@ impl<'a> Objects<'a> {
                 Err(format!("autoscaler-guard/v1 has no kind {kind}; use NotServed or NotGranted"))
             }
             (group, _) => {
-                let group = group.to_owned();
+                let group = Cow::Owned(group.to_owned());
                 self.add(document, group, kind)
             }
         }
     }
 
     /// Two objects of one name are no cluster: whichever counted, the other would be a silent mistake.
-    fn add(&mut self, document: Json<'a>, group: String, kind: Cow<'a, str>) -> Result<(), String> {
+    fn add(&mut self, document: Json<'a>, group: Cow<'a, str>, kind: Cow<'a, str>) -> Result<(), String> {
         let name = word(document, &["metadata", "name"])?;
         let namespace = document.string(&["metadata", "namespace"]).unwrap_or_default();
-        let object = Object { namespace, name, group, kind, text: document.text() };
-        if self.stored.iter().any(|other| object.is_twin_of(other)) {
-            let slash = if object.namespace.is_empty() { "" } else { "/" };
-            let Object { namespace, name, kind, .. } = &object;
-            return Err(format!("{kind} {namespace}{slash}{name} was there before; leave one of the two out"));
+        match self.stored.entry(Identity { namespace, name, group, kind }) {
+            Entry::Vacant(place) => {
+                place.insert(document.text());
+                Ok(())
+            }
+            Entry::Occupied(other) => {
+                let Identity { namespace, name, kind, .. } = other.key();
+                let slash = if namespace.is_empty() { "" } else { "/" };
+                Err(format!("{kind} {namespace}{slash}{name} was there before; leave one of the two out"))
+            }
         }
-        self.stored.push(object);
-        Ok(())
     }
 
-    fn of_kind<'o>(&'o self, kind: &ApiKind<'_>) -> impl Iterator<Item = &'o Object<'a>> {
+    fn of_kind<'o>(&'o self, kind: &ApiKind<'_>) -> impl Iterator<Item = (&'o Identity<'a>, &'a str)> {
         let (group, kind) = (group_of(&kind.api_version).to_owned(), kind.kind.clone().into_owned());
-        self.stored.iter().filter(move |object| object.group == group && object.kind == kind)
+        let objects = self.stored.iter().map(|(identity, text)| (identity, *text));
+        objects.filter(move |(identity, _)| identity.group == group && identity.kind == kind)
     }
 
     /// Why a kind cannot be asked for at all.
@@ -128,8 +133,8 @@ impl<'a> Objects<'a> {
     }
 
     fn definitions(&self) -> impl Iterator<Item = Json<'a>> {
-        let definitions = self.stored.iter().filter(|object| object.kind == "CustomResourceDefinition");
-        definitions.filter_map(|object| Json::new(object.text).at(&["spec"]))
+        let definitions = self.stored.iter().filter(|(identity, _)| identity.kind == "CustomResourceDefinition");
+        definitions.filter_map(|(_, text)| Json::new(text).at(&["spec"]))
     }
 
     /// Why a look-up is not permitted, in the API server's words.
@@ -147,8 +152,8 @@ impl Cluster for Objects<'_> {
         if let Some(reason) = self.why_not(kind).or_else(|| self.forbidden("get", kind, namespace, name)) {
             return Answer::Unknown(reason);
         }
-        let found = self.of_kind(kind).find(|object| object.name == name && object.is_within(namespace));
-        found.map_or(Answer::Absent, |object| Answer::Found(object.text.to_owned()))
+        let found = self.of_kind(kind).find(|(identity, _)| identity.name == name && identity.is_within(namespace));
+        found.map_or(Answer::Absent, |(_, text)| Answer::Found(text.to_owned()))
     }
 
     fn list(&self, query: &List<'_>) -> Answer<String> {
@@ -160,9 +165,10 @@ impl Cluster for Objects<'_> {
         let Some(labels) = query.label_selector.map_or(Some(Vec::new()), labels) else {
             return Answer::Unknown(Reason::Failed("this cluster knows selectors of the form a=b,c=d only".to_owned()));
         };
-        let within = |object: &&Object<'_>| query.namespace.is_none_or(|namespace| object.is_within(namespace));
-        let matching = self.of_kind(query.kind).filter(within).filter(|object| object.has_labels(&labels));
-        let items: Vec<&str> = matching.map(|object| object.text).collect();
+        let within = |identity: &Identity<'_>| query.namespace.is_none_or(|namespace| identity.is_within(namespace));
+        let matching =
+            self.of_kind(query.kind).filter(|(identity, text)| within(identity) && has_labels(text, &labels));
+        let items: Vec<&str> = matching.map(|(_, text)| text).collect();
         Answer::Found(format!("{{\"items\":[{}]}}", items.join(",")))
     }
 
@@ -174,22 +180,26 @@ impl Cluster for Objects<'_> {
     }
 }
 
-impl Object<'_> {
-    fn is_twin_of(&self, other: &Object<'_>) -> bool {
-        self.name == other.name
-            && self.namespace == other.namespace
-            && self.kind == other.kind
-            && self.group == other.group
+impl<'a> Identity<'a> {
+    /// That of an object which has been read.
+    pub(crate) fn of(object: &'a Object<'_>) -> Self {
+        let Metadata { namespace, name, .. } = &object.metadata;
+        Self {
+            namespace: Cow::Borrowed(namespace),
+            name: Cow::Borrowed(name),
+            group: Cow::Borrowed(group_of(&object.api_version)),
+            kind: Cow::Borrowed(&object.kind),
+        }
     }
 
     fn is_within(&self, namespace: &str) -> bool {
         self.namespace.is_empty() || self.namespace == namespace
     }
+}
 
-    fn has_labels(&self, labels: &[(&str, &str)]) -> bool {
-        let object = Json::new(self.text);
-        labels.iter().all(|(key, value)| object.string(&["metadata", "labels", key]).as_deref() == Some(value))
-    }
+fn has_labels(object: &str, labels: &[(&str, &str)]) -> bool {
+    let object = Json::new(object);
+    labels.iter().all(|(key, value)| object.string(&["metadata", "labels", key]).as_deref() == Some(value))
 }
 
 /// The labels that a selector asks for; none where it asks for something else.

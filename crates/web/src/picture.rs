@@ -3,7 +3,7 @@
 //! What follows from a change is drawn as far as Kubernetes itself does it: the garbage collector takes what loses its last owner, and
 //! objects go with their definition. What KEDA and Envoy Gateway do then is what the verdict tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::change::{Change, Kind, Operation};
@@ -20,7 +20,7 @@ use autoscaler_guard::kinds::{Object, OwnerReference, group_of, title};
 use typed_arena::Arena;
 
 use crate::answer::{Meaning, Picture, PictureArrow, PictureBox, Pictures, Review};
-use crate::objects::Objects;
+use crate::objects::{Identity, Objects};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
@@ -47,7 +47,7 @@ struct Scene<'a> {
     /// The change, where it is one of a whole object that can be read.
     change: Option<Change<'a>>,
     /// All objects but the one that changes.
-    around: Vec<&'a str>,
+    around: Vec<Stored<'a>>,
     /// The boxes that the verdict is about.
     at_stake: BTreeSet<&'a str>,
     settings: &'a Settings,
@@ -63,10 +63,9 @@ impl<'a> Scene<'a> {
             (is_whole && change.read_objects().is_ok()).then_some(change)
         });
         let changed = change.as_ref().and_then(Change::object).map(Identity::of);
-        let is_around = |text: &&str| {
-            Object::from_text(text).is_ok_and(|object| is_drawn(&object) && Some(Identity::of(&object)) != changed)
-        };
-        let around = Json::new(cluster).items(&[]).into_iter().map(Json::text).filter(is_around).collect();
+        let is_around = |one: &Stored<'_>| is_drawn(&one.object) && Some(Identity::of(&one.object)) != changed;
+        let documents = Json::new(cluster).items(&[]).into_iter().map(Json::text);
+        let around = documents.filter_map(Stored::read).filter(is_around).collect();
         let named = |key| review.audit_annotations.get(key).map_or("", String::as_str).split(',');
         let at_stake = named("autoscaler").chain(named("workload")).collect();
         Self { change, around, at_stake, settings }
@@ -74,8 +73,7 @@ impl<'a> Scene<'a> {
 
     /// The picture with the object that changes as it is in that text; `deleted` is what goes, with all that goes along.
     fn draw(&self, own: Option<&str>, deleted: Option<&Change<'_>>) -> Picture {
-        let texts = self.around.iter().copied().chain(own);
-        let mut stored: Vec<Stored<'_>> = texts.filter_map(Stored::read).collect();
+        let mut stored: Vec<Stored<'_>> = self.around.iter().cloned().chain(own.and_then(Stored::read)).collect();
         if let Some(change) = deleted {
             remove_dependants(&mut stored, change);
         }
@@ -83,19 +81,28 @@ impl<'a> Scene<'a> {
         for Stored { object, .. } in &stored {
             drawing.boxed(&object.kind, &object.metadata.namespace, &object.metadata.name, true);
         }
+        let by_uid: BTreeMap<&str, &Object<'_>> =
+            stored.iter().map(|one| (one.object.metadata.uid.as_ref(), &one.object)).collect();
         for one in &stored {
-            drawing.references(&one.object, &stored);
+            drawing.references(&one.object, &by_uid);
             drawing.declarations(one, self.settings);
+        }
+        for definition in stored.iter().filter(|one| one.object.kind == "CustomResourceDefinition") {
+            drawing.defined(&definition.object, &stored);
         }
         if let Some(change) = &self.change {
             drawing.fleets(&stored, change, self.settings);
         }
-        let requested = self.change.as_ref().and_then(Change::object).map(|object| Identity::of(object).id());
+        let requested = self.change.as_ref().and_then(Change::object).map(|object| {
+            let metadata = &object.metadata;
+            id(&object.kind, &metadata.namespace, &metadata.name)
+        });
         drawing.finish(requested.as_deref(), &self.at_stake)
     }
 }
 
 /// An object with its text.
+#[derive(Clone)]
 struct Stored<'t> {
     text: &'t str,
     object: Object<'t>,
@@ -104,21 +111,6 @@ struct Stored<'t> {
 impl<'t> Stored<'t> {
     fn read(text: &'t str) -> Option<Self> {
         Object::from_text(text).ok().map(|object| Self { text, object })
-    }
-}
-
-/// What tells objects apart in a cluster.
-#[derive(PartialEq, Eq)]
-struct Identity<'o>(&'o str, &'o str, &'o str, &'o str);
-
-impl<'o> Identity<'o> {
-    fn of(object: &'o Object<'_>) -> Self {
-        let metadata = &object.metadata;
-        Self(group_of(&object.api_version), &object.kind, &metadata.namespace, &metadata.name)
-    }
-
-    fn id(&self) -> String {
-        id(self.1, self.2, self.3)
     }
 }
 
@@ -137,7 +129,8 @@ fn remove_dependants(stored: &mut Vec<Stored<'_>>, change: &Change<'_>) {
     let Some(deleted) = change.deleted() else { return };
     let mut gone = BTreeSet::new();
     if change.kind == Kind::CustomResourceDefinition {
-        take(stored, &mut gone, |object, _| is_defined_by(object, deleted));
+        let is_of_it = is_defined_by(deleted);
+        take(stored, &mut gone, |object, _| is_of_it(object));
     } else if change.propagation_policy != "Orphan" {
         gone.insert(deleted.metadata.uid.to_string());
     }
@@ -147,10 +140,12 @@ fn remove_dependants(stored: &mut Vec<Stored<'_>>, change: &Change<'_>) {
     }) {}
 }
 
-fn is_defined_by(object: &Object<'_>, definition: &Object<'_>) -> bool {
+fn is_defined_by<'d>(definition: &Object<'d>) -> impl Fn(&Object<'_>) -> bool + use<'d> {
     let spec = definition.spec();
-    let is = |path: &[&str], value: &str| spec.string(path).as_deref() == Some(value);
-    is(&["group"], group_of(&object.api_version)) && is(&["names", "kind"], &object.kind)
+    let (group, kind) = (spec.string(&["group"]), spec.string(&["names", "kind"]));
+    move |object| {
+        group.as_deref() == Some(group_of(&object.api_version)) && kind.as_deref() == Some(object.kind.as_ref())
+    }
 }
 
 /// Takes objects away and keeps their uids; tells whether there were any.
@@ -169,14 +164,17 @@ fn take(
 struct Drawing {
     boxes: Vec<PictureBox>,
     arrows: Vec<PictureArrow>,
+    /// Where the box of an id is.
+    places: BTreeMap<String, usize>,
+    drawn: BTreeSet<(usize, Meaning, usize)>,
 }
 
 impl Drawing {
-    /// The id of an object's box, which is added if it is new.
-    fn boxed(&mut self, kind: &str, namespace: &str, name: &str, there: bool) -> String {
-        let id = id(kind, namespace, name);
-        if !self.boxes.iter().any(|known| known.id == id) {
-            self.boxes.push(PictureBox {
+    /// The place of an object's box, which is added if it is new.
+    fn boxed(&mut self, kind: &str, namespace: &str, name: &str, there: bool) -> usize {
+        let (id, boxes) = (id(kind, namespace, name), &mut self.boxes);
+        *self.places.entry(id).or_insert_with_key(|id| {
+            boxes.push(PictureBox {
                 id: id.clone(),
                 kind: kind.to_owned(),
                 name: name.to_owned(),
@@ -185,31 +183,26 @@ impl Drawing {
                 requested: false,
                 at_stake: false,
             });
-        }
-        id
+            boxes.len() - 1
+        })
     }
 
     /// An arrow; the boxes at both ends are added if they are new, as objects that are not there.
     fn arrow(&mut self, from: (&str, &str, &str), meaning: Meaning, to: (&str, &str, &str)) {
         let from = self.boxed(from.0, from.1, from.2, false);
         let to = self.boxed(to.0, to.1, to.2, false);
-        if !self.arrows.iter().any(|known| known.from == from && known.to == to && known.meaning == meaning) {
+        if self.drawn.insert((from, meaning, to)) {
+            let [from, to] = [from, to].map(|place| self.boxes[place].id.clone());
             self.arrows.push(PictureArrow { from, to, meaning, at_stake: false });
         }
     }
 
     /// What an object says itself: its owners, what it scales, what configures it, whose fleet it is.
-    fn references(&mut self, object: &Object<'_>, stored: &[Stored<'_>]) {
+    fn references(&mut self, object: &Object<'_>, by_uid: &BTreeMap<&str, &Object<'_>>) {
         let (namespace, name) = (object.metadata.namespace.as_ref(), object.metadata.name.as_ref());
         let this = (object.kind.as_ref(), namespace, name);
         for owner in object.metadata.owner_references() {
-            self.owner(owner, this, stored);
-        }
-        if object.kind == "CustomResourceDefinition" {
-            for Stored { object: defined, .. } in stored.iter().filter(|one| is_defined_by(&one.object, object)) {
-                let defined = (defined.kind.as_ref(), &*defined.metadata.namespace, &*defined.metadata.name);
-                self.arrow(this, Meaning::Owns, defined);
-            }
+            self.owner(owner, this, by_uid);
         }
         let workload = match (group_of(&object.api_version), object.kind.as_ref()) {
             ("autoscaling", "HorizontalPodAutoscaler") => Some(HorizontalPodAutoscaler::new(object.clone()).workload()),
@@ -243,19 +236,26 @@ impl Drawing {
         }
     }
 
-    fn owner(&mut self, owner: &OwnerReference<'_>, this: (&str, &str, &str), stored: &[Stored<'_>]) {
-        let mut objects = stored.iter().map(|one| &one.object);
-        let known = objects.find(|object| object.metadata.uid == owner.uid && !owner.uid.is_empty());
-        if let Some(known) = known {
+    fn owner(&mut self, owner: &OwnerReference<'_>, this: (&str, &str, &str), by_uid: &BTreeMap<&str, &Object<'_>>) {
+        if let Some(known) = by_uid.get(owner.uid.as_ref()).filter(|_| !owner.uid.is_empty()) {
             let from = (known.kind.as_ref(), known.metadata.namespace.as_ref(), known.metadata.name.as_ref());
             return self.arrow(from, Meaning::Owns, this);
         }
         let namespace = if owner.kind == "GatewayClass" { "" } else { this.1 };
-        let taken = id(&owner.kind, namespace, &owner.name);
         // Another object of that name is not the owner.
-        let is_another = self.boxes.iter().any(|known| known.there && known.id == taken);
+        let named = self.places.get(&id(&owner.kind, namespace, &owner.name));
+        let is_another = named.is_some_and(|place| self.boxes[*place].there);
         let name = if is_another { format!("{} (gone)", owner.name) } else { owner.name.to_string() };
         self.arrow((&owner.kind, namespace, &name), Meaning::Owns, this);
+    }
+
+    /// The objects of a definition go with it.
+    fn defined(&mut self, definition: &Object<'_>, stored: &[Stored<'_>]) {
+        let this = (definition.kind.as_ref(), "", definition.metadata.name.as_ref());
+        let is_of_it = is_defined_by(definition);
+        for Stored { object, .. } in stored.iter().filter(|one| is_of_it(&one.object)) {
+            self.arrow(this, Meaning::Owns, (&object.kind, &object.metadata.namespace, &object.metadata.name));
+        }
     }
 
     fn runs(&mut self, fleet: &Fleet<'_>, deployment: (&str, &str, &str)) {
@@ -271,9 +271,7 @@ impl Drawing {
     fn declarations(&mut self, one: &Stored<'_>, settings: &Settings) {
         let Stored { text, object } = one;
         for declaration in &settings.declarations {
-            let is_of_the_kind =
-                declaration.kind == object.kind && group_of(&declaration.api_version) == group_of(&object.api_version);
-            if is_of_the_kind && declaration.is_in(text) {
+            if declaration.is_about(group_of(&object.api_version), &object.kind) && declaration.is_in(text) {
                 let (namespace, name) = declaration.hpa(&object.metadata);
                 let from = (object.kind.as_ref(), &*object.metadata.namespace, &*object.metadata.name);
                 self.arrow(from, Meaning::Declares, ("HorizontalPodAutoscaler", &namespace, &name));
@@ -283,6 +281,12 @@ impl Drawing {
 
     /// What EnvoyProxies declare, by the rules' own reading of them.
     fn fleets(&mut self, stored: &[Stored<'_>], change: &Change<'_>, settings: &Settings) {
+        let is_proxy =
+            |object: &&Object<'_>| object.kind == "EnvoyProxy" && group_of(&object.api_version) == ENVOY_GATEWAY;
+        let proxies: Vec<&Object<'_>> = stored.iter().map(|one| &one.object).filter(is_proxy).collect();
+        if proxies.is_empty() {
+            return;
+        }
         let texts: Vec<&str> = stored.iter().map(|one| one.text).collect();
         let array = format!("[{}]", texts.join(","));
         let Ok(cluster) = Objects::read(&array, &settings.service_account) else { return };
@@ -290,9 +294,7 @@ impl Drawing {
         let neighbours = Neighbours::new(&cluster, &arena, &settings.service_account);
         let context = Context { change, neighbours, settings };
         let Ok(estate) = Estate::look_up(&context) else { return };
-        let is_proxy =
-            |object: &&Object<'_>| object.kind == "EnvoyProxy" && group_of(&object.api_version) == ENVOY_GATEWAY;
-        for proxy in stored.iter().map(|one| &one.object).filter(is_proxy) {
+        for proxy in proxies {
             let spec = EnvoyProxySpec::of(proxy);
             let Ok(governed) = estate.governed(proxy, spec) else { continue };
             for fleet in governed.fleets {
@@ -303,8 +305,8 @@ impl Drawing {
                 let deployment = fleet.deployment(&effective, settings);
                 self.runs(&fleet, (&deployment.kind, &deployment.namespace, &deployment.name));
                 // Another EnvoyProxy of the fleet may be the one that declares it.
-                let alone = Effective::new(Some(spec), None);
-                if alone.declares_hpa() && alone.hpa_text().map(str::as_ptr) == effective.hpa_text().map(str::as_ptr) {
+                let own = Effective::new(Some(spec), None).hpa_text();
+                if own.is_some() && own.map(str::as_ptr) == effective.hpa_text().map(str::as_ptr) {
                     let (namespace, name) = fleet.hpa(&effective, settings);
                     let from = ("EnvoyProxy", proxy.metadata.namespace.as_ref(), proxy.metadata.name.as_ref());
                     self.arrow(from, Meaning::Declares, ("HorizontalPodAutoscaler", &namespace, &name));
@@ -322,14 +324,25 @@ impl Drawing {
         for arrow in &mut self.arrows {
             arrow.at_stake = at_stake.contains(arrow.from.as_str()) && at_stake.contains(arrow.to.as_str());
         }
-        let mut reached: BTreeSet<String> = at_stake.iter().copied().chain(requested).map(str::to_owned).collect();
-        loop {
-            let touching = |arrow: &&PictureArrow| reached.contains(&arrow.from) != reached.contains(&arrow.to);
-            let Some(next) = self.arrows.iter().find(touching).cloned() else { break };
-            reached.extend([next.from, next.to]);
-        }
+        let reached = self.reached_from(at_stake.iter().copied().chain(requested));
         self.boxes.retain(|drawn| reached.contains(&drawn.id));
         self.arrows.retain(|arrow| reached.contains(&arrow.from));
         Picture { boxes: self.boxes, arrows: self.arrows }
+    }
+
+    /// The ids that arrows lead to, in whichever direction, and those that were given.
+    fn reached_from<'i>(&self, ids: impl Iterator<Item = &'i str>) -> BTreeSet<String> {
+        let mut joined: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for PictureArrow { from, to, .. } in &self.arrows {
+            joined.entry(from).or_default().push(to);
+            joined.entry(to).or_default().push(from);
+        }
+        let (mut reached, mut next) = (BTreeSet::new(), ids.map(str::to_owned).collect::<Vec<_>>());
+        while let Some(id) = next.pop() {
+            if reached.insert(id.clone()) {
+                next.extend(joined.get(id.as_str()).into_iter().flatten().map(|id| (*id).to_owned()));
+            }
+        }
+        reached
     }
 }
