@@ -238,13 +238,8 @@ async fn mount_certificates(plane: &ControlPlane, folder: &Path, process: &mut P
 
 /// What `autoscaler-guard manifests --gatekeeper` prints, applied, and its provider started.
 async fn install(plane: &ControlPlane, subject: &Subject, more: &[&str]) -> Result<(Vec<Value>, Webhook)> {
-    let authority = plane.folder().join("ca.crt");
-    let mut command = Command::new(&subject.program);
-    command.args(["manifests", "--gatekeeper", "--output", "json", "--ca-bundle"]).arg(&authority).args(more);
-    let output = command.kill_on_drop(true).output().await?;
-    ensure!(output.status.success(), "`manifests` failed: {}", String::from_utf8_lossy(&output.stderr));
-    let list: Value = serde_json::from_slice(&output.stdout)?;
-    let all = list["items"].as_array().context("`manifests` printed no list")?.clone();
+    let more: Vec<&str> = ["--gatekeeper"].iter().chain(more).copied().collect();
+    let all = subject.manifests(&plane.folder().join("ca.crt"), &more).await?;
     let [port] = free_ports()?;
     apply_all(plane, &all, port).await?;
     let provider = start_provider(plane, subject, &all, port).await?;

@@ -32,6 +32,21 @@ pub struct Subject {
     pub module: PathBuf,
 }
 
+impl Subject {
+    /// What `autoscaler-guard manifests` prints for that authority, with further arguments.
+    ///
+    /// # Errors
+    /// It prints none.
+    pub async fn manifests(&self, authority: &Path, more: &[&str]) -> Result<Vec<Value>> {
+        let mut command = Command::new(&self.program);
+        command.args(["manifests", "--output", "json", "--ca-bundle"]).arg(authority).args(more);
+        let output = command.kill_on_drop(true).output().await?;
+        ensure!(output.status.success(), "`manifests` failed: {}", String::from_utf8_lossy(&output.stderr));
+        let list: Value = serde_json::from_slice(&output.stdout)?;
+        list["items"].as_array().cloned().context("`manifests` printed no list")
+    }
+}
+
 /// A running webhook.
 #[derive(Debug)]
 pub struct Webhook {

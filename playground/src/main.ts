@@ -22,14 +22,13 @@ const panel = element('verdict', HTMLElement);
 const glance = element('glance', HTMLAnchorElement);
 const said = element('said', HTMLElement);
 const dark = element('dark', HTMLButtonElement);
-const tabs = Object.fromEntries(NAMES.map((name) => [name, element(`tab-${name}`, HTMLButtonElement)])) as Record<
-  EditorName,
-  HTMLButtonElement
->;
-const panels = Object.fromEntries(NAMES.map((name) => [name, element(`panel-${name}`, HTMLElement)])) as Record<
-  EditorName,
-  HTMLElement
->;
+/** One of something for each editor. */
+function each<Thing>(make: (name: EditorName) => Thing): Record<EditorName, Thing> {
+  return { request: make('request'), cluster: make('cluster'), settings: make('settings') };
+}
+
+const tabs = each((name) => element(`tab-${name}`, HTMLButtonElement));
+const panels = each((name) => element(`panel-${name}`, HTMLElement));
 
 const HINTS: Record<EditorName, string> = {
   request: 'An AdmissionReview or AdmissionRequest, as YAML or JSON.',
@@ -37,9 +36,8 @@ const HINTS: Record<EditorName, string> = {
   settings: 'The policy’s settings, if they are not the defaults. Ctrl-Space offers what there is.',
 };
 
-const editors = Object.fromEntries(
-  NAMES.map((name) => [
-    name,
+const editors = each(
+  (name) =>
     new Editor({
       parent: panels[name],
       label: TITLES[name],
@@ -47,8 +45,7 @@ const editors = Object.fromEntries(
       ...(name === 'settings' ? { complete, extensions: schemaHover } : {}),
       changed,
     }),
-  ]),
-) as Record<EditorName, Editor>;
+);
 
 let examples: Example[] = [];
 let rules: RuleFacts[] = [];
@@ -76,7 +73,7 @@ function changed(typed: boolean) {
 }
 
 function texts(): Texts {
-  return { request: editors.request.text, cluster: editors.cluster.text, settings: editors.settings.text };
+  return each((name) => editors[name].text);
 }
 
 function update() {

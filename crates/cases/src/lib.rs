@@ -131,7 +131,7 @@ fn page(file: &Path) -> Page {
 }
 
 /// The objects around the captured requests of each folder of `tests/fixtures/requests`, by their names in `tests/fixtures/objects`.
-pub const AROUND: [(&str, &[&str]); 5] = [
+const AROUND: [(&str, &[&str]); 5] = [
     ("declared", &["hpa-vmagent-main", "hpa-function-exclaim"]),
     (
         "edited",
@@ -170,11 +170,22 @@ pub fn requests() -> Vec<String> {
 /// The objects around a captured request, by their names.
 ///
 /// # Panics
-/// When [`AROUND`] does not know its folder.
+/// When nobody has said what is around the requests of its folder.
 pub fn around(request: &str) -> &'static [&'static str] {
     let folder = request.split('/').next().unwrap_or_default();
     let known = AROUND.iter().find(|(known, _)| *known == folder);
     known.unwrap_or_else(|| panic!("{request}: say which objects are around it, in AROUND")).1
+}
+
+/// The built module.
+///
+/// # Panics
+/// When `AUTOSCALER_GUARD_MODULE` does not name it.
+pub fn module() -> Vec<u8> {
+    let path = std::env::var_os("AUTOSCALER_GUARD_MODULE").map(PathBuf::from);
+    let path =
+        path.unwrap_or_else(|| panic!("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Something to judge, in whichever host.

@@ -9,7 +9,7 @@ use autoscaler_guard::Settings;
 use autoscaler_guard::rules::SOURCES;
 use autoscaler_guard::settings::schema;
 use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
-use autoscaler_guard_cases::pages;
+use autoscaler_guard_cases::{module, pages};
 use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -39,9 +39,7 @@ fn the_settings_of_all_pages_are_valid() {
 
 #[test]
 fn what_only_people_read_is_not_in_the_module() {
-    let path = std::env::var("AUTOSCALER_GUARD_MODULE")
-        .expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
-    let module = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let module = module();
     let holds = |text: &str| module.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds("gatewayNamespaceMode"), "the settings' names are there");
     for_each_setting(SETTINGS, &mut |setting| assert!(!holds(setting.about), "{}: {}", setting.name, setting.about));

@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use autoscaler_guard_cases::{Outcome, World, object};
+use autoscaler_guard_cases::{Outcome, World, module, object};
 use autoscaler_guard_host::{Limits, Policy, Snapshot};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -444,10 +444,7 @@ fn obeys(made: &Made, world: &World, outcome: &Outcome) -> Result<(), TestCaseEr
 }
 
 static POLICY: LazyLock<Policy> = LazyLock::new(|| {
-    let path = std::env::var("AUTOSCALER_GUARD_MODULE")
-        .expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let policy = Policy::load(&bytes, Limits::default()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let policy = Policy::load(&module(), Limits::default()).unwrap_or_else(|error| panic!("{error}"));
     policy.with_every_kind_granted()
 });
 

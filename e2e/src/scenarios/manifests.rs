@@ -1,9 +1,8 @@
 //! The policy as `autoscaler-guard manifests` installs it: with that account, and asked about what its matchConditions let through.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use serde_json::{Value, json};
-use tokio::process::Command;
+use serde_json::json;
 
 use super::Scenario;
 use super::handover::keda_has;
@@ -45,12 +44,7 @@ async fn installed(stage: &Stage<'_>) -> Result<String> {
 async fn install(stage: &Stage<'_>) -> Result<Webhook> {
     let authority = stage.folder().join("ca.crt");
     std::fs::write(&authority, stage.plane.authority().certificate())?;
-    let mut command = Command::new(&stage.subject.program);
-    command.args(["manifests", "--failure-policy", "Fail", "--output", "json", "--ca-bundle"]).arg(&authority);
-    let output = command.kill_on_drop(true).output().await?;
-    ensure!(output.status.success(), "`manifests` failed: {}", String::from_utf8_lossy(&output.stderr));
-    let list: Value = serde_json::from_slice(&output.stdout)?;
-    let all = list["items"].as_array().context("`manifests` printed no list")?;
+    let all = stage.subject.manifests(&authority, &["--failure-policy", "Fail"]).await?;
     let of_kind = |kind: &'static str| all.iter().filter(move |object| object["kind"] == kind);
     for object in ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"].into_iter().flat_map(of_kind) {
         stage.plane.apply(&object.to_string()).await?;

@@ -1,7 +1,7 @@
 //! One walk over everything that hosts have to agree about, through each of them: the core, the module in the waPC host, JavaScript's
 //! package, the webhook and Gatekeeper's provider.
 
-use autoscaler_guard_cases::{Expect, Outcome, Subject, World, pages, subjects};
+use autoscaler_guard_cases::{Expect, Outcome, Subject, World, module, pages, subjects};
 use autoscaler_guard_host::{Call, Limits as GuestLimits, Lookup, Outcome as Lookedup, Policy};
 use autoscaler_guard_web::{self as web, LookUp};
 
@@ -9,12 +9,12 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_host_gives_the_same_answer() {
-    let (module, webhook, gatekeeper) = (module(), Served::start(Host::ApiServer), Served::start(Host::Gatekeeper));
+    let (policy, webhook, gatekeeper) = (policy(), Served::start(Host::ApiServer), Served::start(Host::Gatekeeper));
     let subjects = subjects();
     assert!(subjects.len() > 700, "only {} were found", subjects.len());
     for Subject { name, world, documents } in subjects {
         let core = world.natively();
-        let in_module = world.in_host(&module);
+        let in_module = world.in_host(&policy);
         assert_eq!((&core.response, &core.lookups), (&in_module.response, &in_module.lookups), "{name}, the module");
         assert_eq!(in_javascript(&world, documents), told_in_javascript(&core), "{name}, JavaScript");
         assert_eq!(webhook.validated(&world).await, told_by_webhook(&core), "{name}, the webhook");
@@ -32,10 +32,8 @@ async fn a_repair_that_nobody_can_make_is_a_refusal() {
     assert!(told["message"].as_str().unwrap().contains("not allow mutations"), "{told}");
 }
 
-fn module() -> Policy {
-    let path = std::env::var_os("AUTOSCALER_GUARD_MODULE")
-        .expect("AUTOSCALER_GUARD_MODULE names the module; `make test` builds it and sets it");
-    let policy = Policy::load(&std::fs::read(path).unwrap(), GuestLimits::default()).unwrap();
+fn policy() -> Policy {
+    let policy = Policy::load(&module(), GuestLimits::default()).unwrap();
     // The natively run core has no metadata that would keep a kind from it.
     policy.with_every_kind_granted()
 }
