@@ -16,7 +16,8 @@
 //! ## Ways through
 //! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA. It warns: nothing declares that HPA then, and external metrics
 //!   end with KEDA's.
-//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared, within the HPA's bounds:
+//!   the HPA would scale any other count back while it lasts.
 //! * `autoscaler-guard/allow: scaledobject-deleted` on the ScaledObject or its workload.
 //!
 //! ## Example
