@@ -68,3 +68,4 @@ pub use policy::{CallError, Limits, Policy, SettingsResponse, Work};
 pub use recorded::{Call, Recorded};
 pub use session::{Misfit, Replay, Session, SessionError};
 pub use snapshot::{Origin, Snapshot, SnapshotError};
+pub use wording::in_words;

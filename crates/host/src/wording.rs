@@ -107,6 +107,16 @@ pub(crate) fn reason(failure: &str) -> &str {
     reason.split_once("\n\nCaused by:").map_or(reason, |(reason, _)| reason)
 }
 
+/// A failure for people: one line, without what policy-server puts in front of it, and without the API server's answer
+/// as a Rust value, which says the same once more.
+#[must_use]
+pub fn in_words(failure: &str) -> &str {
+    let line = failure.lines().next().unwrap_or_default();
+    let words = [FAILURE, "ApiError: "].iter().fold(line, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let words = words.split_once(" (Status {").map_or(words, |(words, _)| words);
+    words.strip_suffix(": Forbidden").unwrap_or(words)
+}
+
 /// The error and its causes, as anyhow prints them for debugging, which is what policy-server hands on.
 fn with_causes(error: &dyn Error) -> String {
     let causes: Vec<String> =
@@ -135,6 +145,7 @@ mod tests {
             "{first}"
         );
         assert_eq!(rest, "\nCaused by:\n    pods is forbidden: Forbidden");
+        assert_eq!(in_words(&text), "pods is forbidden");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Look-ups in words: what the policy asked, and what it was told.
 
-use autoscaler_guard_host::{Call, Lookup};
+use autoscaler_guard_host::{Call, Lookup, Outcome, in_words};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -24,8 +24,10 @@ impl Words {
         let asked = lookup.as_ref().map_or_else(|_| call.operation.clone(), ToString::to_string);
         match &call.outcome {
             Ok(answer) => Self { lookup: asked, outcome: answered(lookup.ok().as_ref(), answer), failed: false },
-            Err(failure) if is_absent(failure) => Self { lookup: asked, outcome: "absent".to_owned(), failed: false },
-            Err(failure) => Self { lookup: asked, outcome: reason(failure), failed: true },
+            Err(_) if Outcome::of(&call.outcome) == Outcome::Absent => {
+                Self { lookup: asked, outcome: "absent".to_owned(), failed: false }
+            }
+            Err(failure) => Self { lookup: asked, outcome: in_words(failure).to_owned(), failed: true },
         }
     }
 }
@@ -37,16 +39,6 @@ fn answered(lookup: Option<&Lookup>, answer: &[u8]) -> String {
         Some(Lookup::CanI(_)) => if answer["allowed"] == true { "yes" } else { "no" }.to_owned(),
         _ => "found".to_owned(),
     }
-}
-
-/// Policy server tells an object that is not there by its words alone.
-fn is_absent(failure: &str) -> bool {
-    failure.contains("Cannot find ") && failure.contains(" named '")
-}
-
-fn reason(failure: &str) -> String {
-    let first = failure.lines().next().unwrap_or_default();
-    first.strip_prefix("Callback evaluation failure: ").unwrap_or(first).to_owned()
 }
 
 #[cfg(test)]

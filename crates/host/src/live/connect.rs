@@ -8,6 +8,7 @@ use kube::{
 };
 
 use super::{Api, LiveOptions};
+use crate::wording;
 
 /// Why there is no connection to a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +69,9 @@ pub(super) async fn connect(options: LiveOptions) -> Result<Api, ConnectError> {
     let api = Api::new(client, options);
     match api.within(api.client.apiserver_version()).await {
         Ok(Ok(_)) => Ok(api),
-        Ok(Err(error)) => Err(ConnectError::Unreachable { server, cause: error.to_string() }),
+        Ok(Err(error)) => {
+            Err(ConnectError::Unreachable { server, cause: wording::in_words(&error.to_string()).to_owned() })
+        }
         Err(_) => Err(ConnectError::Unreachable { server, cause: format!("no answer within {:?}", api.timeout) }),
     }
 }
