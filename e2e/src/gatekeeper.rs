@@ -98,13 +98,13 @@ impl Gatekeeper {
         &self.authority
     }
 
-    /// Has Gatekeeper ask at that port.
+    /// Has Gatekeeper ask at that port, with patience or without.
     ///
     /// # Errors
     /// The API server refuses.
-    pub async fn lead_to(&self, plane: &ControlPlane, port: u16) -> Result<()> {
+    pub async fn lead_to(&self, plane: &ControlPlane, port: u16, patience: Patience) -> Result<()> {
         let provider = self.installed.iter().find(|object| object["kind"] == PROVIDER).context("no Provider")?;
-        plane.apply(&local(provider, port).to_string()).await?;
+        plane.apply(&local(provider, port, patience).to_string()).await?;
         until_observed(plane, provider).await
     }
 
@@ -160,6 +160,8 @@ fn values() -> Result<Value> {
     values["validatingWebhookExemptNamespacesLabels"] = json!({POLICY_LABEL: ["off"]});
     // The policy changes nothing by Gatekeeper.
     values["disableMutation"] = json!(true);
+    // The API server's patience; see `Patience`.
+    values["validatingWebhookTimeoutSeconds"] = json!(30);
     // As on a node with one CPU, where whatever waits for itself waits for ever.
     values["maxServingThreads"] = json!(1);
     Ok(values)
@@ -258,7 +260,7 @@ async fn apply_all(plane: &ControlPlane, all: &[Value], port: u16) -> Result<()>
     loop {
         let mut refused = None;
         for object in all {
-            match plane.apply(&local(object, port).to_string()).await {
+            match plane.apply(&local(object, port, Patience::Long).to_string()).await {
                 Err(error) if object["kind"] == CONSTRAINT.1 => refused = Some(error),
                 applied => applied?,
             }
@@ -271,11 +273,23 @@ async fn apply_all(plane: &ControlPlane, all: &[Value], port: u16) -> Result<()>
     }
 }
 
-/// The same, but for the place of the provider.
-fn local(object: &Value, port: u16) -> Value {
+/// How long Gatekeeper waits for its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Longer than a busy machine may stand still.
+    Long,
+    /// As the manifests say.
+    AsShipped,
+}
+
+/// The same, but for the place of the provider, and how long it may take.
+fn local(object: &Value, port: u16, patience: Patience) -> Value {
     let mut object = object.clone();
     if object["kind"] == PROVIDER {
         object["spec"]["url"] = json!(format!("https://127.0.0.1:{port}/gatekeeper"));
+        if patience == Patience::Long {
+            object["spec"]["timeout"] = json!(25);
+        }
     }
     object
 }
@@ -295,6 +309,7 @@ async fn start_provider(plane: &ControlPlane, subject: &Subject, all: &[Value], 
         let here = match argument.split_once('=') {
             Some(("--listen", _)) => format!("--listen=127.0.0.1:{port}"),
             Some(("--metrics-listen", _)) => "--metrics-listen=127.0.0.1:0".to_owned(),
+            Some(("--timeout", _)) => "--timeout=20".to_owned(),
             Some((name, path)) if path.starts_with('/') => format!("{name}={}{path}", folder.display()),
             _ => argument,
         };
