@@ -94,31 +94,27 @@ async fn play_one(world: &World, scenario: &Scenario, tools: &Tools, subject: &S
     let mut attempt = 1;
     loop {
         let started = Instant::now();
-        let namespace = match attempt {
-            1 => format!("{}-{mode}", scenario.id.replace('.', "-")),
-            _ => format!("{}-{mode}-{attempt}", scenario.id.replace('.', "-")),
-        };
+        let suffix = if attempt == 1 { mode.to_owned() } else { format!("{mode}-{attempt}") };
+        let namespace = format!("{}-{suffix}", scenario.id.replace('.', "-"));
         let playing = AssertUnwindSafe(play_stage(world, scenario, tools, subject, policy, namespace)).catch_unwind();
         let outcome = match tokio::time::timeout(STUCK, playing).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => Err(anyhow::anyhow!("panicked: {}", panic_text(panic.as_ref()))),
             Err(_) => Err(anyhow::anyhow!("stuck: it did not end within {} minutes", STUCK.as_secs() / 60)),
         };
-        let seconds = started.elapsed().as_secs();
-        match outcome {
-            Ok(seen) => {
-                eprintln!("ok     {:<36} {mode:<8} {seconds:>3} s  {seen}", scenario.id);
-                return Run { seen, passed: true, seconds };
-            }
-            Err(error) if attempt < attempts => {
-                eprintln!("again  {:<36} {mode:<8} {seconds:>3} s  {error:#}", scenario.id);
-                attempt += 1;
-            }
-            Err(error) => {
-                eprintln!("FAILED {:<36} {mode:<8} {seconds:>3} s  {error:#}", scenario.id);
-                return Run { seen: format!("{error:#}"), passed: false, seconds };
-            }
+        let (seconds, passed) = (started.elapsed().as_secs(), outcome.is_ok());
+        let seen = outcome.unwrap_or_else(|error| format!("{error:#}"));
+        let is_last = passed || attempt == attempts;
+        let fate = match (passed, is_last) {
+            (true, _) => "ok",
+            (false, true) => "FAILED",
+            (false, false) => "again",
+        };
+        eprintln!("{fate:<6} {:<36} {mode:<8} {seconds:>3} s  {seen}", scenario.id);
+        if is_last {
+            return Run { seen, passed, seconds };
         }
+        attempt += 1;
     }
 }
 

@@ -111,8 +111,8 @@ pub(crate) fn reason(failure: &str) -> &str {
 /// as a Rust value, which says the same once more.
 #[must_use]
 pub fn in_words(failure: &str) -> &str {
-    let line = failure.lines().next().unwrap_or_default();
-    let words = [FAILURE, "ApiError: "].iter().fold(line, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let line = reason(failure).lines().next().unwrap_or_default();
+    let words = line.strip_prefix("ApiError: ").unwrap_or(line);
     let words = words.split_once(" (Status {").map_or(words, |(words, _)| words);
     words.strip_suffix(": Forbidden").unwrap_or(words)
 }
