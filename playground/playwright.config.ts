@@ -14,9 +14,9 @@ export default defineConfig({
   outputDir: '../target/playground-tests',
   reporter: 'list',
   forbidOnly: true,
-  timeout: 60_000,
   // Machines that build beside it are slow.
-  expect: { timeout: 15_000 },
+  timeout: 120_000,
+  expect: { timeout: 30_000 },
   workers: 2,
   use: {
     launchOptions: { executablePath: chromium(), args: ['--no-sandbox'] },
