@@ -373,7 +373,7 @@ async fn what_is_in_flight_is_finished_and_nothing_new_is_taken() {
     let in_flight = lab.validate_later(fixture(HANDOVER));
     eventually(|| lab.metric("autoscaler_guard_requests_in_flight{host=\"webhook\"} 1")).await;
     let Lab { files: _files, trusted, address, end, running } = lab;
-    end.send(Duration::from_millis(500)).unwrap();
+    end.send(Duration::from_secs(3)).unwrap();
     let ready = || async {
         let answer = send(&trusted, "GET", &format!("{address}/readyz"), String::new()).await;
         answer.is_ok_and(|answer| answer.status == StatusCode::SERVICE_UNAVAILABLE)
