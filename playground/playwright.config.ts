@@ -15,7 +15,7 @@ export default defineConfig({
   reporter: 'list',
   forbidOnly: true,
   // Machines that build beside it are slow.
-  timeout: 120_000,
+  timeout: 100_000,
   expect: { timeout: 30_000 },
   workers: 2,
   use: {

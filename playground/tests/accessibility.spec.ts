@@ -12,7 +12,7 @@ for (const [name, screen] of Object.entries(SCREENS)) {
   test.describe(name, () => {
     test.use(screen);
     test('axe finds nothing', async ({ page }) => {
-      test.setTimeout(300_000);
+      test.slow();
       const check = async (what: string) => {
         const { violations } = await new AxeBuilder({ page }).analyze();
         expect

@@ -9,7 +9,7 @@ import { example, examples, expect, open, PAGE, pick, tab, test, type, verdict }
 const NAMES = { rejected: 'Rejected', repaired: 'Repaired', warned: 'Warned', allowed: 'Allowed' };
 
 test('every example gets the verdict that it promises', async ({ page }) => {
-  test.setTimeout(300_000);
+  test.slow();
   await open(page);
   const offered = await page
     .locator('#example option')
@@ -111,7 +111,7 @@ parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: fleet, nam
 
 for (const [incident, { request, cluster, verdict: first, settings, then }] of Object.entries(TYPED)) {
   test(`${incident}, typed key by key, gets its verdict`, async ({ page }) => {
-    test.setTimeout(300_000);
+    test.slow();
     await open(page);
     await pick(page, 'rule-target-missing');
     await type(page, 'Cluster', cluster);
