@@ -72,11 +72,11 @@ tests: annotated-policy.wasm
 	$(XTASK) test
 
 .PHONY: fmt
-fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024 src/rules/*.rs` mend it)
+fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024 src/rules/*/*.rs` mend it)
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo fmt --all -- --check
 	@# The list of rules is a macro, into which cargo fmt does not look.
-	rustfmt --check --edition 2024 src/rules/*.rs
+	rustfmt --check --edition 2024 src/rules/*/*.rs
 	cargo fmt --manifest-path bench/Cargo.toml -p harness -p emptiest -p instant -- --check
 	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 

@@ -5,10 +5,7 @@
 
 use std::borrow::Cow;
 
-use autoscaler_guard_reading::{GroupKind, InRequest, Malformed, Request, User};
-
-use crate::kinds::scaled_object::ScaledObject;
-use crate::kinds::{Object, ScaleTargetRef};
+use autoscaler_guard_reading::{GroupKind, Malformed, Object, Request, User};
 
 /// What the API server is about to do. Anything else (CONNECT, or what a later API server invents) concerns no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +92,9 @@ impl Kind {
     }
 }
 
-/// One change, as admission sees it.
+/// What a request says beside its objects.
 #[derive(Debug)]
-pub struct Change<'a> {
+pub struct Attributes<'a> {
     /// The kind of the object, by API group and kind: the version does not matter.
     pub kind: Kind,
     /// API group and kind in their own words, for a kind that only settings name.
@@ -114,14 +111,33 @@ pub struct Change<'a> {
     pub propagation_policy: Cow<'a, str>,
     /// Nothing will be stored. The verdict is the same.
     pub dry_run: bool,
-    old_text: &'a str,
-    new_text: &'a str,
-    old_found: Option<InRequest<'a>>,
-    new_found: Option<InRequest<'a>>,
-    /// The object before the change (UPDATE, DELETE); there after [`Change::read_objects`].
-    pub old: Option<Object<'a>>,
-    /// The object as it would be stored (CREATE, UPDATE); there after [`Change::read_objects`].
-    pub new: Option<Object<'a>>,
+}
+
+/// An `AdmissionRequest`: its attributes are read, its objects not yet taken.
+#[derive(Debug)]
+pub struct AdmissionRequest<'a> {
+    /// All but the objects.
+    pub attributes: Attributes<'a>,
+    old: Option<Result<Object<'a>, Malformed>>,
+    new: Option<Result<Object<'a>, Malformed>>,
+}
+
+/// One change to an object, as admission sees it.
+#[derive(Clone, Debug)]
+pub enum Change<'a> {
+    /// This object comes into being.
+    Create(Object<'a>),
+    /// An object becomes another.
+    Update {
+        /// As it is stored.
+        old: Object<'a>,
+        /// As it would be stored.
+        new: Object<'a>,
+    },
+    /// This object is deleted.
+    Delete(Object<'a>),
+    /// Nothing happens to this object, which is there.
+    Audit(Object<'a>),
 }
 
 /// A request that cannot be judged because it cannot be read.
@@ -142,29 +158,30 @@ impl std::fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl Unreadable {
+    fn missing(path: &str) -> Self {
+        Self { path: path.to_owned(), reason: "it is missing or empty".to_owned() }
+    }
+
     pub(crate) fn at(path: &str, error: &Malformed) -> Self {
         Self { path: path.to_owned(), reason: error.to_string() }
     }
 }
 
-impl<'a> Change<'a> {
-    /// A change out of an `AdmissionRequest` (`admission.k8s.io/v1`), given as text.
+impl<'a> AdmissionRequest<'a> {
+    /// Reads an `AdmissionRequest` (`admission.k8s.io/v1`), given as text.
     pub fn from_text(request: &'a str) -> Result<Self, Unreadable> {
-        Self::from_request(Request::from_text(request).map_err(|error| Unreadable::at("request", &error))?)
+        Self::new(Request::from_text(request).map_err(|error| Unreadable::at("request", &error))?)
     }
 
-    /// A change out of an `AdmissionRequest`. The objects are missing until [`Change::read_objects`]: many requests are
-    /// let through by who asks.
-    pub fn from_request(request: Request<'a>) -> Result<Self, Unreadable> {
-        let missing =
-            |field: &str| Unreadable { path: format!("request.{field}"), reason: "it is missing or empty".to_owned() };
+    /// Looks at a request.
+    pub fn new(request: Request<'a>) -> Result<Self, Unreadable> {
         if request.operation.is_empty() {
-            return Err(missing("operation"));
+            return Err(Unreadable::missing("request.operation"));
         }
         if request.kind.kind.is_empty() {
-            return Err(missing("kind"));
+            return Err(Unreadable::missing("request.kind"));
         }
-        Ok(Self {
+        let attributes = Attributes {
             kind: Kind::from_group_and_kind(&request.kind.group, &request.kind.kind),
             api: request.kind,
             operation: Operation::from_name(&request.operation),
@@ -173,94 +190,100 @@ impl<'a> Change<'a> {
             field_manager: request.options.field_manager,
             propagation_policy: request.options.propagation_policy,
             dry_run: request.dry_run.unwrap_or_default(),
-            old_text: request.old_object.as_ref().map_or("{}", |old| old.text),
-            new_text: request.object.as_ref().map_or("{}", |new| new.text),
-            old_found: request.old_object,
-            new_found: request.object,
-            old: None,
-            new: None,
-        })
+        };
+        Ok(Self { attributes, old: request.old_object, new: request.object })
     }
 
     /// Takes the creation of an object by nobody for what it is: Kubewarden's audit scanner replays every object so
     /// (kubewarden/audit-scanner, `newAdmissionRequest`).
-    pub fn replayed(&mut self) {
-        if self.operation == Operation::Create && self.user.username.is_empty() {
-            self.operation = Operation::Audit;
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        if self.attributes.operation == Operation::Create && self.attributes.user.username.is_empty() {
+            self.attributes.operation = Operation::Audit;
         }
+        self
     }
 
-    /// Whether an object that is there is audited, and nothing happens to it.
-    pub fn is_audit(&self) -> bool {
-        self.operation == Operation::Audit
+    /// The change with its objects, or which of them cannot be read. An operation that no rule judges changes nothing: `None`.
+    pub fn change(self) -> (Attributes<'a>, Result<Option<Change<'a>>, Unreadable>) {
+        let operation = self.attributes.operation;
+        (self.attributes, change_of(operation, self.old, self.new))
     }
+}
 
-    /// Brings in the objects, or why one of them cannot be read.
-    pub fn read_objects(&mut self) -> Result<(), Unreadable> {
-        self.old = object_of("request.oldObject", self.old_found.take())?;
+fn change_of<'a>(
+    operation: Operation,
+    old: Option<Result<Object<'a>, Malformed>>,
+    new: Option<Result<Object<'a>, Malformed>>,
+) -> Result<Option<Change<'a>>, Unreadable> {
+    let old = || needed("request.oldObject", old);
+    let new = || needed("request.object", new);
+    Ok(Some(match operation {
+        Operation::Create => Change::Create(new()?),
+        // The new object first: its author can mend it.
+        Operation::Update => Change::Update { new: new()?, old: old()? },
         // Gatekeeper hands the old object of a DELETE over as `object` too.
-        if self.operation != Operation::Delete {
-            self.new = object_of("request.object", self.new_found.take())?;
+        Operation::Delete => Change::Delete(old()?),
+        Operation::Audit => Change::Audit(new()?),
+        Operation::Other => return Ok(None),
+    }))
+}
+
+fn needed<'a>(path: &str, found: Option<Result<Object<'a>, Malformed>>) -> Result<Object<'a>, Unreadable> {
+    match found {
+        Some(read) => read.map_err(|error| Unreadable::at(path, &error)),
+        None => {
+            Err(Unreadable { path: path.to_owned(), reason: "the operation needs it, and it is missing".to_owned() })
         }
-        let missing = |path: &str| Unreadable {
-            path: path.to_owned(),
-            reason: "the operation needs it, and it is missing".to_owned(),
-        };
-        match self.operation {
-            Operation::Create | Operation::Update | Operation::Audit if self.new.is_none() => {
-                Err(missing("request.object"))
+    }
+}
+
+impl<'a> Change<'a> {
+    /// The object that the change is about: as it will be, or as it was when it is deleted.
+    pub fn object(&self) -> &Object<'a> {
+        match self {
+            Self::Create(object) | Self::Update { new: object, .. } | Self::Delete(object) | Self::Audit(object) => {
+                object
             }
-            Operation::Update | Operation::Delete if self.old.is_none() => Err(missing("request.oldObject")),
-            _ => Ok(()),
         }
     }
 
-    /// The object that the change is about: as it will be, or as it was when it is deleted.
-    pub fn object(&self) -> Option<&Object<'a>> {
-        self.new.as_ref().or(self.old.as_ref())
+    /// The object as it is stored before a change (UPDATE, DELETE).
+    pub fn old(&self) -> Option<&Object<'a>> {
+        match self {
+            Self::Update { old, .. } | Self::Delete(old) => Some(old),
+            Self::Create(_) | Self::Audit(_) => None,
+        }
+    }
+
+    /// The object as it would be stored, or is there to be audited (CREATE, UPDATE, audit).
+    pub fn new(&self) -> Option<&Object<'a>> {
+        match self {
+            Self::Create(new) | Self::Update { new, .. } | Self::Audit(new) => Some(new),
+            Self::Delete(_) => None,
+        }
     }
 
     /// Both objects of an UPDATE.
     pub fn update(&self) -> Option<(&Object<'a>, &Object<'a>)> {
-        match (self.operation, &self.old, &self.new) {
-            (Operation::Update, Some(old), Some(new)) => Some((old, new)),
+        match self {
+            Self::Update { old, new } => Some((old, new)),
             _ => None,
         }
     }
 
     /// The object of a DELETE.
     pub fn deleted(&self) -> Option<&Object<'a>> {
-        self.old.as_ref().filter(|_| self.operation == Operation::Delete)
-    }
-
-    /// What the object of the change scales, when it is an autoscaler.
-    pub fn target(&self, object: &Object<'a>) -> ScaleTargetRef<'a> {
-        match self.kind {
-            Kind::ScaledObject => ScaledObject::new(object.clone()).target(),
-            _ => ScaleTargetRef::of_spec(object.spec()),
+        match self {
+            Self::Delete(old) => Some(old),
+            _ => None,
         }
     }
 
-    /// Whether an update leaves an autoscaler aimed where it was.
-    pub fn keeps_target(&self) -> bool {
-        self.update().is_some_and(|(old, new)| {
-            old.spec_text() == new.spec_text() || self.target(old).same_workload(&self.target(new))
-        })
+    /// Whether an object that is there is audited, and nothing happens to it.
+    pub fn is_audit(&self) -> bool {
+        matches!(self, Self::Audit(_))
     }
-
-    /// The whole new object, for a repair.
-    pub fn new_text(&self) -> &'a str {
-        self.new_text
-    }
-
-    /// The whole old object, for a repair that puts something back.
-    pub fn old_text(&self) -> &'a str {
-        self.old_text
-    }
-}
-
-fn object_of<'a>(path: &str, found: Option<InRequest<'a>>) -> Result<Option<Object<'a>>, Unreadable> {
-    found.map(|found| found.object).transpose().map_err(|error| Unreadable::at(path, &error))
 }
 
 #[cfg(test)]
@@ -278,10 +301,10 @@ mod tests {
     #[test]
     fn reads_a_captured_update() {
         let request = request_of(CAPTURED);
-        let mut change = Change::from_text(&request).expect("it is well-formed");
-        change.read_objects().expect("it has both objects");
-        assert_eq!((change.kind, change.operation), (Kind::HorizontalPodAutoscaler, Operation::Update));
-        assert_eq!((change.field_manager.as_ref(), change.user.username.as_ref()), ("helm", "lab-admin"));
+        let (attributes, change) = AdmissionRequest::from_text(&request).expect("it is well-formed").change();
+        let change = change.expect("it has both objects").expect("an update is judged");
+        assert_eq!((attributes.kind, attributes.operation), (Kind::HorizontalPodAutoscaler, Operation::Update));
+        assert_eq!((attributes.field_manager.as_ref(), attributes.user.username.as_ref()), ("helm", "lab-admin"));
         let (old, new) = change.update().expect("an update has both");
         assert_eq!((old.metadata.name.as_ref(), new.metadata.namespace.as_ref()), ("web", "shop"));
         assert_eq!(old.metadata.owner_references().len(), 1);
@@ -296,11 +319,11 @@ mod tests {
             (r#"{"operation":"UPDATE","kind":{"kind":""}}"#, "request.kind"),
         ];
         for (text, path) in cases {
-            assert_eq!(Change::from_text(text).map(|_| ()).map_err(|error| error.path), Err(path.to_owned()));
+            assert_eq!(AdmissionRequest::from_text(text).map(|_| ()).map_err(|error| error.path), Err(path.to_owned()));
         }
         let request =
             r#"{"operation":"UPDATE","kind":{"group":"keda.sh","kind":"ScaledObject"},"object":{"metadata":[1]}}"#;
-        let mut change = Change::from_text(request).expect("the envelope is well-formed");
-        assert_eq!(change.read_objects().map_err(|error| error.path), Err("request.object".to_owned()));
+        let (_, change) = AdmissionRequest::from_text(request).expect("the envelope is well-formed").change();
+        assert_eq!(change.map(|_| ()).map_err(|error| error.path), Err("request.object".to_owned()));
     }
 }

@@ -10,11 +10,11 @@ use std::cell::{Cell, RefCell};
 
 use typed_arena::Arena;
 
-use crate::kinds::{Object, group_of};
+use autoscaler_guard_reading::{Object, group_of};
 
 /// What the cluster knows about a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer<T> {
+pub enum Presence<T> {
     /// It exists.
     Found(T),
     /// It does not exist: the API server said so.
@@ -40,33 +40,33 @@ impl std::fmt::Display for Reason {
     }
 }
 
-impl<T> Answer<T> {
+impl<T> Presence<T> {
     /// Whether the API server said that it does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
     /// Turns what was found into something else.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Presence<U> {
         match self {
-            Self::Found(found) => Answer::Found(change(found)),
-            Self::Absent => Answer::Absent,
-            Self::Unknown(reason) => Answer::Unknown(reason),
+            Self::Found(found) => Presence::Found(change(found)),
+            Self::Absent => Presence::Absent,
+            Self::Unknown(reason) => Presence::Unknown(reason),
         }
     }
 
     /// Reads what was found further; what cannot be read is unknown.
-    pub fn read<U, E: std::fmt::Display>(self, read: impl FnOnce(T) -> Result<U, E>) -> Answer<U> {
+    pub fn read<U, E: std::fmt::Display>(self, read: impl FnOnce(T) -> Result<U, E>) -> Presence<U> {
         match self.map(read) {
-            Answer::Found(Ok(value)) => Answer::Found(value),
-            Answer::Found(Err(error)) => Answer::Unknown(Reason::Failed(error.to_string())),
-            Answer::Absent => Answer::Absent,
-            Answer::Unknown(reason) => Answer::Unknown(reason),
+            Presence::Found(Ok(value)) => Presence::Found(value),
+            Presence::Found(Err(error)) => Presence::Unknown(Reason::Failed(error.to_string())),
+            Presence::Absent => Presence::Absent,
+            Presence::Unknown(reason) => Presence::Unknown(reason),
         }
     }
 }
 
-/// An API kind, as look-ups and access reviews name it.
+/// An API kind, as lookups and access reviews name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKind<'k> {
     /// `group/version`, or the version alone in the core group.
@@ -141,13 +141,13 @@ pub struct Access<'q> {
 /// What a host answers about a cluster's objects. Answers are JSON text, read by whoever asked.
 pub trait Cluster {
     /// One object by name, pruned to `fields` beside its metadata where the host can.
-    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Answer<String>;
+    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Presence<String>;
 
     /// A list of objects, as the API server's List. Ask [`Cluster::can_i`] first: without permission this may never return.
-    fn list(&self, query: &List<'_>) -> Answer<String>;
+    fn list(&self, query: &List<'_>) -> Presence<String>;
 
     /// Whether a user may do something; `Absent` is not an answer here.
-    fn can_i(&self, access: &Access<'_>) -> Answer<bool>;
+    fn can_i(&self, access: &Access<'_>) -> Presence<bool>;
 }
 
 /// The neighbours of one request: typed, remembered, counted.
@@ -155,18 +155,18 @@ pub struct Neighbours<'a> {
     cluster: &'a dyn Cluster,
     texts: &'a Arena<String>,
     account: &'a str,
-    remembered: RefCell<Vec<(String, Answer<Vec<Object<'a>>>)>>,
+    remembered: RefCell<Vec<(String, Presence<Vec<Object<'a>>>)>>,
     lookups: Cell<usize>,
 }
 
 impl std::fmt::Debug for Neighbours<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Neighbours({} look-ups)", self.lookups.get())
+        write!(formatter, "Neighbours({} lookups)", self.lookups.get())
     }
 }
 
 impl<'a> Neighbours<'a> {
-    /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the look-ups (setting `lookups.serviceAccount`).
+    /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting `lookups.serviceAccount`).
     pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
         Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0) }
     }
@@ -177,7 +177,7 @@ impl<'a> Neighbours<'a> {
     }
 
     /// One object. `fields` are what the caller reads beside metadata.
-    pub fn get(&self, kind: &ApiKind<'_>, namespace: &str, name: &str, fields: &[&str]) -> Answer<Object<'a>> {
+    pub fn get(&self, kind: &ApiKind<'_>, namespace: &str, name: &str, fields: &[&str]) -> Presence<Object<'a>> {
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
         let place = namespace.unwrap_or_default();
         let key = format!("{} {} {place} {name} {}", kind.api_version, kind.kind, fields.join(","));
@@ -187,11 +187,11 @@ impl<'a> Neighbours<'a> {
     }
 
     /// The objects of a list; one that cannot be read is left out, so it never counts as a second autoscaler.
-    pub fn list(&self, query: &List<'_>) -> Answer<Vec<Object<'a>>> {
+    pub fn list(&self, query: &List<'_>) -> Presence<Vec<Object<'a>>> {
         let (place, selector) = (query.namespace.unwrap_or_default(), query.label_selector.unwrap_or_default());
         let key = format!("{} {} {place} * {selector}", query.kind.api_version, query.kind.kind);
         self.remember(key, || match self.why_not(query) {
-            Some(reason) => Answer::Unknown(reason),
+            Some(reason) => Presence::Unknown(reason),
             None => self.ask(|| self.cluster.list(query)).read(Object::list),
         })
     }
@@ -199,18 +199,18 @@ impl<'a> Neighbours<'a> {
     /// Why a list must not be asked for.
     fn why_not(&self, query: &List<'_>) -> Option<Reason> {
         ["list", "watch"].iter().find_map(|verb| match self.may(verb, query) {
-            Answer::Found(true) => None,
-            Answer::Found(false) | Answer::Absent => Some(Reason::Failed(self.not_permitted(verb, query))),
-            Answer::Unknown(reason) => Some(reason),
+            Presence::Found(true) => None,
+            Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(verb, query))),
+            Presence::Unknown(reason) => Some(reason),
         })
     }
 
     /// Whether `access` is granted; a cluster that cannot tell grants nothing.
     pub fn is_granted(&self, access: &Access<'_>) -> bool {
-        self.cluster.can_i(access) == Answer::Found(true)
+        self.cluster.can_i(access) == Presence::Found(true)
     }
 
-    fn may(&self, verb: &str, query: &List<'_>) -> Answer<bool> {
+    fn may(&self, verb: &str, query: &List<'_>) -> Presence<bool> {
         let groups = service_account_groups(self.account);
         let groups = groups.iter().map(String::as_str).collect();
         let group = group_of(&query.kind.api_version);
@@ -231,12 +231,12 @@ impl<'a> Neighbours<'a> {
         )
     }
 
-    fn ask(&self, ask: impl FnOnce() -> Answer<String>) -> Answer<&'a str> {
+    fn ask(&self, ask: impl FnOnce() -> Presence<String>) -> Presence<&'a str> {
         self.lookups.set(self.lookups.get() + 1);
         ask().map(|text| &**self.texts.alloc(text))
     }
 
-    fn remember(&self, key: String, ask: impl FnOnce() -> Answer<Vec<Object<'a>>>) -> Answer<Vec<Object<'a>>> {
+    fn remember(&self, key: String, ask: impl FnOnce() -> Presence<Vec<Object<'a>>>) -> Presence<Vec<Object<'a>>> {
         if let Some((_, answer)) = self.remembered.borrow().iter().find(|(known, _)| *known == key) {
             return answer.clone();
         }

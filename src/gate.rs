@@ -2,15 +2,15 @@
 //!
 //! A guard that blocks clean-up is worse than none. What passes here is never refused, whatever the rules say.
 
-use crate::change::{Change, Kind, Operation};
-use crate::kinds::released::Release;
+use crate::change::{Attributes, Change, Kind, Operation};
+use crate::facts::released::ReleaseMark;
 use crate::settings::Settings;
 
-/// How a change goes on.
+/// Who judges a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passage {
-    /// It passes without a look.
-    Free,
+pub enum Scope {
+    /// No rule judges it: it passes.
+    Exempt,
     /// KEDA updates an HPA that it has released: this may be made a no-op, but never refused.
     KedaUpdatesReleased,
     /// The rules judge it.
@@ -26,40 +26,39 @@ pub const KUBERNETES_CONTROLLERS: &[&str] = &[
     "system:kube-controller-manager",
 ];
 
-/// What can be told before the objects are read. KEDA's update of an HPA has to be looked at further.
-pub fn before_reading(change: &Change<'_>, settings: &Settings) -> Passage {
-    let is_known = change.kind != Kind::Other || settings.declarations.iter().any(|known| known.concerns(change));
-    if !change.sub_resource.is_empty() || change.operation == Operation::Other || !is_known {
-        return Passage::Free;
+/// What the attributes say, before the objects are read. KEDA's update of an HPA has to be looked at further.
+pub fn before_reading(request: &Attributes<'_>, settings: &Settings) -> Scope {
+    let is_known = request.kind != Kind::Other || settings.declarations.iter().any(|known| known.concerns(request));
+    if !request.sub_resource.is_empty() || request.operation == Operation::Other || !is_known {
+        return Scope::Exempt;
     }
     // Changes are the guard's, objects that are there the audit's: each is a policy of its own.
-    if settings.audit != change.is_audit() {
-        return Passage::Free;
+    if settings.audit != (request.operation == Operation::Audit) {
+        return Scope::Exempt;
     }
-    let user = change.user.username.as_ref();
-    let exempt_group = change.user.groups.iter().any(|group| settings.exempt_groups.match_name(group));
+    let user = request.user.username.as_ref();
+    let exempt_group = request.user.groups.iter().any(|group| settings.exempt_groups.match_name(group));
     if KUBERNETES_CONTROLLERS.contains(&user)
         || settings.envoy_gateway_controllers.match_name(user)
         || settings.exempt_users.match_name(user)
         || exempt_group
     {
-        return Passage::Free;
+        return Scope::Exempt;
     }
     if settings.keda_controllers.match_name(user) {
-        let updates_hpa = change.kind == Kind::HorizontalPodAutoscaler && change.operation == Operation::Update;
-        return if updates_hpa { Passage::KedaUpdatesReleased } else { Passage::Free };
+        let updates_hpa = request.kind == Kind::HorizontalPodAutoscaler && request.operation == Operation::Update;
+        return if updates_hpa { Scope::KedaUpdatesReleased } else { Scope::Exempt };
     }
-    Passage::Judged
+    Scope::Judged
 }
 
-/// What the objects tell: deletion under way, a finalizer removed, an HPA that KEDA never released.
-pub fn after_reading(change: &Change<'_>, passage: Passage) -> Passage {
-    let terminating = change.object().is_some_and(|object| object.metadata.is_terminating());
-    if terminating || only_removes_finalizers(change) {
-        return Passage::Free;
+/// What the objects say: deletion under way, a finalizer removed, an HPA that KEDA never released.
+pub fn after_reading(change: &Change<'_>, scope: Scope) -> Scope {
+    if change.object().metadata.is_terminating() || only_removes_finalizers(change) {
+        return Scope::Exempt;
     }
-    let released = || change.old.as_ref().is_some_and(|old| Release::of(old).is_some());
-    if passage == Passage::KedaUpdatesReleased && !released() { Passage::Free } else { passage }
+    let released = || change.old().is_some_and(|old| ReleaseMark::of(old).is_some());
+    if scope == Scope::KedaUpdatesReleased && !released() { Scope::Exempt } else { scope }
 }
 
 /// Whether nothing but finalizers goes. With a changed spec, owner or annotation in the same request it is judged like any other.
@@ -76,19 +75,19 @@ fn only_removes_finalizers(change: &Change<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::AdmissionRequest;
     use serde_json::{Value, json};
 
-    fn passage(request: &Value, settings: &Value) -> Passage {
+    fn scope_of(request: &Value, settings: &Value) -> Scope {
         let settings = Settings::from_json(&settings.to_string()).expect("the settings are valid");
         let text = request.to_string();
-        let mut change = Change::from_text(&text).expect("the request is well-formed");
-        match before_reading(&change, &settings) {
-            Passage::Free => Passage::Free,
-            passage => {
-                change.read_objects().expect("the objects are well-formed");
-                after_reading(&change, passage)
-            }
+        let request = AdmissionRequest::from_text(&text).expect("the request is well-formed");
+        let scope = before_reading(&request.attributes, &settings);
+        if scope == Scope::Exempt {
+            return scope;
         }
+        let change = request.change().1.expect("the objects are well-formed").expect("the operation is judged");
+        after_reading(&change, scope)
     }
 
     fn request(edit: &Value) -> Value {
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_person_is_judged() {
-        assert_eq!(passage(&request(&json!({})), &json!({})), Passage::Judged);
+        assert_eq!(scope_of(&request(&json!({})), &json!({})), Scope::Judged);
     }
 
     #[test]
@@ -135,7 +134,7 @@ mod tests {
         ] {
             for operation in ["CREATE", "UPDATE", "DELETE"] {
                 let edit = json!({"operation": operation, "userInfo": {"username": user}});
-                assert_eq!(passage(&request(&edit), &json!({})), Passage::Free, "{user} {operation}");
+                assert_eq!(scope_of(&request(&edit), &json!({})), Scope::Exempt, "{user} {operation}");
             }
         }
     }
@@ -143,23 +142,23 @@ mod tests {
     #[test]
     fn a_service_account_that_only_sounds_like_a_controller_is_judged() {
         let edit = json!({"userInfo": {"username": "system:serviceaccount:shop:keda-operator"}});
-        assert_eq!(passage(&request(&edit), &json!({})), Passage::Judged);
+        assert_eq!(scope_of(&request(&edit), &json!({})), Scope::Judged);
     }
 
     #[test]
     fn settings_name_other_controllers_and_exempt_users() {
         let by = |user: &str| request(&json!({"userInfo": {"username": user, "groups": ["admins"]}}));
         let keda = json!({"controllers": {"keda": ["system:serviceaccount:scaling:*"]}});
-        assert_eq!(passage(&by("system:serviceaccount:scaling:keda"), &keda), Passage::Free);
-        assert_eq!(passage(&by("root"), &json!({"exempt": {"users": ["root"]}})), Passage::Free);
-        assert_eq!(passage(&by("jane"), &json!({"exempt": {"groups": ["admins"]}})), Passage::Free);
+        assert_eq!(scope_of(&by("system:serviceaccount:scaling:keda"), &keda), Scope::Exempt);
+        assert_eq!(scope_of(&by("root"), &json!({"exempt": {"users": ["root"]}})), Scope::Exempt);
+        assert_eq!(scope_of(&by("jane"), &json!({"exempt": {"groups": ["admins"]}})), Scope::Exempt);
     }
 
     #[test]
     fn only_the_update_of_a_released_hpa_holds_keda_up() {
         let released = json!({"annotations": {"autoscaler-guard/released-from": "web/uid-1/2"}});
         let by_keda = json!({"userInfo": {"username": "system:serviceaccount:keda:keda-operator"}, "oldObject": {"metadata": released}});
-        assert_eq!(passage(&request(&by_keda), &json!({})), Passage::KedaUpdatesReleased);
+        assert_eq!(scope_of(&request(&by_keda), &json!({})), Scope::KedaUpdatesReleased);
     }
 
     #[test]
@@ -171,7 +170,7 @@ mod tests {
             json!({"kind": {"group": "", "kind": "Pod"}}),
             json!({"kind": {"group": "example.com", "kind": "HorizontalPodAutoscaler"}}),
         ] {
-            assert_eq!(passage(&request(&edit), &json!({})), Passage::Free, "{edit}");
+            assert_eq!(scope_of(&request(&edit), &json!({})), Scope::Exempt, "{edit}");
         }
     }
 
@@ -179,36 +178,36 @@ mod tests {
     fn only_kinds_that_settings_declare_are_judged_besides() {
         let settings = json!({"declarations": [{"apiVersion": "a.example/v1", "kind": "Agent", "pointer": "/spec/hpa", "hpa": {"name": "{name}"}}]});
         let of = |group: &str, kind: &str| request(&json!({"kind": {"group": group, "version": "v2", "kind": kind}}));
-        assert_eq!(passage(&of("a.example", "Agent"), &settings), Passage::Judged);
-        assert_eq!(passage(&of("a.example", "Agent"), &json!({})), Passage::Free);
+        assert_eq!(scope_of(&of("a.example", "Agent"), &settings), Scope::Judged);
+        assert_eq!(scope_of(&of("a.example", "Agent"), &json!({})), Scope::Exempt);
         for (group, kind) in [("b.example", "Agent"), ("a.example", "Other"), ("", "Agent")] {
-            assert_eq!(passage(&of(group, kind), &settings), Passage::Free, "{group} {kind}");
+            assert_eq!(scope_of(&of(group, kind), &settings), Scope::Exempt, "{group} {kind}");
         }
     }
 
     #[test]
     fn objects_being_deleted_pass() {
         let terminating = json!({"metadata": {"deletionTimestamp": "2026-11-21T17:09:40Z"}});
-        assert_eq!(passage(&request(&json!({"object": terminating})), &json!({})), Passage::Free);
+        assert_eq!(scope_of(&request(&json!({"object": terminating})), &json!({})), Scope::Exempt);
         assert_eq!(
-            passage(&request(&json!({"operation": "DELETE", "oldObject": terminating})), &json!({})),
-            Passage::Free
+            scope_of(&request(&json!({"operation": "DELETE", "oldObject": terminating})), &json!({})),
+            Scope::Exempt
         );
         // Only the old object is terminating in no real request; a new one without the timestamp is judged.
-        assert_eq!(passage(&request(&json!({"oldObject": terminating})), &json!({})), Passage::Judged);
+        assert_eq!(scope_of(&request(&json!({"oldObject": terminating})), &json!({})), Scope::Judged);
     }
 
     #[test]
     fn a_finalizer_may_go_but_not_hide_another_change() {
         let without = json!({"object": {"metadata": {"finalizers": []}, "spec": {"maxReplicas": 2}}});
-        assert_eq!(passage(&request(&without), &json!({})), Passage::Free);
+        assert_eq!(scope_of(&request(&without), &json!({})), Scope::Exempt);
         for hidden in [
             json!({"object": {"metadata": {"finalizers": []}, "spec": {"maxReplicas": 3}}}),
             json!({"object": {"metadata": {"finalizers": ["b"]}, "spec": {"maxReplicas": 2}}}),
             json!({"object": {"metadata": {"finalizers": [], "ownerReferences": [{"uid": "x"}]}, "spec": {"maxReplicas": 2}}}),
             json!({"object": {"metadata": {"finalizers": [], "annotations": {"x": "y"}}, "spec": {"maxReplicas": 2}}}),
         ] {
-            assert_eq!(passage(&request(&hidden), &json!({})), Passage::Judged, "{hidden}");
+            assert_eq!(scope_of(&request(&hidden), &json!({})), Scope::Judged, "{hidden}");
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The Kubewarden guest: waPC operations on the outside, [`crate::review`] on the inside. No rule lives here.
 //!
 //! Payloads are `{"request": AdmissionRequest, "settings": …}`. The request stays text: the SDK's `ValidationRequest` would turn all of it
-//! into a tree first, which costs more than judging it. Look-ups are the SDK's requests, sent by the SDK's host call; their answers stay
+//! into a tree first, which costs more than judging it. Lookups are the SDK's requests, sent by the SDK's host call; their answers stay
 //! text too, as its typed functions would bring a Kubernetes type per kind into the module.
 
 mod requests;
 
+use crate::rules::CATALOGUE;
 use autoscaler_guard_reading::Payload;
 
-use crate::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
-use crate::json::{Json, Writer};
+use crate::cluster::{Access, ApiKind, Cluster, List, Presence, Reason};
 use crate::{Decision, Settings, SettingsError, Verdict};
+use autoscaler_guard_reading::{Json, Writer};
 
 /// A host's `kubernetes/*` capability: operation and request in, the answer or the host's error text out.
 pub type HostCall<'h> = dyn Fn(&str, &[u8]) -> Result<Vec<u8>, String> + 'h;
@@ -32,11 +33,11 @@ impl<'h> HostCluster<'h> {
         Self { call }
     }
 
-    fn ask(&self, operation: &str, request: &str) -> Answer<String> {
+    fn ask(&self, operation: &str, request: &str) -> Presence<String> {
         match (self.call)(operation, request.as_bytes()) {
             Ok(answer) => match String::from_utf8(answer) {
-                Ok(text) => Answer::Found(text),
-                Err(error) => Answer::Unknown(Reason::Failed(error.to_string())),
+                Ok(text) => Presence::Found(text),
+                Err(error) => Presence::Unknown(Reason::Failed(error.to_string())),
             },
             Err(error) => from_error(&error),
         }
@@ -45,7 +46,7 @@ impl<'h> HostCluster<'h> {
 
 /// What a host's error text means. Hosts give nothing but text, append a backtrace when they run with one, and print the API server's
 /// status twice: once as a sentence, once as a Rust value.
-fn from_error(error: &str) -> Answer<String> {
+fn from_error(error: &str) -> Presence<String> {
     let mut text = error.lines().next().unwrap_or_default();
     for prefix in ["Host error: ", "Callback evaluation failure: ", "ApiError: "] {
         text = text.strip_prefix(prefix).unwrap_or(text);
@@ -57,25 +58,25 @@ fn from_error(error: &str) -> Answer<String> {
     let not_served =
         text.contains("Cannot find resource ") || (text.contains("error finding resource") && text.contains("404"));
     if not_served {
-        Answer::Unknown(Reason::NotServed(text.to_owned()))
+        Presence::Unknown(Reason::NotServed(text.to_owned()))
     } else if text.contains("Cannot find ") && text.contains(" named '") {
-        Answer::Absent
+        Presence::Absent
     } else {
-        Answer::Unknown(Reason::Failed(text.to_owned()))
+        Presence::Unknown(Reason::Failed(text.to_owned()))
     }
 }
 
 impl Cluster for HostCluster<'_> {
-    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Answer<String> {
+    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Presence<String> {
         self.ask("get_resource", &requests::get(kind, namespace, name, fields))
     }
 
-    fn list(&self, query: &List<'_>) -> Answer<String> {
+    fn list(&self, query: &List<'_>) -> Presence<String> {
         let operation = if query.namespace.is_some() { "list_resources_by_namespace" } else { "list_resources_all" };
         self.ask(operation, &requests::list(query))
     }
 
-    fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
+    fn can_i(&self, access: &Access<'_>) -> Presence<bool> {
         let answer = self.ask("can_i", &requests::can_i(access));
         answer.map(|status| Json::new(&status).is_true(&["allowed"]))
     }
@@ -88,16 +89,18 @@ pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
     match &verdict.decision {
         Decision::Allow => {}
         Decision::Repair(object) => answer = answer.json("mutated_object", object),
-        Decision::Reject { message, code } => {
-            answer = answer.string("message", message).json("code", &code.to_string());
+        Decision::Reject(code) => {
+            let message = verdict.message().unwrap_or_default();
+            answer = answer.string("message", &message).json("code", &code.to_string());
         }
     }
-    if !verdict.audit.is_empty() {
+    let annotations = verdict.audit_annotations();
+    if !annotations.is_empty() {
         // In their own order, so that equal verdicts are equal bytes.
-        let audit = verdict.audit.iter().fold(Writer::default(), |audit, (key, value)| audit.string(key, value));
+        let audit = annotations.iter().fold(Writer::default(), |audit, (key, value)| audit.string(key, value));
         answer = answer.json("audit_annotations", &audit.text());
     }
-    answer.list("warnings", &mut verdict.warnings.iter().map(String::as_str)).text().into_bytes()
+    answer.list("warnings", &mut verdict.warnings().iter().map(String::as_str)).text().into_bytes()
 }
 
 fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
@@ -112,8 +115,8 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
         Ok(payload) => payload,
         Err(error) => return unusable(&error),
     };
-    match Settings::from_value(payload.settings.unwrap_or(Json::new("{}"))) {
-        Ok(settings) => crate::judge(payload.request, &HostCluster::new(call), &settings),
+    match Settings::read(payload.settings.unwrap_or(Json::new("{}")), &CATALOGUE) {
+        Ok(settings) => crate::review_request(payload.request, &HostCluster::new(call), &settings),
         Err(errors) => Verdict::unusable(unusable_settings(&errors)),
     }
 }
@@ -159,15 +162,15 @@ mod tests {
     #[test]
     fn host_errors_tell_absent_from_unknown() {
         let absent = "Host error: Cannot find keda.sh/v1alpha1/ScaledObject named 'x' inside of namespace 'Some(\"default\")'\n   0: backtrace";
-        assert_eq!(from_error(absent), Answer::Absent);
+        assert_eq!(from_error(absent), Presence::Absent);
         for text in ["Cannot find resource keda.sh/v1alpha1/ScaledObject", "error finding resource: 404 page not found"]
         {
-            assert!(matches!(from_error(text), Answer::Unknown(Reason::NotServed(_))), "{text}");
+            assert!(matches!(from_error(text), Presence::Unknown(Reason::NotServed(_))), "{text}");
         }
         let forbidden = "Callback evaluation failure: ApiError: x is forbidden: User y cannot get z: Forbidden (Status { status: None })";
         assert_eq!(
             from_error(forbidden),
-            Answer::Unknown(Reason::Failed("x is forbidden: User y cannot get z".to_owned()))
+            Presence::Unknown(Reason::Failed("x is forbidden: User y cannot get z".to_owned()))
         );
         for text in [
             "ApiError: x is forbidden: User y cannot get resource",
@@ -175,7 +178,7 @@ mod tests {
             "",
             "404",
         ] {
-            assert!(matches!(from_error(text), Answer::Unknown(Reason::Failed(_))), "{text}");
+            assert!(matches!(from_error(text), Presence::Unknown(Reason::Failed(_))), "{text}");
         }
     }
 

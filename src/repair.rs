@@ -1,6 +1,6 @@
 //! Repairs: small edits of the object's own text, so that every field survives to the letter that this policy does not know.
 
-use crate::json::{Fields, Json, put, quoted};
+use autoscaler_guard_reading::{Fields, Json, put, quoted};
 
 /// One change to the object of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

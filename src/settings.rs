@@ -3,190 +3,59 @@
 //! An unknown key, rule id, version or pattern is refused with all the errors at once, each with its path and, for a near miss, the
 //! likely word.
 
+mod catalogue;
 mod declaration;
+mod model;
 mod reader;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
 pub mod table;
 mod version;
 
+pub use catalogue::Catalogue;
 pub use declaration::Declaration;
+pub use model::{EnvoyGateway, EnvoyHpaRemoval, HelmHpaDeletes, RuleAction, Settings};
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
 #[cfg(not(target_arch = "wasm32"))]
 pub use schema::schema;
 pub use version::Version;
 
-use crate::json::Json;
-use crate::pattern::Patterns;
+use autoscaler_guard_reading::Json;
 use reader::Reader;
 use table::{SETTINGS, Takes};
 
-/// How the policy is told to behave. `Settings::default()` is what an empty settings object means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// `repair`: whether requests may be changed. Without, what would be repaired is rejected or warned of.
-    pub repair: bool,
-    /// `audit`: judge objects that are there, as the audit scanner replays them, instead of changes.
-    pub audit: bool,
-    /// `rules`: what single rules do instead of their default.
-    pub rules: Vec<(&'static str, RuleAction)>,
-    /// `handover.fieldManagers`: who declares HPAs, so that their write of a ScaledObject's HPA is a hand-over.
-    pub handover_field_managers: Patterns,
-    /// `helm.hpaDeletes: reject`: a Helm-managed HPA's delete is judged like any other.
-    pub helm_hpa_deletes: HelmHpaDeletes,
-    /// `helm.readReleases`: ask the release's Secret whether it is being uninstalled.
-    pub helm_read_releases: bool,
-    /// `envoyHpaRemoval: pin`: envoyHpa stays with min = max instead of a rejection.
-    pub envoy_hpa_removal: EnvoyHpaRemoval,
-    /// `envoyGateway`: which Envoy Gateway runs, and how.
-    pub envoy_gateway: EnvoyGateway,
-    /// `declarations`: which objects of other operators declare an HPA.
-    pub declarations: Vec<Declaration>,
-    /// `exempt.users`: who is never judged.
-    pub exempt_users: Patterns,
-    /// `exempt.groups`: whose members are never judged.
-    pub exempt_groups: Patterns,
-    /// `controllers.keda`: the accounts of KEDA's operator.
-    pub keda_controllers: Patterns,
-    /// `controllers.envoyGateway`: the accounts of Envoy Gateway.
-    pub envoy_gateway_controllers: Patterns,
-    /// `lookups.serviceAccount`: as whom the host makes look-ups; asked for before any list.
-    pub service_account: String,
-}
-
-/// What a rule does in place of its default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleAction {
-    /// Where the rule would repair or warn by default, it rejects.
-    Reject,
-    /// Where the rule would reject or repair, it warns.
-    Warn,
-    /// The rule is not asked.
-    Off,
-}
-
-/// What a refused deletion of a Helm-managed HPA becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HelmHpaDeletes {
-    /// A warning: a refused one would leave `helm uninstall` stuck.
-    Warn,
-    /// A rejection, like anybody's.
-    Reject,
-}
-
-/// What the removal of envoyHpa from a governed fleet becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EnvoyHpaRemoval {
-    /// A rejection.
-    Reject,
-    /// A repair: envoyHpa stays, with min = max = the count.
-    Pin,
-}
-
-/// Which Envoy Gateway runs in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvoyGateway {
-    /// `envoyGateway.version`; unset: read from the image of Deployment `envoy-gateway`.
-    pub version: Option<Version>,
-    /// `envoyGateway.namespace`: where the controller, and outside gateway namespace mode every fleet, lives.
-    pub namespace: String,
-    /// `envoyGateway.gatewayNamespaceMode`: fleets live in their Gateway's namespace.
-    pub gateway_namespace_mode: bool,
-    /// `envoyGateway.controllerName`: which GatewayClasses are Envoy Gateway's.
-    pub controller_name: String,
-}
-
-/// Declarative writers: their write of an HPA says what the HPA shall be from now on.
-const FIELD_MANAGERS: &[&str] = &[
-    "helm",
-    "helm-controller",
-    "argocd-controller",
-    "argocd-application-controller",
-    "kustomize-controller",
-    "fleetagent",
-    "kapp",
-    "Terraform",
-    "pulumi-kubernetes*",
-];
-
-/// KEDA's own chart, the operator of OpenShift, the add-on of AKS.
-const KEDA_ACCOUNTS: &[&str] = &[
-    "system:serviceaccount:keda:keda-operator",
-    "system:serviceaccount:keda-system:keda-operator",
-    "system:serviceaccount:openshift-keda:keda-operator",
-    "system:serviceaccount:kube-system:keda-operator",
-];
-
-const ENVOY_GATEWAY_ACCOUNTS: &[&str] =
-    &["system:serviceaccount:envoy-gateway-system:envoy-gateway", "system:serviceaccount:envoy-gateway:envoy-gateway"];
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            repair: true,
-            audit: false,
-            rules: Vec::new(),
-            handover_field_managers: Patterns::Default(FIELD_MANAGERS),
-            helm_hpa_deletes: HelmHpaDeletes::Warn,
-            helm_read_releases: false,
-            envoy_hpa_removal: EnvoyHpaRemoval::Reject,
-            envoy_gateway: EnvoyGateway::default(),
-            declarations: Vec::new(),
-            exempt_users: Patterns::Default(&[]),
-            exempt_groups: Patterns::Default(&[]),
-            keda_controllers: Patterns::Default(KEDA_ACCOUNTS),
-            envoy_gateway_controllers: Patterns::Default(ENVOY_GATEWAY_ACCOUNTS),
-            service_account: "system:serviceaccount:kubewarden:policy-server".to_owned(),
-        }
-    }
-}
-
-impl Default for EnvoyGateway {
-    fn default() -> Self {
-        Self {
-            version: None,
-            namespace: "envoy-gateway-system".to_owned(),
-            gateway_namespace_mode: false,
-            controller_name: "gateway.envoyproxy.io/gatewayclass-controller".to_owned(),
-        }
-    }
-}
-
 impl Settings {
-    /// Reads settings from JSON. `null` and the empty text mean the defaults, as hosts pass both for a policy without settings.
-    pub fn from_json(text: &str) -> Result<Self, Vec<SettingsError>> {
+    /// Reads settings that may name the rules of a catalogue from JSON. `null` and the empty text mean the defaults, as hosts pass both for
+    /// a policy without settings.
+    pub fn parse(text: &str, catalogue: &Catalogue) -> Result<Self, Vec<SettingsError>> {
         if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
         match Json::parse(text) {
-            Ok(value) => Self::from_value(value),
+            Ok(value) => Self::read(value, catalogue),
             Err(error) => Err(vec![SettingsError::new("settings", format!("not JSON: {error}"))]),
         }
     }
 
     /// Reads settings from a value that is known to be JSON.
-    pub(crate) fn from_value(value: Json<'_>) -> Result<Self, Vec<SettingsError>> {
-        let mut reader = Reader::default();
+    pub fn read(value: Json<'_>, catalogue: &Catalogue) -> Result<Self, Vec<SettingsError>> {
+        let mut reader = Reader::new(*catalogue);
         reader.read(&Takes::Group(SETTINGS), value);
         if reader.errors.is_empty() { Ok(reader.draft.settings) } else { Err(reader.errors) }
-    }
-
-    /// What the settings say about a rule, if anything.
-    pub fn rule_action(&self, id: &str) -> Option<RuleAction> {
-        self.rules.iter().find(|(rule, _)| *rule == id).map(|(_, action)| *action)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::CATALOGUE;
     use serde_json::{Value, json};
 
     /// Reads settings, and sees to it that the schema judges them alike.
     fn read(value: &Value) -> Result<Settings, Vec<SettingsError>> {
-        let validator = jsonschema::draft202012::new(&schema()).expect("the schema is one");
-        let settings = Settings::from_json(&value.to_string());
+        let validator = jsonschema::draft202012::new(&schema(&CATALOGUE)).expect("the schema is one");
+        let settings = Settings::parse(&value.to_string(), &CATALOGUE);
         assert_eq!(validator.is_valid(value), settings.is_ok(), "{value}: {:?}", validator.validate(value));
         settings
     }
@@ -197,13 +66,13 @@ mod tests {
 
     #[test]
     fn the_schema_is_a_schema() {
-        assert!(jsonschema::draft202012::meta::is_valid(&schema()));
+        assert!(jsonschema::draft202012::meta::is_valid(&schema(&CATALOGUE)));
     }
 
     #[test]
     fn nothing_given_means_the_defaults() {
         for text in ["", "{}", "null", " { } "] {
-            assert_eq!(Settings::from_json(text), Ok(Settings::default()), "{text:?}");
+            assert_eq!(Settings::parse(text, &CATALOGUE), Ok(Settings::default()), "{text:?}");
         }
     }
 
@@ -277,7 +146,7 @@ mod tests {
     fn a_kind_with_rules_of_its_own_is_not_declared() {
         // A schema cannot say which kinds these are.
         let text = r#"{"declarations":[{"apiVersion":"keda.sh/v1alpha1","kind":"ScaledObject","pointer":"/spec","hpa":{"name":"{name}"}}]}"#;
-        let errors = Settings::from_json(text).expect_err("it has rules of its own");
+        let errors = Settings::parse(text, &CATALOGUE).expect_err("it has rules of its own");
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors, ["declarations[0].kind: ScaledObject has rules of its own"]);
     }
@@ -331,7 +200,8 @@ mod tests {
 
     #[test]
     fn what_is_not_json_or_not_an_object_is_told() {
-        let message = |text: &str| Settings::from_json(text).err().unwrap_or_default().first().map(ToString::to_string);
+        let message =
+            |text: &str| Settings::parse(text, &CATALOGUE).err().unwrap_or_default().first().map(ToString::to_string);
         assert_eq!(message("[]").as_deref(), Some("settings: expected an object, got a list"));
         for text in
             ["{", "{} x", "{},{}", "{}],[{}", "]", ",", "{\"repair\":tru}", "{\"rules\":{\"hpa-deleted\":\"warn}}"]

@@ -1,14 +1,14 @@
-//! The look-up requests of Kubewarden's SDK (`host_capabilities::kubernetes`), written from borrowed words.
+//! The lookup requests of Kubewarden's SDK (`host_capabilities::kubernetes`), written from borrowed words.
 //!
-//! The SDK's own structs want every word as an owned `String` and masks as a `BTreeSet`, which costs the module more than the look-ups
+//! The SDK's own structs want every word as an owned `String` and masks as a `BTreeSet`, which costs the module more than the lookups
 //! themselves. A test holds these to the SDK's wire format.
 
 use crate::cluster::{Access, ApiKind, List};
-use crate::json::Writer;
+use autoscaler_guard_reading::Writer;
 
 /// `GetResourceRequest`.
 pub(super) fn get(kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> String {
-    // A hand-over is judged by what is there now, not by what was there five seconds ago.
+    // A handover is judged by what is there now, not by what was there five seconds ago.
     let disable_cache = true;
     let request = of(kind).string("name", name).optional("namespace", namespace).flag("disable_cache", disable_cache);
     masked(request, fields)

@@ -1,8 +1,7 @@
 //! Setting `declarations`: objects of operators that this policy does not know, and the HPAs that they declare.
 
-use crate::change::Change;
-use crate::json::Json;
-use crate::kinds::{Metadata, group_of};
+use crate::change::Attributes;
+use autoscaler_guard_reading::{Json, Metadata, group_of};
 
 /// A kind whose objects declare an HPA, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +26,9 @@ impl Default for Declaration {
 }
 
 impl Declaration {
-    /// Whether the object of a change is of the kind.
-    pub fn concerns(&self, change: &Change<'_>) -> bool {
-        self.is_about(&change.api.group, &change.api.kind)
+    /// Whether the object of a request is of the kind.
+    pub fn concerns(&self, request: &Attributes<'_>) -> bool {
+        self.is_about(&request.api.group, &request.api.kind)
     }
 
     /// Whether objects of an API group and kind are.
@@ -67,7 +66,7 @@ impl Declaration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::Object;
+    use autoscaler_guard_reading::Object;
 
     fn is_in(pointer: &str, object: &str) -> bool {
         Declaration { pointer: pointer.to_owned(), ..Declaration::default() }.is_in(object)

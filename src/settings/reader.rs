@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use super::catalogue::Catalogue;
+use super::model::RuleAction;
 use super::table::{Draft, Form, PATTERN, RULE_ACTIONS, Setting, Takes, VERSION};
-use super::{RuleAction, Version};
+use super::version::Version;
 use crate::change::Kind;
-use crate::json::Json;
-use crate::kinds::group_of;
 use crate::pattern::Patterns;
-use crate::rules::{self, RULES};
+use autoscaler_guard_reading::{Json, group_of};
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +37,21 @@ impl std::error::Error for SettingsError {}
 type ReadField<'f> = dyn FnMut(&mut Reader, usize, Json<'_>) + 'f;
 
 /// Fills settings from a value as the table says. What is wrong is recorded, with the path to it, and sets nothing.
-#[derive(Default)]
 pub(super) struct Reader {
+    catalogue: Catalogue,
+    families: Vec<(&'static str, RuleAction)>,
     pub(super) draft: Draft,
     pub(super) errors: Vec<SettingsError>,
     path: String,
 }
 
 impl Reader {
+    /// A reader for settings that may name these rules.
+    pub(super) fn new(catalogue: Catalogue) -> Self {
+        let (draft, errors, path) = Default::default();
+        Self { catalogue, families: Vec::new(), draft, errors, path }
+    }
+
     /// Reads what a setting takes. `null` is what forms and empty YAML keys write for "not given", so it sets nothing.
     pub(super) fn read(&mut self, takes: &Takes, value: Json<'_>) {
         if value.text() == "null" {
@@ -53,7 +60,10 @@ impl Reader {
         match takes {
             Takes::Group(settings) => self.group(settings, value),
             Takes::Rules => {
-                self.fields(value, rules::IDS, &mut |reader, index, value| reader.rule(index, value));
+                self.fields(value, self.catalogue.names, &mut |reader, index, value| reader.rule(index, value));
+                // What settings say about a single rule beats what they say about its family.
+                let families = std::mem::take(&mut self.families);
+                self.draft.settings.rules.extend(families);
             }
             Takes::Patterns(slot) => {
                 let mut patterns = Vec::new();
@@ -147,12 +157,13 @@ impl Reader {
     }
 
     fn rule(&mut self, index: usize, value: Json<'_>) {
-        let Some(rule) = RULES.get(index).filter(|_| value.text() != "null") else { return };
+        let Some(name) = self.catalogue.names.get(index).filter(|_| value.text() != "null") else { return };
+        let is_family = index < self.catalogue.families;
+        let may_reject = self.catalogue.may_reject;
         let action = match self.word(RULE_ACTIONS, value) {
-            Some(0) if !rule.may_reject => {
-                let id = rule.id;
+            Some(0) if !is_family && !may_reject(name) => {
                 return self.error(format!(
-                    "{id} never rejects: it answers a controller or gives something back; use warn or off"
+                    "{name} never rejects: it answers a controller or gives something back; use warn or off"
                 ));
             }
             Some(0) => RuleAction::Reject,
@@ -160,7 +171,9 @@ impl Reader {
             Some(_) => RuleAction::Off,
             None => return,
         };
-        self.draft.settings.rules.push((rule.id, action));
+        let rules = (self.catalogue.members)(name).into_iter();
+        let rules = rules.filter(|id| action != RuleAction::Reject || may_reject(id)).map(|id| (id, action));
+        if is_family { self.families.extend(rules) } else { self.draft.settings.rules.extend(rules) }
     }
 
     fn pattern(&mut self, value: Json<'_>) -> Option<String> {

@@ -5,13 +5,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::catalogue::Catalogue;
 use super::table::{Draft, Form, PATTERN, RULE_ACTIONS, SETTINGS, Setting, Takes, VERSION};
 use crate::pattern::Patterns;
-use crate::rules::{RULES, Rule};
 
 /// The schema; its keys are sorted.
-pub fn schema() -> Value {
-    let mut schema = group(SETTINGS, &mut Draft::default());
+pub fn schema(catalogue: &Catalogue) -> Value {
+    let mut schema = group(SETTINGS, &mut Draft::default(), catalogue);
     schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
     schema.insert("title".to_owned(), "Settings of autoscaler-guard".into());
     let about = "What is not given, or null, keeps its default; a list that is given replaces the default list.";
@@ -21,9 +21,9 @@ pub fn schema() -> Value {
     schema
 }
 
-fn group(settings: &[Setting], defaults: &mut Draft) -> Map<String, Value> {
+fn group(settings: &[Setting], defaults: &mut Draft, catalogue: &Catalogue) -> Map<String, Value> {
     let mut schema = object(settings.iter().map(|setting| {
-        let mut schema = takes(&setting.takes, defaults);
+        let mut schema = takes(&setting.takes, defaults, catalogue);
         schema.insert("description".to_owned(), setting.about.into());
         if setting.required {
             not_null(&mut schema);
@@ -50,11 +50,13 @@ fn object<'n>(properties: impl Iterator<Item = (&'n str, Map<String, Value>)>) -
     fields(json!({"type": ["object", "null"], "properties": properties, "additionalProperties": false}))
 }
 
-fn takes(takes: &Takes, defaults: &mut Draft) -> Map<String, Value> {
+fn takes(takes: &Takes, defaults: &mut Draft, catalogue: &Catalogue) -> Map<String, Value> {
     fields(match takes {
-        Takes::Group(settings) => return group(settings, defaults),
+        Takes::Group(settings) => return group(settings, defaults, catalogue),
         Takes::Rules => {
-            let mut schema = object(RULES.iter().map(|rule| (rule.id, rule_action(rule))));
+            let mut schema = object(
+                catalogue.names.iter().enumerate().map(|(index, name)| (*name, rule_action(catalogue, index, name))),
+            );
             schema.insert("default".to_owned(), json!({}));
             return schema;
         }
@@ -70,7 +72,7 @@ fn takes(takes: &Takes, defaults: &mut Draft) -> Map<String, Value> {
         }
         Takes::Version(_) => return text(Some(&VERSION)),
         Takes::Declarations(settings) => {
-            let mut item = group(settings, defaults);
+            let mut item = group(settings, defaults, catalogue);
             not_null(&mut item);
             json!({"type": ["array", "null"], "items": item, "default": []})
         }
@@ -91,10 +93,16 @@ fn text(form: Option<&Form>) -> Map<String, Value> {
     })
 }
 
-fn rule_action(rule: &Rule) -> Map<String, Value> {
-    let may = |action: &&&str| rule.may_reject || **action != "reject";
+fn rule_action(catalogue: &Catalogue, index: usize, name: &str) -> Map<String, Value> {
+    let is_family = index < catalogue.families;
+    let may = |action: &&&str| is_family || (catalogue.may_reject)(name) || **action != "reject";
     let actions: Vec<&str> = RULE_ACTIONS.iter().filter(may).copied().collect();
-    fields(json!({"enum": nullable(&actions), "description": rule.title}))
+    let about = if is_family {
+        format!("All rules of the family {name}; what is said about a single rule beats it.")
+    } else {
+        (catalogue.title)(name).to_owned()
+    };
+    fields(json!({"enum": nullable(&actions), "description": about}))
 }
 
 fn nullable(words: &[&str]) -> Vec<Value> {

@@ -2,7 +2,9 @@
 //!
 //! The reader, the JSON Schema and the checks of the documentation all walk it.
 
-use super::{Declaration, EnvoyHpaRemoval, HelmHpaDeletes, Settings, Version};
+use super::declaration::Declaration;
+use super::model::{EnvoyHpaRemoval, HelmHpaDeletes, Settings};
+use super::version::Version;
 use crate::pattern::Patterns;
 
 /// What is being read: the settings, and the declaration that is not among them yet.
@@ -159,7 +161,7 @@ pub static SETTINGS: &[Setting] = &[
         Takes::Group(&[setting(
             "fieldManagers",
             Takes::Patterns(|draft| &mut draft.settings.handover_field_managers),
-            "Field managers who declare HPAs: when one writes a ScaledObject's HPA, that is a hand-over.",
+            "Field managers who declare HPAs: when one writes a ScaledObject's HPA, that is a handover.",
         )]),
         "When a ScaledObject's HPA is handed over.",
     ),
@@ -281,7 +283,7 @@ pub static SETTINGS: &[Setting] = &[
         Takes::Group(&[setting(
             "serviceAccount",
             Takes::Text(None, |draft| &mut draft.settings.service_account),
-            "As whom the policy server makes look-ups: before any list the policy asks whether this account may.",
+            "As whom the policy server makes lookups: before any list the policy asks whether this account may.",
         )]),
         "How the policy looks at the neighbours of a change.",
     ),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use autoscaler_guard::cluster::{Access, Answer, ApiKind, Cluster, List};
+use autoscaler_guard::cluster::{Access, Presence, ApiKind, Cluster, List};
 use autoscaler_guard_host::{Capabilities, Snapshot};
 use serde_json::Value;
 
@@ -41,18 +41,18 @@ impl Shop {
 }
 
 impl Cluster for Shop {
-    fn get(&self, kind: &ApiKind<'_>, _: Option<&str>, name: &str, _: &[&str]) -> Answer<String> {
+    fn get(&self, kind: &ApiKind<'_>, _: Option<&str>, name: &str, _: &[&str]) -> Presence<String> {
         let found = self.of_kind(kind).find(|(object, _)| object["metadata"]["name"] == *name);
-        found.map_or(Answer::Absent, |(_, text)| Answer::Found(text.clone()))
+        found.map_or(Presence::Absent, |(_, text)| Presence::Found(text.clone()))
     }
 
-    fn list(&self, query: &List<'_>) -> Answer<String> {
+    fn list(&self, query: &List<'_>) -> Presence<String> {
         let items: Vec<&str> = self.of_kind(query.kind).map(|(_, text)| text.as_str()).collect();
-        Answer::Found(format!(r#"{{"items":[{}]}}"#, items.join(",")))
+        Presence::Found(format!(r#"{{"items":[{}]}}"#, items.join(",")))
     }
 
-    fn can_i(&self, _: &Access<'_>) -> Answer<bool> {
-        Answer::Found(true)
+    fn can_i(&self, _: &Access<'_>) -> Presence<bool> {
+        Presence::Found(true)
     }
 }
 

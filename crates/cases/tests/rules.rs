@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use autoscaler_guard::rules::{LOOK_UPS, LookUp, RULES};
+use autoscaler_guard::rule::Lookup;
+use autoscaler_guard::rules::{LOOKUPS, RULES};
 use autoscaler_guard_cases::{Case, Expect, Outcome, Page, World, pages};
 use autoscaler_guard_host::Call;
 use autoscaler_guard_host::admission::{self, Review};
@@ -274,7 +275,7 @@ fn rules_look_up_what_they_declare_and_little_of_it() {
     let mut table = String::new();
     for (rule, (kinds, most)) in &used {
         let declared: BTreeSet<String> = look_ups(rule).iter().map(described).collect();
-        assert_eq!(&declared, kinds, "{rule}: its LOOK_UPS (left) are not what its cases look up (right)");
+        assert_eq!(&declared, kinds, "{rule}: its LOOKUPS (left) are not what its cases look up (right)");
         let kinds = if kinds.is_empty() {
             "nothing of its own".to_owned()
         } else {
@@ -287,15 +288,15 @@ fn rules_look_up_what_they_declare_and_little_of_it() {
     });
 }
 
-fn look_ups(rule: &str) -> &'static [LookUp] {
-    LOOK_UPS.iter().find(|(id, _)| *id == rule).map(|(_, look_ups)| *look_ups).expect("every rule has look-ups")
+fn look_ups(rule: &str) -> &'static [Lookup] {
+    LOOKUPS.iter().find(|(id, _)| *id == rule).map(|(_, look_ups)| *look_ups).expect("every rule has look-ups")
 }
 
-fn described(look_up: &LookUp) -> String {
+fn described(look_up: &Lookup) -> String {
     match look_up {
-        LookUp::Get(kind) => format!("get {}", kind.kind),
-        LookUp::List(kind) => format!("list {}", kind.kind),
-        LookUp::Owner => "get owner".to_owned(),
+        Lookup::Get(kind) => format!("get {}", kind.kind),
+        Lookup::List(kind) => format!("list {}", kind.kind),
+        Lookup::Owner => "get owner".to_owned(),
     }
 }
 
@@ -312,7 +313,7 @@ fn asked_kind(rule: &str, call: &Call) -> Option<String> {
     assert!(verb == "get" || fields > 0, "{rule}: a list of whole {kind}s");
     let of_a_rule =
         ["HorizontalPodAutoscaler", "ScaledObject", "EnvoyProxy", "Gateway", "GatewayClass"].contains(&kind);
-    let owner = look_ups(rule).iter().any(|look_up| matches!(look_up, LookUp::Owner));
+    let owner = look_ups(rule).iter().any(|look_up| matches!(look_up, Lookup::Owner));
     match (kind, of_a_rule) {
         ("Namespace" | "Secret", _) => None,
         _ if owner && verb == "get" && request["field_masks"] == json!(["kind"]) => Some("get owner".to_owned()),

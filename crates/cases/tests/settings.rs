@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::rules::SOURCES;
-use autoscaler_guard::settings::schema;
 use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
+use autoscaler_guard::settings_schema as schema;
 use autoscaler_guard_cases::{module, pages};
 use jsonschema::Validator;
 use proptest::prelude::*;

@@ -6,11 +6,10 @@ use autoscaler_guard_host::{Limits, Policy};
 use autoscaler_guard_registry::{self as registry, Options, Reference, Registry};
 use serde::Serialize;
 
-use crate::Answer;
 use crate::arguments::{PullOptions, PushOptions, RegistryOptions, RegistryOutput};
-use crate::documents;
 use crate::fault::Fault;
 use crate::review::Judge;
+use crate::{Answer, documents};
 
 /// Where a module is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,14 +5,14 @@ mod json;
 mod markdown;
 mod page;
 
-use autoscaler_guard::rules::{self, Default, RULES, Rule};
+use autoscaler_guard::rule::{DefaultAction, Rule};
+use autoscaler_guard::rules::{self, RULES};
 pub use markdown::{pages, table};
 use page::Page;
 
-use crate::Answer;
 use crate::arguments::{RulesOptions, RulesOutput};
 use crate::fault::Fault;
-use crate::paint;
+use crate::{Answer, paint};
 
 /// Shows all rules, or one.
 pub fn run(options: &RulesOptions) -> Result<Answer, Fault> {
@@ -70,9 +70,9 @@ fn near_misses(id: &str) -> Vec<&'static str> {
 /// What a rule does by itself, in a word.
 fn default(rule: &Rule) -> &'static str {
     match rule.default {
-        Default::Warn => "warn",
-        Default::Repair => "repair",
-        Default::Reject => "reject",
+        DefaultAction::Warn => "warn",
+        DefaultAction::Repair => "repair",
+        DefaultAction::Reject => "reject",
     }
 }
 

@@ -4,7 +4,7 @@ mod reference;
 
 use std::path::Path;
 
-use autoscaler_guard::{Settings, SettingsError, settings};
+use autoscaler_guard::{Settings, SettingsError};
 pub use reference::reference;
 use serde::Serialize;
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub fn run(command: &SettingsCommand) -> Result<Answer, Fault> {
 
 /// The schema as it is printed and kept in `docs/settings.schema.json`.
 pub fn schema() -> String {
-    format!("{:#}\n", settings::schema())
+    format!("{:#}\n", autoscaler_guard::settings_schema())
 }
 
 fn check(options: &CheckOptions) -> Result<Answer, Fault> {

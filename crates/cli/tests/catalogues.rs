@@ -278,7 +278,7 @@ fn hold_question(path: &str, setting: &Setting, schema: &Value, question: &Value
 fn ranchers_form_asks_for_every_setting_once() {
     let form = yaml("questions-ui.yml");
     let questions = questions(&form["questions"]);
-    let asked_for = hold_questions(SETTINGS, "", &autoscaler_guard::settings::schema(), &questions);
+    let asked_for = hold_questions(SETTINGS, "", &autoscaler_guard::settings_schema(), &questions);
     let (settings, others): (Vec<&Value>, Vec<&Value>) =
         questions.iter().partition(|question| question["variable"] != "description");
     assert_eq!(settings.len(), asked_for, "questions-ui.yml asks for something that is no setting");

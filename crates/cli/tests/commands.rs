@@ -82,7 +82,7 @@ fn rules_for_scripts_carry_their_facts_and_page() {
     let rules: Vec<serde_json::Value> =
         serde_json::from_slice(&run(&["rules", "--output", "json"], &[], "").stdout).expect("it prints JSON");
     for rule in &rules {
-        for field in ["id", "title", "default", "since", "waysThrough", "page"] {
+        for field in ["id", "title", "default", "since", "stage", "overrides", "page"] {
             assert!(rule[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {rule}");
         }
         assert!(rule["watches"][0]["operations"][0].is_string(), "{rule}");

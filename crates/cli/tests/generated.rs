@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use autoscaler_guard::Settings;
-use autoscaler_guard::rules::{Default, RULES, Rule};
+use autoscaler_guard::rule::{DefaultAction, Rule};
+use autoscaler_guard::rules::RULES;
 use autoscaler_guard::settings::table::{SETTINGS, Setting, Takes};
 use autoscaler_guard_server::manifests::{self, AskedBy, Manifests, Source};
 use autoscaler_guard_server::needs::{self, Watched};
@@ -60,7 +61,7 @@ fn the_stages_of_a_roll_out_name_their_rules() {
         rules.map(|rule| format!("  {}: warn\n", rule.id)).collect::<Vec<_>>().concat()
     };
     let block = |settings: &str| format!("```yaml settings\n{settings}```\n");
-    let refusing = warned(&|rule| rule.may_reject && rule.default != Default::Repair);
+    let refusing = warned(&|rule| rule.may_reject && rule.default != DefaultAction::Repair);
     let all = warned(&|_| true);
     let file = "docs/rollout.md";
     hold_page(file, "warn", &block(&format!("rules:\n{refusing}")));
@@ -135,7 +136,7 @@ fn settings() -> Vec<(String, &'static Setting, Value)> {
         }
     }
     let mut all = Vec::new();
-    below(SETTINGS, "", &autoscaler_guard::settings::schema(), &mut all);
+    below(SETTINGS, "", &autoscaler_guard::settings_schema(), &mut all);
     all
 }
 

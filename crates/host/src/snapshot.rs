@@ -20,24 +20,20 @@ mod read;
 mod schema;
 mod store;
 
-use std::{io, path::Path, path::PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use autoscaler_guard_permissions::{Action, Permissions, Who};
 use serde_json::Value;
 
+use self::read::Document;
 pub use self::read::Origin;
-use self::{
-    read::Document,
-    schema::Schema,
-    store::{Address, Store},
-};
-use crate::{
-    CanI, Capabilities, Get, List, Lookup,
-    lookup::{ResourceAttributes, group_of},
-    selector::Selector,
-    view::{self, Mask, Place, View},
-    wording,
-};
+use self::schema::Schema;
+use self::store::{Address, Store};
+use crate::lookup::{ResourceAttributes, group_of};
+use crate::selector::Selector;
+use crate::view::{self, Mask, Place, View};
+use crate::{CanI, Capabilities, Get, List, Lookup, wording};
 
 /// The account whose look-ups a snapshot answers, as policy-server's chart calls it.
 const POLICY_SERVER: &str = "system:serviceaccount:kubewarden:policy-server";

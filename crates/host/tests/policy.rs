@@ -1,9 +1,7 @@
 //! Policies that behave and policies that do not, as guests of the host.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use autoscaler_guard_host::{CallError, Capabilities, Limits, LoadError, NoCluster, Policy, Recorded, Snapshot};
 use serde_json::json;

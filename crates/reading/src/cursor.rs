@@ -10,7 +10,7 @@ use hifijson::SliceLexer;
 use hifijson::num::Lex as _;
 use hifijson::str::LexAlloc as _;
 
-use crate::Json;
+use crate::value::Json;
 
 /// Why and where a text cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::Json;
+use crate::value::Json;
 use crate::write::Writer;
 
 /// An object taken apart into its fields, each still text.

@@ -3,18 +3,34 @@
 //! A crate of its own because it is where the policy's time goes: in the module this crate is compiled for speed, and the rules, which
 //! only ask it for fields, for size (`[profile.policy]`).
 
+// Whatever a request holds, the module answers: a trap would be an outage under `failurePolicy: Fail`.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 mod cursor;
 mod edit;
-mod json;
+mod navigate;
+
 mod object;
 mod request;
+mod value;
 mod write;
 
 pub use cursor::Malformed;
 pub use edit::{Fields, put};
-pub use json::Json;
+
 pub use object::{Metadata, Object, OwnerReference, group_of, title};
-pub use request::{GroupKind, InRequest, Options, Payload, Request, User};
+pub use request::{GroupKind, Options, Payload, Request, User};
+pub use value::Json;
 pub use write::{Writer, quoted};
 
 // Whatever a text holds, reading it gives a value or an error.

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use crate::cursor::{Cursor, Malformed, Read};
-use crate::json::Json;
-use crate::request::InRequest;
+use crate::value::Json;
 
 /// Any Kubernetes object: its metadata read, its `spec` and `status` still text.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +14,7 @@ pub struct Object<'a> {
     pub kind: Cow<'a, str>,
     /// Names, labels, owners.
     pub metadata: Metadata<'a>,
+    text: &'a str,
     spec: Option<Json<'a>>,
     status: Option<Json<'a>>,
 }
@@ -24,7 +24,7 @@ impl<'a> Object<'a> {
     pub fn from_text(text: &'a str) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(text);
         let object = Self::read(&mut cursor)?;
-        cursor.end().map(|()| object)
+        cursor.end().map(|()| Self { text, ..object })
     }
 
     /// Reads the objects of a list in one pass, as a namespace may have thousands; one that cannot be read is left out.
@@ -37,7 +37,7 @@ impl<'a> Object<'a> {
             if !cursor.null()? {
                 let objects = objects.get_or_insert_with(Vec::new);
                 cursor.elements(&mut |cursor| {
-                    objects.extend(InRequest::read(cursor)?.and_then(|item| item.object.ok()));
+                    objects.extend(Self::read_in_place(cursor)?.and_then(Result::ok));
                     Ok(())
                 })?;
             }
@@ -47,7 +47,23 @@ impl<'a> Object<'a> {
         objects.map_or_else(|| cursor.expected("a list of objects"), Ok)
     }
 
-    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Read<Self> {
+    /// Reads an object on the way through the text around it: another pass would cost as much as this one. `None` for `null`; one that
+    /// cannot be read is passed over, with the reason.
+    pub(crate) fn read_in_place(cursor: &mut Cursor<'a>) -> Read<Option<Result<Self, Malformed>>> {
+        if cursor.null()? {
+            return Ok(None);
+        }
+        let mut after = cursor.clone();
+        Ok(Some(match Self::read(&mut after) {
+            Ok(object) => Ok(Self { text: cursor.up_to(&after), ..object }),
+            Err(error) => {
+                cursor.value()?;
+                Err(error)
+            }
+        }))
+    }
+
+    fn read(cursor: &mut Cursor<'a>) -> Read<Self> {
         let mut object = Self::default();
         cursor.members(&mut |key, cursor| {
             match key.as_ref() {
@@ -61,6 +77,11 @@ impl<'a> Object<'a> {
             Ok(())
         })?;
         Ok(object)
+    }
+
+    /// The whole object as text, as it stands in the request or the answer that it was read from.
+    pub fn text(&self) -> &'a str {
+        self.text
     }
 
     /// The spec as text, to compare two of them without reading either.

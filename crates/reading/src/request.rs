@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::cursor::{Cursor, Malformed, Read};
-use crate::json::Json;
 use crate::object::Object;
+use crate::value::Json;
 
 /// What a Kubewarden policy is handed: a request and the policy's settings.
 #[derive(Debug, Default)]
@@ -44,10 +44,10 @@ pub struct Request<'a> {
     pub sub_resource: Cow<'a, str>,
     /// Who asks.
     pub user_info: User<'a>,
-    /// The object as it would be stored.
-    pub object: Option<InRequest<'a>>,
-    /// The object as it is stored.
-    pub old_object: Option<InRequest<'a>>,
+    /// The object as it would be stored, or why it cannot be read: many requests are exempt by who asks, whatever their objects are.
+    pub object: Option<Result<Object<'a>, Malformed>>,
+    /// The object as it is stored, likewise.
+    pub old_object: Option<Result<Object<'a>, Malformed>>,
     /// Whether nothing will be stored.
     pub dry_run: Option<bool>,
     /// The options of the operation.
@@ -87,8 +87,8 @@ impl<'a> Request<'a> {
                     }
                     Ok(())
                 })?,
-                "object" => request.object = InRequest::read(cursor)?,
-                "oldObject" | "old_object" => request.old_object = InRequest::read(cursor)?,
+                "object" => request.object = Object::read_in_place(cursor)?,
+                "oldObject" | "old_object" => request.old_object = Object::read_in_place(cursor)?,
                 "dryRun" | "dry_run" => request.dry_run = cursor.bool()?,
                 "options" => cursor.members(&mut |key, cursor| {
                     match key.as_ref() {
@@ -103,27 +103,6 @@ impl<'a> Request<'a> {
             Ok(())
         })?;
         Ok(request)
-    }
-}
-
-/// An object of a request, read on the way through the request: another pass would cost as much as this one.
-#[derive(Debug)]
-pub struct InRequest<'a> {
-    /// The whole object.
-    pub text: &'a str,
-    /// The object read, or why it cannot be: many requests are let through by who asks, whatever their objects are.
-    pub object: Result<Object<'a>, Malformed>,
-}
-
-impl<'a> InRequest<'a> {
-    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Read<Option<Self>> {
-        if cursor.null()? {
-            return Ok(None);
-        }
-        let mut after = cursor.clone();
-        let object = Object::read(&mut after);
-        let text = if object.is_ok() { cursor.up_to(&after) } else { cursor.value()?.text() };
-        Ok(Some(Self { text, object }))
     }
 }
 

@@ -136,7 +136,8 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use autoscaler_guard::rules::{LOOK_UPS, LookUp};
+    use autoscaler_guard::rule::Lookup;
+    use autoscaler_guard::rules::LOOKUPS;
 
     #[test]
     fn every_rule_is_asked_about_all_that_it_watches() {
@@ -155,13 +156,13 @@ mod tests {
 
     #[test]
     fn what_rules_look_up_is_granted_and_nothing_is_listed_in_vain() {
-        let declared = || LOOK_UPS.iter().flat_map(|(_, look_ups)| *look_ups);
+        let declared = || LOOKUPS.iter().flat_map(|(_, look_ups)| *look_ups);
         for known in LOOKED_UP {
-            let lists = declared().any(|one| matches!(one, LookUp::List(kind) if kind.resource == known.api.resource));
+            let lists = declared().any(|one| matches!(one, Lookup::List(kind) if kind.resource == known.api.resource));
             assert_eq!(lists, known.listed, "{}", known.api.resource);
         }
         for look_up in declared() {
-            let (LookUp::Get(kind) | LookUp::List(kind)) = look_up else { continue };
+            let (Lookup::Get(kind) | Lookup::List(kind)) = look_up else { continue };
             assert!(LOOKED_UP.iter().any(|known| known.api.resource == kind.resource), "{}", kind.resource);
         }
     }

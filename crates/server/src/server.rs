@@ -16,12 +16,11 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tower::service_fn;
 
-use crate::certificate;
 use crate::http::{self, Shared};
 use crate::lookups::Counted;
 use crate::metrics::Metrics;
 use crate::signals::Signals;
-use crate::{Judge, Options, log};
+use crate::{Judge, Options, certificate, log};
 
 /// More connections than this are closed at once. An API server keeps a few.
 const CONNECTIONS: usize = 512;

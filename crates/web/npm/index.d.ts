@@ -1,7 +1,7 @@
 export { review, rules, validateSettings } from './autoscaler_guard.js';
 export type {
   Answer,
-  LookUp,
+  Lookup,
   Meaning,
   Outcome,
   Picture,

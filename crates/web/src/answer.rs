@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard::finding::{Advice, Finding, Help};
 use autoscaler_guard::{Decision, Verdict};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -42,6 +43,45 @@ pub struct Problem {
     pub problem: String,
 }
 
+/// One rule's finding.
+#[derive(Debug, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+#[serde(rename_all = "camelCase")]
+pub struct FindingFacts {
+    /// The rule, by id.
+    pub rule: &'static str,
+    /// `warn`, `repair` or `reject`.
+    pub action: &'static str,
+    /// What would happen, or what was done about it, with the rule in front.
+    pub headline: String,
+    /// More to know, a sentence each.
+    pub notes: Vec<String>,
+    /// Ways forward, the most likely first.
+    pub advice: Vec<AdviceFacts>,
+    /// How to acknowledge it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional))]
+    pub acknowledge: Option<String>,
+    /// What an acknowledgement takes on oneself: `the loss`, `the orphan`.
+    pub at_stake: &'static str,
+    /// The workloads whose autoscaling is at stake.
+    pub workloads: Vec<String>,
+    /// The autoscaler at stake.
+    pub autoscaler: String,
+}
+
+/// A way forward.
+#[derive(Debug, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
+pub struct AdviceFacts {
+    /// What it achieves.
+    pub purpose: &'static str,
+    /// `command`, `manifest` or `text`.
+    pub kind: &'static str,
+    /// The command to run, the field to set, or what to do.
+    pub text: String,
+}
+
 /// What the policy says about a request.
 #[derive(Debug, Serialize)]
 #[cfg_attr(target_arch = "wasm32", derive(Tsify))]
@@ -61,6 +101,8 @@ pub struct Review {
     pub warnings: Vec<String>,
     /// The ids of the rules that spoke, strongest action first.
     pub rules: Vec<&'static str>,
+    /// The findings that stand, strongest action first.
+    pub findings: Vec<FindingFacts>,
     /// What goes into the audit log.
     #[cfg_attr(target_arch = "wasm32", tsify(type = "Record<string, string>"))]
     pub audit_annotations: BTreeMap<&'static str, String>,
@@ -69,7 +111,7 @@ pub struct Review {
     #[cfg_attr(target_arch = "wasm32", tsify(optional, type = "Record<string, unknown>"))]
     pub object: Option<Box<RawValue>>,
     /// What the policy asked the cluster, in order.
-    pub lookups: Vec<LookUp>,
+    pub lookups: Vec<Lookup>,
     /// Who owns, declares and scales whom.
     pub pictures: Pictures,
 }
@@ -171,7 +213,7 @@ pub enum Outcome {
 /// A question of the policy and its answer, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(target_arch = "wasm32", derive(Tsify))]
-pub struct LookUp {
+pub struct Lookup {
     /// What was asked: `get apps/v1 Deployment shop/web`.
     pub lookup: String,
     /// What the answer was: `found`, `absent`, `3 objects`, `yes`, `no`, or why there was none.
@@ -213,29 +255,59 @@ pub struct Watch {
 }
 
 impl Review {
-    pub(crate) fn new(verdict: Verdict, lookups: Vec<LookUp>) -> Self {
+    pub(crate) fn new(verdict: Verdict, lookups: Vec<Lookup>) -> Self {
+        let (message, warnings) = (verdict.message(), verdict.warnings());
+        let audit_annotations = verdict.audit_annotations().into_iter().collect();
         let outcome = match &verdict.decision {
-            Decision::Reject { .. } => Outcome::Rejected,
+            Decision::Reject(_) => Outcome::Rejected,
             Decision::Repair(_) => Outcome::Repaired,
-            Decision::Allow if verdict.warnings.is_empty() => Outcome::Allowed,
+            Decision::Allow if warnings.is_empty() => Outcome::Allowed,
             Decision::Allow => Outcome::Warned,
         };
-        let (message, code, object) = match verdict.decision {
-            Decision::Allow => (None, None, None),
+        let (code, object) = match verdict.decision {
+            Decision::Allow => (None, None),
             // It was JSON before the repair, which splices JSON into it.
-            Decision::Repair(object) => (None, None, RawValue::from_string(object).ok()),
-            Decision::Reject { message, code } => (Some(message), Some(code), None),
+            Decision::Repair(object) => (None, RawValue::from_string(object).ok()),
+            Decision::Reject(code) => (Some(code), None),
         };
         Self {
             verdict: outcome,
             message,
             code,
-            warnings: verdict.warnings,
-            rules: verdict.rules,
-            audit_annotations: verdict.audit.into_iter().collect(),
+            warnings,
+            rules: verdict.findings.iter().map(|finding| finding.rule).collect(),
+            findings: verdict.findings.into_iter().map(FindingFacts::new).collect(),
+            audit_annotations,
             object,
             lookups,
             pictures: Pictures::default(),
         }
+    }
+}
+
+impl FindingFacts {
+    fn new(finding: Finding) -> Self {
+        Self {
+            rule: finding.rule,
+            action: finding.action.name(),
+            headline: finding.headline(),
+            notes: finding.notes,
+            advice: finding.help.into_iter().map(AdviceFacts::new).collect(),
+            acknowledge: finding.acknowledgement.map(|help| help.to_string()),
+            at_stake: finding.at_stake,
+            workloads: finding.workloads.iter().map(ToString::to_string).collect(),
+            autoscaler: finding.autoscaler,
+        }
+    }
+}
+
+impl AdviceFacts {
+    fn new(advice: Advice) -> Self {
+        let kind = match &advice.help {
+            Help::Command(_) => "command",
+            Help::Manifest { .. } => "manifest",
+            Help::Text(_) => "text",
+        };
+        Self { purpose: advice.purpose, kind, text: advice.help.to_string() }
     }
 }

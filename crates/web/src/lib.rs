@@ -11,13 +11,15 @@ mod picture;
 mod recorded;
 
 pub use answer::{
-    Answer, LookUp, Meaning, Outcome, Picture, PictureArrow, PictureBox, Pictures, Problem, Review, RuleFacts, Watch,
+    AdviceFacts, Answer, FindingFacts, Lookup, Meaning, Outcome, Picture, PictureArrow, PictureBox, Pictures, Problem,
+    Review, RuleFacts, Watch,
 };
 
-use autoscaler_guard::change::{Change, Kind, Operation};
-use autoscaler_guard::json::Json;
-use autoscaler_guard::rules::{Default, RULES, Rule};
+use autoscaler_guard::change::{AdmissionRequest, Kind, Operation};
+use autoscaler_guard::rule::{DefaultAction, Rule};
+use autoscaler_guard::rules::RULES;
 use autoscaler_guard::{Settings, SettingsError, Unreadable, evaluate};
+use autoscaler_guard_reading::Json;
 use objects::Objects;
 use recorded::Recorded;
 
@@ -34,7 +36,7 @@ pub fn review(request: &str, cluster: &str, settings: &str) -> Answer {
     };
     let change = admission_request(request).and_then(|request| {
         let unreadable = |error: Unreadable| Problem { path: error.path, problem: error.reason };
-        Change::from_text(request).map(|change| (request, change)).map_err(unreadable)
+        AdmissionRequest::from_text(request).map(|change| (request, change)).map_err(unreadable)
     });
     match change {
         Ok((request, change)) => {
@@ -77,9 +79,9 @@ fn admission_request(text: &str) -> Result<&str, Problem> {
 
 fn facts(rule: &Rule) -> RuleFacts {
     let default = match rule.default {
-        Default::Warn => "warn",
-        Default::Repair => "repair",
-        Default::Reject => "reject",
+        DefaultAction::Warn => "warn",
+        DefaultAction::Repair => "repair",
+        DefaultAction::Reject => "reject",
     };
     let watches = rule.watches.iter().map(|(kind, operations)| watch(*kind, operations)).collect();
     RuleFacts { id: rule.id, title: rule.title, default, may_reject: rule.may_reject, since: rule.since, watches }

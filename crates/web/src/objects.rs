@@ -8,10 +8,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use autoscaler_guard::cluster::{Access, Answer, ApiKind, Cluster, List, Reason};
-use autoscaler_guard::json::Json;
-use autoscaler_guard::kinds::{Metadata, Object, group_of};
+use autoscaler_guard::cluster::{Access, ApiKind, Cluster, List, Presence, Reason};
 use autoscaler_guard_permissions::{Action, Permissions, Who};
+use autoscaler_guard_reading::{Json, Metadata, Object, group_of};
 
 use crate::Problem;
 
@@ -147,36 +146,38 @@ impl<'a> Objects<'a> {
 }
 
 impl Cluster for Objects<'_> {
-    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, _fields: &[&str]) -> Answer<String> {
+    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, _fields: &[&str]) -> Presence<String> {
         let namespace = namespace.unwrap_or_default();
         if let Some(reason) = self.why_not(kind).or_else(|| self.forbidden("get", kind, namespace, name)) {
-            return Answer::Unknown(reason);
+            return Presence::Unknown(reason);
         }
         let found = self.of_kind(kind).find(|(identity, _)| identity.name == name && identity.is_within(namespace));
-        found.map_or(Answer::Absent, |(_, text)| Answer::Found(text.to_owned()))
+        found.map_or(Presence::Absent, |(_, text)| Presence::Found(text.to_owned()))
     }
 
-    fn list(&self, query: &List<'_>) -> Answer<String> {
+    fn list(&self, query: &List<'_>) -> Presence<String> {
         let namespace = query.namespace.unwrap_or_default();
         let forbidden = || ["list", "watch"].iter().find_map(|verb| self.forbidden(verb, query.kind, namespace, ""));
         if let Some(reason) = self.why_not(query.kind).or_else(forbidden) {
-            return Answer::Unknown(reason);
+            return Presence::Unknown(reason);
         }
         let Some(labels) = query.label_selector.map_or(Some(Vec::new()), labels) else {
-            return Answer::Unknown(Reason::Failed("this cluster knows selectors of the form a=b,c=d only".to_owned()));
+            return Presence::Unknown(Reason::Failed(
+                "this cluster knows selectors of the form a=b,c=d only".to_owned(),
+            ));
         };
         let within = |identity: &Identity<'_>| query.namespace.is_none_or(|namespace| identity.is_within(namespace));
         let matching =
             self.of_kind(query.kind).filter(|(identity, text)| within(identity) && has_labels(text, &labels));
         let items: Vec<&str> = matching.map(|(_, text)| text).collect();
-        Answer::Found(format!("{{\"items\":[{}]}}", items.join(",")))
+        Presence::Found(format!("{{\"items\":[{}]}}", items.join(",")))
     }
 
-    fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
+    fn can_i(&self, access: &Access<'_>) -> Presence<bool> {
         let Access { user, groups, verb, group, resource, namespace } = access;
         let namespace = namespace.unwrap_or_default();
         let action = Action { verb, group, resource, namespace, ..Action::default() };
-        Answer::Found(self.permissions.allow(Who::Subject { user, groups }, &action))
+        Presence::Found(self.permissions.allow(Who::Subject { user, groups }, &action))
     }
 }
 

@@ -6,17 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use autoscaler_guard::Settings;
-use autoscaler_guard::change::{Change, Kind, Operation};
+use autoscaler_guard::change::{AdmissionRequest, Attributes, Change, Kind};
 use autoscaler_guard::cluster::Neighbours;
 use autoscaler_guard::context::Context;
-use autoscaler_guard::json::Json;
-use autoscaler_guard::kinds::envoy_gateway::{
-    Effective, EnvoyProxySpec, Estate, Fleet, GROUP as ENVOY_GATEWAY, Gateway, GatewayClass,
+use autoscaler_guard::facts::envoy_gateway::{
+    Effective, EnvoyProxySpec, Fleet, GROUP as ENVOY_GATEWAY, Gateway, GatewayClass, Topology,
 };
-use autoscaler_guard::kinds::horizontal_pod_autoscaler::HorizontalPodAutoscaler;
-use autoscaler_guard::kinds::scaled_object::ScaledObject;
-use autoscaler_guard::kinds::workload::WorkloadRef;
-use autoscaler_guard::kinds::{Object, OwnerReference, group_of, title};
+use autoscaler_guard::facts::hpa::HorizontalPodAutoscaler;
+use autoscaler_guard::facts::scaled_object::ScaledObject;
+use autoscaler_guard::subject::WorkloadRef;
+use autoscaler_guard_reading::{Json, Object, OwnerReference, group_of, title};
 use typed_arena::Arena;
 
 use crate::answer::{Meaning, Picture, PictureArrow, PictureBox, Pictures, Review};
@@ -29,21 +28,22 @@ pub(crate) fn pictures(request: &str, cluster: &str, settings: &Settings, review
     let scene = Scene::new(request, cluster, settings, review);
     let change = scene.change.as_ref();
     let repaired = review.object.as_ref().map(|object| scene.draw(Some(object.get()), None));
-    let operation = change.map_or(Operation::Other, |change| change.operation);
     let (before, asked) = match change {
-        Some(change) if operation == Operation::Create => (None, Some(change.new_text())),
-        Some(change) if operation == Operation::Delete => (Some(change.old_text()), None),
-        Some(change) if operation == Operation::Update => (Some(change.old_text()), Some(change.new_text())),
+        Some(Change::Create(new)) => (None, Some(new.text())),
+        Some(Change::Delete(old)) => (Some(old.text()), None),
+        Some(Change::Update { old, new }) => (Some(old.text()), Some(new.text())),
         // It is audited: nothing happens to it.
-        Some(change) => (Some(change.new_text()), Some(change.new_text())),
+        Some(Change::Audit(object)) => (Some(object.text()), Some(object.text())),
         None => (None, None),
     };
-    let deleted = change.filter(|_| operation == Operation::Delete);
+    let deleted = change.and_then(Change::deleted);
     Pictures { before: scene.draw(before, None), asked: scene.draw(asked, deleted), repaired }
 }
 
 /// What all pictures of a change have in common.
 struct Scene<'a> {
+    /// What the request says beside its objects.
+    attributes: Option<Attributes<'a>>,
     /// The change, where it is one of a whole object that can be read.
     change: Option<Change<'a>>,
     /// All objects but the one that changes.
@@ -55,27 +55,27 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(request: &'a str, cluster: &'a str, settings: &'a Settings, review: &'a Review) -> Self {
-        let change = Change::from_text(request).ok().and_then(|mut change| {
-            if settings.audit {
-                change.replayed();
-            }
-            let is_whole = matches!(change.sub_resource.as_ref(), "" | "status");
-            (is_whole && change.read_objects().is_ok()).then_some(change)
+        let read = AdmissionRequest::from_text(request).ok().and_then(|request| {
+            let request = if settings.audit { request.replayed() } else { request };
+            let is_whole = matches!(request.attributes.sub_resource.as_ref(), "" | "status");
+            let (attributes, change) = request.change();
+            change.ok().flatten().filter(|_| is_whole).map(|change| (attributes, change))
         });
-        let changed = change.as_ref().and_then(Change::object).map(Identity::of);
+        let (attributes, change) = read.unzip();
+        let changed = change.as_ref().map(|change| Identity::of(change.object()));
         let is_around = |one: &Stored<'_>| is_drawn(&one.object) && Some(Identity::of(&one.object)) != changed;
         let documents = Json::new(cluster).items(&[]).into_iter().map(Json::text);
         let around = documents.filter_map(Stored::read).filter(is_around).collect();
         let named = |key| review.audit_annotations.get(key).map_or("", String::as_str).split(',');
         let at_stake = named("autoscaler").chain(named("workload")).collect();
-        Self { change, around, at_stake, settings }
+        Self { attributes, change, around, at_stake, settings }
     }
 
     /// The picture with the object that changes as it is in that text; `deleted` is what goes, with all that goes along.
-    fn draw(&self, own: Option<&str>, deleted: Option<&Change<'_>>) -> Picture {
+    fn draw(&self, own: Option<&str>, deleted: Option<&Object<'_>>) -> Picture {
         let mut stored: Vec<Stored<'_>> = self.around.iter().cloned().chain(own.and_then(Stored::read)).collect();
-        if let Some(change) = deleted {
-            remove_dependants(&mut stored, change);
+        if let (Some(deleted), Some(request)) = (deleted, &self.attributes) {
+            remove_dependants(&mut stored, deleted, request);
         }
         let mut drawing = Drawing::default();
         for Stored { object, .. } in &stored {
@@ -90,10 +90,11 @@ impl<'a> Scene<'a> {
         for definition in stored.iter().filter(|one| one.object.kind == "CustomResourceDefinition") {
             drawing.defined(&definition.object, &stored);
         }
-        if let Some(change) = &self.change {
-            drawing.fleets(&stored, change, self.settings);
+        if let (Some(request), Some(change)) = (&self.attributes, &self.change) {
+            drawing.fleets(&stored, request, change, self.settings);
         }
-        let requested = self.change.as_ref().and_then(Change::object).map(|object| {
+        let requested = self.change.as_ref().map(|change| {
+            let object = change.object();
             let metadata = &object.metadata;
             id(&object.kind, &metadata.namespace, &metadata.name)
         });
@@ -125,13 +126,12 @@ fn is_drawn(object: &Object<'_>) -> bool {
 }
 
 /// Takes away what goes with a deleted object: the objects of a definition, and whatever loses its last owner.
-fn remove_dependants(stored: &mut Vec<Stored<'_>>, change: &Change<'_>) {
-    let Some(deleted) = change.deleted() else { return };
+fn remove_dependants(stored: &mut Vec<Stored<'_>>, deleted: &Object<'_>, request: &Attributes<'_>) {
     let mut gone = BTreeSet::new();
-    if change.kind == Kind::CustomResourceDefinition {
+    if request.kind == Kind::CustomResourceDefinition {
         let is_of_it = is_defined_by(deleted);
         take(stored, &mut gone, |object, _| is_of_it(object));
-    } else if change.propagation_policy != "Orphan" {
+    } else if request.propagation_policy != "Orphan" {
         gone.insert(deleted.metadata.uid.to_string());
     }
     while take(stored, &mut gone, |object, gone| {
@@ -280,7 +280,7 @@ impl Drawing {
     }
 
     /// What EnvoyProxies declare, by the rules' own reading of them.
-    fn fleets(&mut self, stored: &[Stored<'_>], change: &Change<'_>, settings: &Settings) {
+    fn fleets(&mut self, stored: &[Stored<'_>], request: &Attributes<'_>, change: &Change<'_>, settings: &Settings) {
         let is_proxy =
             |object: &&Object<'_>| object.kind == "EnvoyProxy" && group_of(&object.api_version) == ENVOY_GATEWAY;
         let proxies: Vec<&Object<'_>> = stored.iter().map(|one| &one.object).filter(is_proxy).collect();
@@ -292,11 +292,11 @@ impl Drawing {
         let Ok(cluster) = Objects::read(&array, &settings.service_account) else { return };
         let arena = Arena::new();
         let neighbours = Neighbours::new(&cluster, &arena, &settings.service_account);
-        let context = Context { change, neighbours, settings };
-        let Ok(estate) = Estate::look_up(&context) else { return };
+        let context = Context { request, change, neighbours, settings };
+        let Ok(topology) = Topology::look_up(&context) else { return };
         for proxy in proxies {
             let spec = EnvoyProxySpec::of(proxy);
-            let Ok(governed) = estate.governed(proxy, spec) else { continue };
+            let Ok(governed) = topology.governed(proxy, spec) else { continue };
             for fleet in governed.fleets {
                 let effective = fleet.effective(Some(spec));
                 if effective.is_daemon_set() {

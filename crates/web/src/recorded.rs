@@ -2,15 +2,15 @@
 
 use std::cell::RefCell;
 
-use autoscaler_guard::cluster::{Access, Answer, ApiKind, Cluster, List};
-use autoscaler_guard::json::Json;
+use autoscaler_guard::cluster::{Access, ApiKind, Cluster, List, Presence};
+use autoscaler_guard_reading::Json;
 
-use crate::LookUp;
+use crate::Lookup;
 
 /// Answers as the cluster inside does, and keeps what was asked and answered.
 pub(crate) struct Recorded<'c> {
     inner: &'c dyn Cluster,
-    lookups: RefCell<Vec<LookUp>>,
+    lookups: RefCell<Vec<Lookup>>,
 }
 
 impl<'c> Recorded<'c> {
@@ -19,29 +19,29 @@ impl<'c> Recorded<'c> {
     }
 
     /// The look-ups, oldest first.
-    pub(crate) fn take(self) -> Vec<LookUp> {
+    pub(crate) fn take(self) -> Vec<Lookup> {
         self.lookups.into_inner()
     }
 
-    fn keep<T>(&self, lookup: String, answer: Answer<T>, word: impl FnOnce(&T) -> String) -> Answer<T> {
+    fn keep<T>(&self, lookup: String, answer: Presence<T>, word: impl FnOnce(&T) -> String) -> Presence<T> {
         let (outcome, failed) = match &answer {
-            Answer::Found(found) => (word(found), false),
-            Answer::Absent => ("absent".to_owned(), false),
-            Answer::Unknown(reason) => (reason.to_string(), true),
+            Presence::Found(found) => (word(found), false),
+            Presence::Absent => ("absent".to_owned(), false),
+            Presence::Unknown(reason) => (reason.to_string(), true),
         };
-        self.lookups.borrow_mut().push(LookUp { lookup, outcome, failed });
+        self.lookups.borrow_mut().push(Lookup { lookup, outcome, failed });
         answer
     }
 }
 
 impl Cluster for Recorded<'_> {
-    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Answer<String> {
+    fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Presence<String> {
         let within = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
         let question = format!("get {} {} {within}{name}", kind.api_version, kind.kind);
         self.keep(question, self.inner.get(kind, namespace, name, fields), |_| "found".to_owned())
     }
 
-    fn list(&self, query: &List<'_>) -> Answer<String> {
+    fn list(&self, query: &List<'_>) -> Presence<String> {
         let within =
             query.namespace.map_or_else(|| "all namespaces".to_owned(), |namespace| format!("namespace {namespace}"));
         let question = format!("list {} {} in {within}", query.kind.api_version, query.kind.kind);
@@ -51,7 +51,7 @@ impl Cluster for Recorded<'_> {
         })
     }
 
-    fn can_i(&self, access: &Access<'_>) -> Answer<bool> {
+    fn can_i(&self, access: &Access<'_>) -> Presence<bool> {
         let mut question = format!("may {} {} {}", access.user, access.verb, access.resource);
         for (part, before) in [(access.group, "."), (access.namespace.unwrap_or_default(), " in ")] {
             if !part.is_empty() {

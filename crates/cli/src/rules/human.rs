@@ -1,6 +1,7 @@
 //! Rules for people: an aligned table, and a page to read.
 
-use autoscaler_guard::rules::{Default, RULES, Rule};
+use autoscaler_guard::rule::{DefaultAction, Rule};
+use autoscaler_guard::rules::RULES;
 
 use super::default;
 use super::page::{Page, Section};
@@ -9,7 +10,7 @@ use crate::paint::{self, BAD, FAINT, REPAIR, STRONG, WARNING, paint};
 /// All rules, a line each.
 pub fn catalogue(width: usize) -> String {
     let ids = RULES.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
-    let mut text = paint(FAINT, format!("{:ids$}  {:7}  {:5}  {}", "RULE", "DEFAULT", "SINCE", "PROTECTS")) + "\n";
+    let mut text = paint(FAINT, format!("{:ids$}  {:7}  {:5}  {}", "RULE", "DEFAULT", "SINCE", "PROBLEM")) + "\n";
     for rule in RULES {
         let padding = " ".repeat(ids - rule.id.len());
         let action = paint(style(rule), format!("{:7}", default(rule)));
@@ -21,7 +22,8 @@ pub fn catalogue(width: usize) -> String {
 
 /// A rule's page.
 pub fn page(rule: &Rule, page: &Page, width: usize) -> String {
-    let facts = format!("by default: {}, since {}", paint(style(rule), default(rule)), rule.since);
+    let facts =
+        format!("by default: {}, since {}, {}", paint(style(rule), default(rule)), rule.since, rule.stage.name());
     let summary = paint::wrap(&paint::code_spans(&page.summary.replace('\n', " ")), width, 0);
     let sections = page.sections.iter().map(|section| self::section(section, width));
     format!("{}  {}\n\n{summary}\n{}", paint(STRONG, rule.id), facts, sections.collect::<String>())
@@ -38,8 +40,8 @@ fn section(section: &Section, width: usize) -> String {
 
 fn style(rule: &Rule) -> anstyle::Style {
     match rule.default {
-        Default::Warn => WARNING,
-        Default::Repair => REPAIR,
-        Default::Reject => BAD,
+        DefaultAction::Warn => WARNING,
+        DefaultAction::Repair => REPAIR,
+        DefaultAction::Reject => BAD,
     }
 }

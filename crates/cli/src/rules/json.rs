@@ -1,7 +1,8 @@
 //! Rules for scripts.
 
 use autoscaler_guard::change::{Kind, Operation};
-use autoscaler_guard::rules::{RULES, Rule};
+use autoscaler_guard::rule::Rule;
+use autoscaler_guard::rules::RULES;
 use serde::Serialize;
 
 use super::default;
@@ -16,8 +17,9 @@ struct Entry<'a> {
     default: &'a str,
     may_reject: bool,
     since: &'a str,
+    stage: &'a str,
     watches: Vec<Watch>,
-    ways_through: &'a str,
+    overrides: &'a str,
     page: String,
 }
 
@@ -50,8 +52,9 @@ fn entry<'a>(rule: &'a Rule, page: &'a Page) -> Entry<'a> {
         default: default(rule),
         may_reject: rule.may_reject,
         since: rule.since,
+        stage: rule.stage.name(),
         watches: watches(rule),
-        ways_through: page.section("Ways through"),
+        overrides: page.section("Overrides"),
         page: page.markdown(),
     }
 }

@@ -1,7 +1,8 @@
 //! Rules for documentation.
 
 use autoscaler_guard::change::Operation;
-use autoscaler_guard::rules::{LOOK_UPS, LookUp, RULES, Rule};
+use autoscaler_guard::rule::{Lookup, Rule};
+use autoscaler_guard::rules::{LOOKUPS, RULES};
 
 use super::default;
 use super::page::Page;
@@ -10,7 +11,7 @@ use super::page::Page;
 pub fn table(folder: &str) -> String {
     let row = |rule: &&Rule| format!("| [`{0}`]({folder}{0}.md) | {1} | {2} |\n", rule.id, rule.title, default(rule));
     let rows: String = RULES.iter().map(row).collect();
-    format!("| rule | protects | default |\n|---|---|---|\n{rows}")
+    format!("| rule | what goes wrong | default |\n|---|---|---|\n{rows}")
 }
 
 /// Every rule's page, by file name.
@@ -29,12 +30,12 @@ fn facts(rule: &Rule) -> String {
     let watched = rule.watches.iter().map(|(kind, operations)| {
         format!("{} of {}", operations.iter().map(operation).collect::<Vec<_>>().join(", "), kind.name())
     });
-    let look_up = |look_up: &LookUp| match look_up {
-        LookUp::Get(kind) => format!("{} by name", kind.kind),
-        LookUp::List(kind) => format!("a list of {}", kind.resource),
-        LookUp::Owner => "the owner that is named".to_owned(),
+    let look_up = |look_up: &Lookup| match look_up {
+        Lookup::Get(kind) => format!("{} by name", kind.kind),
+        Lookup::List(kind) => format!("a list of {}", kind.resource),
+        Lookup::Owner => "the owner that is named".to_owned(),
     };
-    let own = LOOK_UPS.iter().find(|(id, _)| *id == rule.id).map(|(_, own)| *own).unwrap_or_default();
+    let own = LOOKUPS.iter().find(|(id, _)| *id == rule.id).map(|(_, own)| *own).unwrap_or_default();
     let looked_up = if own.is_empty() {
         "nothing of its own".to_owned()
     } else {
@@ -44,7 +45,7 @@ fn facts(rule: &Rule) -> String {
         ("By default", default(rule).to_owned()),
         ("Watches", watched.collect::<Vec<_>>().join("; ")),
         ("Looks up", format!("{looked_up}; where it speaks, the workload and the namespace")),
-        ("Since", rule.since.to_owned()),
+        ("Since", format!("{} ({})", rule.since, rule.stage.name())),
     ];
     let rows: Vec<String> = rows.iter().map(|(what, text)| format!("| {what} | {text} |")).collect();
     format!("\n## Facts\n| | |\n|---|---|\n{}\n", rows.join("\n"))

@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    const SOURCE: &str = "//! Something\n//! happens.\n//!\n//! ## Why\n//! Because it\n//! does.\n//!\n//! Really.\n//!\n//! ## Ways through\n//! * One, which\n//!   is long.\n//! * Two.\n\nuse nothing;\n//! no page\n";
+    const SOURCE: &str = "//! Something\n//! happens.\n//!\n//! ## Why\n//! Because it\n//! does.\n//!\n//! Really.\n//!\n//! ## Overrides\n//! * One, which\n//!   is long.\n//! * Two.\n\nuse nothing;\n//! no page\n";
 
     #[test]
     fn a_page_is_the_comment_that_the_file_opens_with() {
@@ -85,11 +85,7 @@ mod tests {
         assert_eq!(page.section("Why"), "Because it\ndoes.\n\nReally.");
         assert_eq!(page.section("When"), "");
         assert_eq!(page.sections.len(), 2);
-        assert!(
-            page.markdown().ends_with("\n## Ways through\n* One, which\n  is long.\n* Two.\n"),
-            "{}",
-            page.markdown()
-        );
+        assert!(page.markdown().ends_with("\n## Overrides\n* One, which\n  is long.\n* Two.\n"), "{}", page.markdown());
     }
 
     #[test]

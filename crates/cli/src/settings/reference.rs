@@ -2,7 +2,6 @@
 //!
 //! Purpose, form and default come from the table of settings and its schema; the examples are here, as only this page tells them.
 
-use autoscaler_guard::settings;
 use autoscaler_guard::settings::table::{Form, RULE_ACTIONS, SETTINGS, Setting, Takes, VERSION};
 use serde_json::Value;
 
@@ -35,7 +34,7 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 /// All settings, in the order of the table.
 pub fn reference() -> String {
-    let schema = settings::schema();
+    let schema = autoscaler_guard::settings_schema();
     let sections: Vec<String> = SETTINGS
         .iter()
         .map(|setting| section(setting, setting.name, "##", &schema["properties"][setting.name]))

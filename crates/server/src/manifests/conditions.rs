@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use autoscaler_guard::Settings;
+use autoscaler_guard::facts::released::RELEASED_FROM;
 use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
-use autoscaler_guard::kinds::group_of;
-use autoscaler_guard::kinds::released::RELEASED_FROM;
 use autoscaler_guard::pattern::Patterns;
+use autoscaler_guard_reading::group_of;
 
 use crate::needs;
 

@@ -2,8 +2,8 @@
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
-use autoscaler_guard::kinds::group_of;
 use autoscaler_guard::pattern::Patterns;
+use autoscaler_guard_reading::group_of;
 
 use super::conditions::regular;
 use crate::needs;

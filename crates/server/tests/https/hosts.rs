@@ -3,7 +3,7 @@
 
 use autoscaler_guard_cases::{Expect, Outcome, Subject, World, module, pages, subjects};
 use autoscaler_guard_host::{Call, Limits as GuestLimits, Lookup, Outcome as Lookedup, Policy};
-use autoscaler_guard_web::{self as web, LookUp};
+use autoscaler_guard_web as web;
 
 use super::*;
 
@@ -59,7 +59,9 @@ fn in_javascript(world: &World, documents: Vec<Value>) -> Value {
         other => panic!("{other:?}"),
     };
     let object: Value = review.object.as_ref().map_or(Value::Null, |object| object.get().parse().unwrap());
-    let asked = |LookUp { lookup, outcome, failed }: &LookUp| json!([lookup, if *failed { "failed" } else { outcome }]);
+    let asked = |web::Lookup { lookup, outcome, failed }: &web::Lookup| {
+        json!([lookup, if *failed { "failed" } else { outcome }])
+    };
     json!({
         "verdict": review.verdict, "message": review.message, "code": review.code, "object": object,
         "warnings": review.warnings, "audit": review.audit_annotations, "rules": review.rules.join(","),

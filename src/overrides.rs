@@ -1,0 +1,123 @@
+//! Overrides: what lets a finding pass or softens it. Settings, an acknowledgement, Helm's uninstall, RBAC, a namespace that is going away.
+//!
+//! They are tried in the order of what they cost: the annotations of the request's own objects first, lookups only when something is
+//! about to be repaired or refused.
+
+use crate::cluster::{Access, Presence, api};
+use crate::context::Context;
+use crate::facts::application;
+use crate::finding::{Action, Finding, Help};
+use crate::rule::DefaultAction;
+use crate::rules;
+use crate::settings::{RuleAction, suggestion};
+use autoscaler_guard_reading::{Metadata, Object};
+
+/// Lists the rules that someone acknowledges, on the object or on its workload.
+pub const ALLOW: &str = "autoscaler-guard/allow";
+
+/// Nobody is ever granted this resource by name: whoever may `bypass` it holds a wildcard, which does not count.
+const NO_RULE: &str = "not-a-rule";
+
+/// What became of a finding.
+#[derive(Debug)]
+pub enum Ruling {
+    /// It stands.
+    Stands(Finding),
+    /// An override lets it pass; which, for the audit log.
+    Passes(&'static str, Finding),
+}
+
+const BY_ANNOTATION: &str = "annotation autoscaler-guard/allow on the object";
+const BY_WORKLOAD: &str = "annotation autoscaler-guard/allow on the workload";
+const BY_RBAC: &str = "RBAC verb bypass";
+
+/// Applies the settings: `repair: false`, and what they say about the rule. `None`: the rule is off.
+pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Finding> {
+    let wants = context.settings.rule_action(finding.rule);
+    let rule = rules::find(finding.rule)?;
+    let by_default = match rule.default {
+        DefaultAction::Warn => matches!(finding.action, Action::Warn),
+        DefaultAction::Repair => matches!(finding.action, Action::Repair(_)),
+        DefaultAction::Reject => matches!(finding.action, Action::Reject),
+    };
+    match wants {
+        Some(RuleAction::Off) => return None,
+        Some(RuleAction::Warn) => finding.action = Action::Warn,
+        // A case that the rule softened, such as Helm's, stays soft.
+        Some(RuleAction::Reject) if by_default => finding.action = Action::Reject,
+        _ => {}
+    }
+    if !context.settings.repair && matches!(finding.action, Action::Repair(_)) {
+        finding.action = if rule.may_reject { Action::Reject } else { Action::Warn };
+    }
+    Some(finding)
+}
+
+/// Asks who may have acknowledged the finding.
+pub fn by_acknowledgement(context: &Context<'_>, finding: Finding) -> Ruling {
+    let change = context.change;
+    if [change.old(), change.new()].into_iter().flatten().any(|object| acknowledges(&object.metadata, finding.rule)) {
+        return Ruling::Passes(BY_ANNOTATION, finding);
+    }
+    if matches!(finding.action, Action::Warn) {
+        return Ruling::Stands(finding);
+    }
+    if workloads_acknowledge(context, &finding) {
+        return Ruling::Passes(BY_WORKLOAD, finding);
+    }
+    if matches!(finding.action, Action::Reject) && may_bypass(context, finding.rule) {
+        return Ruling::Passes(BY_RBAC, finding);
+    }
+    Ruling::Stands(finding)
+}
+
+/// Whether everything passes after all: the namespace is going away, or Helm uninstalls the release and setting `helm.readReleases` is on.
+pub fn is_being_cleaned_up(context: &Context<'_>) -> bool {
+    let object = context.change.object();
+    let namespace = &object.metadata.namespace;
+    let terminating = !namespace.is_empty()
+        && matches!(
+            context.neighbours.get(&api::NAMESPACE, "", namespace, &[]),
+            Presence::Found(namespace) if namespace.metadata.is_terminating()
+        );
+    terminating || application::is_uninstalling(context, object)
+}
+
+/// How to acknowledge a finding.
+pub fn acknowledgement(finding: &Finding) -> Help {
+    finding.annotate.kubectl("annotate", &[]).arg(format!("{ALLOW}={}", finding.rule)).into()
+}
+
+/// A hint when the annotation is there but names no rule, or another one.
+pub fn misspelt_acknowledgement(context: &Context<'_>) -> Option<String> {
+    let named = context.change.object().metadata.annotation(ALLOW)?;
+    let unknown = named.split(',').map(str::trim).find(|id| rules::find(id).is_none())?;
+    Some(format!("Annotation {ALLOW} names \"{unknown}\", which is no rule{}", suggestion(unknown, rules::IDS)))
+}
+
+fn acknowledges(metadata: &Metadata<'_>, rule: &str) -> bool {
+    metadata.annotation(ALLOW).is_some_and(|value| value.split(',').any(|id| id.trim() == rule))
+}
+
+fn workloads_acknowledge(context: &Context<'_>, finding: &Finding) -> bool {
+    let acknowledged = |workload: Presence<Object<'_>>| matches!(workload, Presence::Found(found) if acknowledges(&found.metadata, finding.rule));
+    !finding.workloads.is_empty()
+        && finding.workloads.iter().all(|workload| acknowledged(workload.get(&context.neighbours)))
+}
+
+fn may_bypass(context: &Context<'_>, rule: &str) -> bool {
+    let user = &context.request.user;
+    let namespace = Some(context.change.object().metadata.namespace.as_ref()).filter(|namespace| !namespace.is_empty());
+    let may = |resource| {
+        let groups = user.groups.iter().map(AsRef::as_ref).collect();
+        context.neighbours.is_granted(&Access {
+            user: &user.username,
+            groups,
+            verb: "bypass",
+            group: "autoscaler-guard",
+            resource,
+            namespace,
+        })
+    };
+    !user.username.is_empty() && may(rule) && !may(NO_RULE)
+}

@@ -1,0 +1,77 @@
+//! How findings about a change that may take envoyHpa from fleets are worded.
+
+use crate::cluster::Reason;
+use crate::facts::envoy_gateway::Running;
+use crate::finding::{Action, Finding, Help};
+use crate::subject::Subject;
+
+/// A change that may take envoyHpa from fleets, and how findings about it are told.
+pub(super) struct Cause {
+    pub(super) rule: &'static str,
+    /// The changed object.
+    pub(super) subject: Subject,
+    /// The change, as a sentence begins.
+    pub(super) change: String,
+    /// The EnvoyProxy, other than the changed object, that the fleets would run by.
+    pub(super) governing: Option<Subject>,
+}
+
+impl Cause {
+    /// The change ends in an EnvoyProxy that does not exist, so nothing can be declared there.
+    pub(super) fn is_to_nothing(&mut self) {
+        self.change.push_str(", which does not exist,");
+        self.governing = None;
+    }
+
+    /// A finding whose sentence goes on after the change.
+    pub(super) fn finding(&self, action: Action, outcome: &str) -> Finding {
+        Finding::new(self.rule, action, self.subject.clone(), format!("{}{outcome}", self.change))
+    }
+
+    /// Which fleets run by what could not be seen: there may be some.
+    pub(super) fn unknown_fleets(&self, reason: &Reason) -> Finding {
+        let outcome = format!(
+            " may leave Envoy fleets without an autoscaler: which run by which EnvoyProxy is not known ({reason})"
+        );
+        self.finding(Action::Reject, &outcome)
+            .help("Try again once the policy may read and list Gateways", Help::text("see policies/rbac.yaml"))
+    }
+
+    /// Before 1.5 a class whose EnvoyProxy is missing stops the whole controller; `how` it comes to that follows the change.
+    pub(super) fn freezes_all(&self, running: Running, how: &str) -> Finding {
+        let which = if running.0.is_some() {
+            ""
+        } else {
+            " (before 1.5; which version runs is not known: set envoyGateway.version)"
+        };
+        let mut finding = self.finding(
+            Action::Reject,
+            &format!("{how} stops {} from managing every fleet of every class{which}", running.name()),
+        );
+        finding.at_stake = "it";
+        finding
+    }
+
+    /// Adds what most people meant to do: the next EnvoyProxy has envoyHpa, too.
+    pub(super) fn declare_hpa(&self, finding: Finding, hpa: Option<&str>) -> Finding {
+        match (&self.governing, hpa) {
+            // A quote would end the command's own.
+            (Some(proxy), Some(hpa)) if !hpa.contains('\'') => {
+                let patch =
+                    format!(r#"{{"spec":{{"provider":{{"type":"Kubernetes","kubernetes":{{"envoyHpa":{hpa}}}}}}}}}"#);
+                finding
+                    .help("Declare envoyHpa there first", proxy.kubectl("patch", &["--type", "merge", "-p"]).arg(patch))
+            }
+            _ => finding,
+        }
+    }
+}
+
+pub(super) fn version_unknown(mut finding: Finding) -> Finding {
+    finding.notes.push("Which Envoy Gateway runs is not known: set envoyGateway.version".to_owned());
+    finding
+}
+
+pub(super) fn and_more(count: usize) -> String {
+    if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
+}

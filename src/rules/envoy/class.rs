@@ -1,0 +1,48 @@
+//! What becomes of the fleets of a GatewayClass whose EnvoyProxy changes, or that goes.
+
+use super::cause::Cause;
+use super::lost_fleet::{self, lost_fleets};
+use super::merge;
+use super::references::see_proxies;
+use crate::cluster::Reason;
+use crate::context::Context;
+use crate::facts::envoy_gateway::{EnvoyProxySpec, GatewayClass, Reference, Removal, Running, Topology};
+use crate::finding::Finding;
+
+/// The verdict on a class that becomes `new`, or that is deleted.
+pub(super) fn judge<'a>(
+    context: &Context<'a>,
+    cause: &mut Cause,
+    old: &GatewayClass<'a>,
+    new: Option<&GatewayClass<'a>>,
+) -> Result<Option<Finding>, Reason> {
+    let topology = Topology::look_up(context)?;
+    if !topology.has_live_gateway() {
+        return Ok(None);
+    }
+    let before = old.resolve(context)?;
+    let after = new.map_or(Ok(Reference::Nothing), |new| new.resolve(context))?;
+    if after.is_missing() {
+        cause.is_to_nothing();
+        let running = Running::look_up(context);
+        if !before.is_missing() && running.removal() != Removal::Loses {
+            return Ok(Some(see_proxies(cause.freezes_all(running, ""))));
+        }
+    }
+    let lost = fate(context, cause, &topology, old, before.spec(), after.spec())?;
+    Ok(if after.is_missing() { lost.map(see_proxies) } else { lost })
+}
+
+/// What becomes of the fleets of a class.
+fn fate<'a>(
+    context: &Context<'a>,
+    cause: &Cause,
+    topology: &Topology<'_, 'a>,
+    class: &GatewayClass<'a>,
+    before: Option<EnvoyProxySpec<'a>>,
+    after: Option<EnvoyProxySpec<'a>>,
+) -> Result<Option<Finding>, Reason> {
+    let fleets = topology.fleets_of_class(&class.object.metadata.name, before)?;
+    let merged = merge::judge(context, cause, &fleets, before, after);
+    Ok(merged.or_else(|| lost_fleet::judge(context, cause, &lost_fleets(fleets, before, after))))
+}

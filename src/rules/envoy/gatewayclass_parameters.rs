@@ -1,0 +1,76 @@
+//! A GatewayClass is pointed to another EnvoyProxy, or to none, so that fleets are left without envoyHpa.
+//!
+//! ## What it protects
+//! The fleets of a class stay autoscaled, and no HPA is left that nothing declares.
+//!
+//! ## Why
+//! The class's `parametersRef` decides by which EnvoyProxy its Gateways run. Envoy Gateway 1.1.3 to 1.4.x leaves the HPAs of the former one
+//! behind, still scaling, and stops managing every fleet of every class when the new one does not exist. From 1.5 on the HPAs are deleted
+//! and the replica counts freeze.
+//!
+//! ## When it fires
+//! An update of a GatewayClass of Envoy Gateway's controller (setting `envoyGateway.controllerName`) adds, moves or removes
+//! `spec.parametersRef`, and a live fleet of the class loses envoyHpa, counted after merging with the Gateway's own EnvoyProxy; or
+//! `mergeGateways` differs between the two, as in merge-gateways; or, before 1.5, the new EnvoyProxy does not exist.
+//!
+//! ## Overrides
+//! * Declare envoyHpa in the new EnvoyProxy first.
+//! * From 1.5: it declares `envoyDeployment.replicas`, or a ScaledObject scales the fleet, or the fleet's Deployment owns its count
+//!   (annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` applied server-side).
+//! * `autoscaler-guard/allow: gatewayclass-parameters` on the GatewayClass, or on every fleet's Deployment; before 1.5 delete the HPA
+//!   afterwards.
+//!
+//! ## Example
+//! `kubectl patch gatewayclass eg --type json -p '[{"op":"remove","path":"/spec/parametersRef"}]'`
+
+use super::cause::Cause;
+use super::class;
+use super::references::proxy_of;
+use crate::change::{Kind, Operation};
+use crate::cluster::api;
+use crate::context::Context;
+use crate::facts::envoy_gateway::GatewayClass;
+use crate::finding::Finding;
+use crate::gate::Scope;
+use crate::rule::{DefaultAction, Lookup, Rule, Stage};
+use crate::subject::Subject;
+use autoscaler_guard_reading::title;
+
+pub(in crate::rules) static RULE: Rule = Rule {
+    id: "gatewayclass-parameters",
+    title: "Pointing this GatewayClass elsewhere takes envoyHpa from its fleets",
+    default: DefaultAction::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    stage: Stage::Stable,
+    scope: Scope::Judged,
+    watches: &[(Kind::GatewayClass, &[Operation::Update])],
+    check,
+};
+
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::GATEWAY),
+    Lookup::List(&api::GATEWAY_CLASS),
+    Lookup::List(&api::SCALED_OBJECT),
+];
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let (old, new) = context.change.update()?;
+    let (old, new) = (GatewayClass::new(old.clone()), GatewayClass::new(new.clone()));
+    if !old.is_envoy_gateways(context) || old.proxy == new.proxy {
+        return None;
+    }
+    let subject = Subject::new("gatewayclass", &new.object.metadata);
+    let mut cause = Cause { rule: RULE.id, subject, change: change(&new), governing: proxy_of(&new) };
+    class::judge(context, &mut cause, &old, Some(&new)).unwrap_or_else(|reason| Some(cause.unknown_fleets(&reason)))
+}
+
+fn change(new: &GatewayClass<'_>) -> String {
+    let class = new.object.title("GatewayClass");
+    match &new.proxy {
+        Some((namespace, name)) => format!("pointing {class} to {}", title("EnvoyProxy", namespace, name)),
+        None => format!("removing parametersRef from {class}"),
+    }
+}

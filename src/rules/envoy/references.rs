@@ -1,0 +1,51 @@
+//! References to EnvoyProxies that lead to another one, or nowhere.
+
+use super::cause::Cause;
+use crate::command::Command;
+use crate::context::Context;
+use crate::facts::envoy_gateway::{Effective, Fleet, GatewayClass, Running};
+use crate::finding::{Action, Finding};
+use crate::subject::Subject;
+use autoscaler_guard_reading::title;
+
+/// The class's EnvoyProxy as kubectl addresses it.
+pub(super) fn proxy_of(class: &GatewayClass<'_>) -> Option<Subject> {
+    let (namespace, name) = class.proxy.as_ref()?;
+    Some(Subject { resource: "envoyproxy".into(), namespace: namespace.to_string(), name: name.to_string() })
+}
+
+/// A Gateway whose own EnvoyProxy is missing is not managed any more; `how` it comes to that follows the change.
+pub(super) fn dangles<'a>(
+    context: &Context<'a>,
+    cause: &Cause,
+    how: &str,
+    fleet: &Fleet<'a>,
+    effective: &Effective<'a>,
+) -> Finding {
+    let running = Running::look_up(context);
+    let (namespace, name) = fleet.hpa(effective, context.settings);
+    let hpa = title("HPA", &namespace, &name);
+    let outcome = match running.keeps_fleet_without_proxy() {
+        Some(true) => format!("{how}: {} freezes its fleet, and nothing declares {hpa} any more", running.name()),
+        Some(false) => format!("{how}: {} deletes its whole fleet", running.name()),
+        None => format!(
+            "{how}: Envoy Gateway deletes its whole fleet (before 1.7), or freezes it with {hpa} that nothing declares"
+        ),
+    };
+    let mut finding = cause.finding(Action::Reject, &outcome).about(fleet.deployment(effective, context.settings), hpa);
+    finding.at_stake = "it";
+    finding
+}
+
+/// Adds the command that takes a Gateway's reference to its own EnvoyProxy away.
+pub(super) fn drop_reference(finding: Finding, fleet: &Fleet<'_>) -> Finding {
+    let Some((namespace, name)) = fleet.gateway() else { return finding };
+    let gateway = Subject { resource: "gateway".into(), namespace: namespace.clone(), name: name.clone() };
+    let remove = &["--type", "json", "-p", r#"[{"op":"remove","path":"/spec/infrastructure/parametersRef"}]"#];
+    finding.help("Take the Gateway's reference away first", gateway.kubectl("patch", remove))
+}
+
+/// Adds the command that tells which EnvoyProxies there are.
+pub(super) fn see_proxies(finding: Finding) -> Finding {
+    finding.help("See which EnvoyProxies there are", Command::kubectl(&["get", "envoyproxies", "-A"]))
+}

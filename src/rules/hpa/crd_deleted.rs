@@ -1,0 +1,76 @@
+//! A CustomResourceDefinition is deleted that autoscalers hang on.
+//!
+//! ## What it protects
+//! All autoscalers of a cluster are not lost with one object.
+//!
+//! ## Why
+//! Deleting the ScaledObject CRD deletes every ScaledObject, and the garbage collector every HPA of theirs, in all namespaces. KEDA's chart
+//! templates its CRDs, so `helm uninstall keda` does it (kedacore/keda issues 105, 2004, 4898). The EnvoyProxy CRD takes every fleet's HPA
+//! along, or freezes the fleets; so do Gateway's and GatewayClass's.
+//!
+//! ## When it fires
+//! The CRD of ScaledObject, EnvoyProxy, Gateway or GatewayClass is deleted while there is any such object that is not being deleted, or it
+//! cannot be listed; by Helm too.
+//!
+//! ## Overrides
+//! * For a real uninstall delete the objects first: they are judged one by one, and then the CRD passes.
+//! * `autoscaler-guard/allow: crd-deleted` on the CRD.
+//!
+//! ## Example
+//! `helm uninstall keda -n keda`
+
+use crate::change::{Kind, Operation};
+use crate::cluster::{ApiKind, List, Presence, Reason, api};
+use crate::command::Command;
+use crate::context::Context;
+use crate::finding::{Action, Finding};
+use crate::gate::Scope;
+use crate::rule::{DefaultAction, Lookup, Rule, Stage};
+use crate::subject::Subject;
+
+pub(in crate::rules) static RULE: Rule = Rule {
+    id: "crd-deleted",
+    title: "Deleting this definition deletes every autoscaler that depends on it",
+    default: DefaultAction::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    stage: Stage::Stable,
+    scope: Scope::Judged,
+    watches: &[(Kind::CustomResourceDefinition, &[Operation::Delete])],
+    check,
+};
+
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::List(&api::SCALED_OBJECT),
+    Lookup::List(&api::ENVOY_PROXY),
+    Lookup::List(&api::GATEWAY),
+    Lookup::List(&api::GATEWAY_CLASS),
+];
+
+static GUARDED: &[(&str, &ApiKind<'static>)] = &[
+    ("scaledobjects.keda.sh", &api::SCALED_OBJECT),
+    ("envoyproxies.gateway.envoyproxy.io", &api::ENVOY_PROXY),
+    ("gateways.gateway.networking.k8s.io", &api::GATEWAY),
+    ("gatewayclasses.gateway.networking.k8s.io", &api::GATEWAY_CLASS),
+];
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let old = context.change.deleted()?;
+    let (_, kind) = GUARDED.iter().find(|(name, _)| old.metadata.name == *name)?;
+    let query = List { kind, namespace: None, label_selector: None, fields: &["kind"] };
+    let there = match context.neighbours.list(&query) {
+        Presence::Found(objects) => match objects.iter().filter(|object| !object.metadata.is_terminating()).count() {
+            0 => return None,
+            count => format!("{count} of them"),
+        },
+        Presence::Absent | Presence::Unknown(Reason::NotServed(_)) => return None,
+        Presence::Unknown(reason) => format!("all of them (how many is not known: {reason})"),
+    };
+    let what = format!(
+        "deleting CustomResourceDefinition {} deletes every {}, {there}, and the autoscalers that hang on them",
+        old.metadata.name, kind.kind
+    );
+    let first = Command::kubectl(&["delete", kind.resource, "--all", "--all-namespaces"]);
+    let finding = Finding::new(RULE.id, Action::Reject, Subject::new("customresourcedefinition", &old.metadata), what);
+    Some(finding.help("For a real uninstall delete the objects first", first))
+}

@@ -1,0 +1,153 @@
+//! A ScaledObject is deleted, and the garbage collector takes its HPA.
+//!
+//! ## What it protects
+//! A workload that KEDA scales is not left without an autoscaler by the deletion of its ScaledObject.
+//!
+//! ## Why
+//! The HPA carries the ScaledObject's ownerReference, so it goes with it, even when a chart just declared that HPA: Helm 3 writes nothing at
+//! all when the chart's HPA is contained in KEDA's, so this delete is the only request in which the loss can be stopped (kedacore/keda
+//! issue 6250). KEDA has no way to keep the HPA.
+//!
+//! ## When it fires
+//! The ScaledObject's HPA exists, refers to it as an owner (controller or not), the workload lives, does not own its count, and nothing else
+//! scales it. It is judged for Helm too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try again.
+//! Not when the ScaledObject is paused. Another ScaledObject of the same release and target, unless its Ready is False, makes it a warning: a rename.
+//!
+//! ## Overrides
+//! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA. It warns: nothing declares that HPA then, and external metrics
+//!   end with KEDA's.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared, within the HPA's bounds:
+//!   the HPA would scale any other count back while it lasts.
+//! * `autoscaler-guard/allow: scaledobject-deleted` on the ScaledObject or its workload.
+//!
+//! ## Example
+//! `kubectl delete scaledobject web -n shop`
+
+use crate::change::{Kind, Operation};
+use crate::cluster::{Presence, Reason, api};
+use crate::context::Context;
+use crate::facts::autoscalers::{Departing, Replacement, other_autoscaler};
+use crate::facts::hpa::HorizontalPodAutoscaler;
+use crate::facts::owner::Owner;
+use crate::facts::scaled_object::{self, ScaledObject};
+use crate::facts::{application, workload};
+use crate::finding::{Action, Finding};
+use crate::gate::Scope;
+use crate::rule::{DefaultAction, Lookup, Rule, Stage};
+use crate::subject::{Subject, WorkloadRef};
+use autoscaler_guard_reading::{OwnerReference, title};
+
+pub(in crate::rules) static RULE: Rule = Rule {
+    id: "scaledobject-deleted",
+    title: "Deleting this ScaledObject removes the workload's only HPA",
+    default: DefaultAction::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    stage: Stage::Stable,
+    scope: Scope::Judged,
+    watches: &[(Kind::ScaledObject, &[Operation::Delete])],
+    check,
+};
+
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::SCALED_OBJECT),
+];
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let scaled_object = ScaledObject::new(context.change.deleted()?.clone());
+    if scaled_object.is_paused() {
+        return None;
+    }
+    let metadata = &scaled_object.object.metadata;
+    let name = scaled_object.hpa_name();
+    let loss = match scaled_object::hpa(context, &metadata.namespace, &name) {
+        Presence::Absent => return None,
+        Presence::Found(hpa) if !scaled_object.owns(&hpa) || has_another_owner(context, &hpa, &metadata.uid) => {
+            return None;
+        }
+        Presence::Found(hpa) => Loss { scaled_object: &scaled_object, hpa: Some(hpa), unread: None },
+        Presence::Unknown(reason) => Loss { scaled_object: &scaled_object, hpa: None, unread: Some(reason) },
+    };
+    if context.request.propagation_policy == "Orphan" { Some(loss.orphaned()) } else { loss.collected(context) }
+}
+
+/// The garbage collector only drops its reference to this owner when another one lives.
+fn has_another_owner(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, uid: &str) -> bool {
+    let metadata = &hpa.object.metadata;
+    let lives = |owner: &OwnerReference<'_>| matches!(owner.look_up(context, &metadata.namespace), Presence::Found(_));
+    metadata.owner_references().iter().any(|owner| owner.uid != uid && lives(owner))
+}
+
+struct Loss<'l, 'a> {
+    scaled_object: &'l ScaledObject<'a>,
+    hpa: Option<HorizontalPodAutoscaler<'a>>,
+    unread: Option<Reason>,
+}
+
+impl Loss<'_, '_> {
+    fn finding(&self, action: Action, what: String) -> Finding {
+        let metadata = &self.scaled_object.object.metadata;
+        let target = WorkloadRef::new(&self.scaled_object.target(), &metadata.namespace);
+        let hpa = title("HPA", &metadata.namespace, &self.scaled_object.hpa_name());
+        Finding::new(RULE.id, action, Subject::new("scaledobject", metadata), what).about(target, hpa)
+    }
+
+    fn orphaned(&self) -> Finding {
+        let hpa = title("HPA", &self.scaled_object.object.metadata.namespace, &self.scaled_object.hpa_name());
+        let metrics = match &self.hpa {
+            Some(hpa) if !hpa.has_external_metrics() => "",
+            _ => "; its external metrics end with KEDA's",
+        };
+        let what = format!(
+            "deleting {} keeps {hpa}, but nothing declares it any more{metrics}: apply a manifest for it",
+            self.scaled_object.object.title("ScaledObject")
+        );
+        self.finding(Action::Warn, what)
+    }
+
+    fn collected(&self, context: &Context<'_>) -> Option<Finding> {
+        let metadata = &self.scaled_object.object.metadata;
+        let target = self.scaled_object.target();
+        let workload = WorkloadRef::new(&target, &metadata.namespace);
+        let unseen = workload::needs_autoscaler(&workload, context, self.hpa.as_ref())?;
+        let name = self.scaled_object.hpa_name();
+        let departing = Departing {
+            object: &self.scaled_object.object,
+            target: &target,
+            hpa: &name,
+            scaled_object: Some(&metadata.uid),
+        };
+        match other_autoscaler(context, &departing) {
+            Replacement::Scales(_) => None,
+            Replacement::Takes(other) => {
+                let this = self.scaled_object.object.title("ScaledObject");
+                let what = format!(
+                    "deleting {this} takes its HPA \"{name}\"; {other} of the same Helm release is expected to scale {workload}: check that it becomes Ready"
+                );
+                Some(self.finding(Action::Warn, what))
+            }
+            Replacement::Nothing(reason) => {
+                Some(self.refused(&workload, &format!("{unseen}{}", Replacement::caveat(reason.as_ref()))))
+            }
+        }
+    }
+
+    fn refused(&self, workload: &WorkloadRef, caveat: &str) -> Finding {
+        let metadata = &self.scaled_object.object.metadata;
+        let (this, name) = (self.scaled_object.object.title("ScaledObject"), self.scaled_object.hpa_name());
+        let finish = Subject::new("scaledobject", metadata).kubectl("delete", &["--cascade=orphan"]);
+        let because = match &self.unread {
+            Some(reason) => format!("its HPA \"{name}\" may be garbage-collected, as it could not be read ({reason})"),
+            None => format!("HPA \"{name}\" is owned by it and would be garbage-collected"),
+        };
+        let what = format!("deleting {this} would leave {workload} with no autoscaler: {because}{caveat}");
+        let mut finding = self.finding(Action::Reject, what);
+        if application::release(metadata).is_none() {
+            return finding.help("Keep the HPA", finish);
+        }
+        finding.notes.push(format!("Helm does not try again to delete {this}; keep the HPA and finish with: {finish}"));
+        finding
+    }
+}

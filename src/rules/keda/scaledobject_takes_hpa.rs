@@ -1,0 +1,86 @@
+//! A ScaledObject claims the name of an HPA that is not its own.
+//!
+//! ## What it protects
+//! A workload does not lose its HPA to a ScaledObject of another workload.
+//!
+//! ## Why
+//! KEDA takes over whatever HPA has the name it would use, without a look at its owner or target (controllers/keda/hpa.go): spec, labels,
+//! annotations and owners are replaced, and the workload that the HPA scaled has none any more. A ScaledObject that is created paused
+//! deletes the HPA of that name. KEDA's own webhook only compares targets.
+//!
+//! ## When it fires
+//! A ScaledObject is created whose HPA name, the default `keda-hpa-<name>` too, is an existing HPA that it does not own and that scales
+//! another workload, or that another controller owns. An owner that is gone, or a ScaledObject of the very same name (a restore), does not
+//! count.
+//!
+//! ## Overrides
+//! * Set `spec.advanced.horizontalPodAutoscalerConfig.name` to a free name.
+//! * `autoscaler-guard/allow: scaledobject-takes-hpa` on the ScaledObject or its workload.
+//!
+//! ## Example
+//! A ScaledObject for Deployment `api` with `horizontalPodAutoscalerConfig.name: web`, where HPA `web` scales Deployment `web`.
+
+use crate::change::{Kind, Operation};
+use crate::cluster::{Presence, api};
+use crate::context::Context;
+use crate::facts::hpa::{self, HorizontalPodAutoscaler};
+use crate::facts::owner::{Owner, is_scaled_object};
+use crate::facts::scaled_object::ScaledObject;
+use crate::finding::{Action, Finding, Help};
+use crate::gate::Scope;
+use crate::rule::{DefaultAction, Lookup, Rule, Stage};
+use crate::subject::{Subject, WorkloadRef};
+use autoscaler_guard_reading::{OwnerReference, title};
+
+pub(in crate::rules) static RULE: Rule = Rule {
+    id: "scaledobject-takes-hpa",
+    title: "This ScaledObject takes over another workload's HPA",
+    default: DefaultAction::Reject,
+    may_reject: true,
+    since: "0.1.0",
+    stage: Stage::Stable,
+    scope: Scope::Judged,
+    watches: &[(Kind::ScaledObject, &[Operation::Create])],
+    check,
+};
+
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
+
+fn check(context: &Context<'_>) -> Option<Finding> {
+    let scaled_object = ScaledObject::new(context.change.new()?.clone());
+    let metadata = &scaled_object.object.metadata;
+    let name = scaled_object.hpa_name();
+    let fields = hpa::FIELDS;
+    let hpa = match context.neighbours.get(&api::HORIZONTAL_POD_AUTOSCALER, &metadata.namespace, &name, fields) {
+        Presence::Found(hpa) => HorizontalPodAutoscaler::new(hpa),
+        // KEDA's webhook and the API server refuse what cannot work; a name that cannot be read is most likely free.
+        Presence::Absent | Presence::Unknown(_) => return None,
+    };
+    let workload = WorkloadRef::new(&hpa.target(), &metadata.namespace);
+    let (this, theirs) = (scaled_object.object.title("ScaledObject"), title("HPA", &metadata.namespace, &name));
+    let fate = if scaled_object.is_paused() { "deletes" } else { "takes over" };
+    let what = if let Some(owner) = other_owner(context, &hpa, &metadata.name) {
+        format!("creating {this} {fate} {theirs}, which belongs to {}", owner.title(&metadata.namespace))
+    } else if hpa.target().same_workload(&scaled_object.target()) {
+        return None;
+    } else {
+        format!("creating {this} {fate} {theirs}, which scales {workload}: that would be left with no autoscaler")
+    };
+    let finding = Finding::new(RULE.id, Action::Reject, Subject::new("scaledobject", metadata), what)
+        .about(workload, theirs)
+        .help("Use a free name", Help::field("spec.advanced.horizontalPodAutoscalerConfig.name"));
+    Some(finding)
+}
+
+/// A controller of the HPA that lives and is no ScaledObject of that name.
+fn other_owner<'h, 'a>(
+    context: &Context<'_>,
+    hpa: &'h HorizontalPodAutoscaler<'a>,
+    name: &str,
+) -> Option<&'h OwnerReference<'a>> {
+    let metadata = &hpa.object.metadata;
+    let own = |owner: &OwnerReference<'_>| owner.name == name && is_scaled_object(&owner.api_version, &owner.kind);
+    let mut controllers =
+        metadata.owner_references().iter().filter(|owner| owner.controller == Some(true) && !own(owner));
+    controllers.find(|owner| !owner.look_up(context, &metadata.namespace).is_absent())
+}

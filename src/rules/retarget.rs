@@ -1,0 +1,85 @@
+//! An autoscaler is aimed away from a workload: what HPAs and ScaledObjects have in common.
+
+use crate::cluster::Presence;
+use crate::context::Context;
+use crate::facts::autoscalers::{Departing, Replacement, other_autoscaler};
+use crate::facts::hpa::HorizontalPodAutoscaler;
+use crate::facts::{application, workload};
+use crate::finding::{Action, Finding};
+use crate::subject::{ScaleTargetRef, Subject, WorkloadRef};
+
+/// An autoscaler that moves to another workload.
+pub(super) struct Retarget<'m, 'a> {
+    /// Which rule tells of it.
+    pub(super) rule: &'static str,
+    /// The autoscaler as kubectl addresses it.
+    pub(super) subject: Subject,
+    /// The autoscaler as messages call it.
+    pub(super) this: &'m str,
+    /// What the old workload loses.
+    pub(super) departing: Departing<'m, 'a>,
+    /// The new target.
+    pub(super) to: &'m ScaleTargetRef<'a>,
+}
+
+impl Retarget<'_, '_> {
+    /// What the old workload loses by it. `how` tells by what means, `caveat` what is not known, as the end of a sentence.
+    pub(super) fn judge(
+        self,
+        context: &Context<'_>,
+        hpa: Option<&HorizontalPodAutoscaler<'_>>,
+        how: &str,
+        caveat: &str,
+    ) -> Option<Finding> {
+        let namespace = &self.departing.object.metadata.namespace;
+        let (from, to) = (WorkloadRef::new(self.departing.target, namespace), WorkloadRef::new(self.to, namespace));
+        let unseen = workload::needs_autoscaler(&from, context, hpa)?;
+        let (action, then) = match other_autoscaler(context, &self.departing) {
+            Replacement::Scales(_) => return None,
+            Replacement::Takes(other) => (
+                Action::Warn,
+                format!("leaves {from} to {other} of the same Helm release: check that it becomes Ready"),
+            ),
+            Replacement::Nothing(_)
+                if application::declares(context)
+                    && self.is_renamed(context, &from)
+                    && self.is_renamed(context, &to) =>
+            {
+                (
+                    Action::Warn,
+                    format!(
+                        "leaves {from} with no autoscaler: fine if that workload is deleted next, as in a rename; else nothing scales it"
+                    ),
+                )
+            }
+            Replacement::Nothing(reason) => {
+                let others = Replacement::caveat(reason.as_ref());
+                (
+                    Action::Reject,
+                    format!(
+                        "would leave {from} with no autoscaler: {how}nothing else scales it{caveat}{unseen}{others}"
+                    ),
+                )
+            }
+        };
+        // Named by its API only where nothing else tells the two apart.
+        let api = if (&from.kind, &from.name) == (&to.kind, &to.name) {
+            format!(" of {}", to.api_version)
+        } else {
+            String::new()
+        };
+        let what = format!("aiming {} at {to}{api} {then}", self.this);
+        let (copy, off) = (self.subject.kubectl("get", &["-o", "yaml"]), workload::not_autoscaled(&from));
+        let mut finding = Finding::new(self.rule, action, self.subject, what)
+            .help("Keep it, and give the new workload one of its own; to copy from", copy)
+            .help("Or say that the old workload is not autoscaled", off);
+        finding.workloads.push(from);
+        Some(finding)
+    }
+
+    /// Whether a chart or an app renames this workload: the new one is created before the autoscaler is written, the old one deleted last.
+    fn is_renamed(&self, context: &Context<'_>, workload: &WorkloadRef) -> bool {
+        let this = &self.departing.object.metadata;
+        matches!(workload.get(&context.neighbours), Presence::Found(found) if application::same_release_or_app(&found.metadata, this))
+    }
+}
