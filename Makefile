@@ -96,6 +96,10 @@ lint: rust ## Run clippy over everything, and over the core without its Kubeward
 doc: rust ## Build the documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
+.PHONY: search
+search: rust ## Search everything that can happen for what the rules get wrong, for SECONDS=60
+	cargo run --quiet --release --locked --package autoscaler-guard-world --bin search -- --seconds $(SECONDS)
+
 .PHONY: e2e-kwctl
 e2e-kwctl: annotated-policy.wasm ## Run the module in kwctl, where there is one
 	@if command -v kwctl >/dev/null && command -v bats >/dev/null; then \

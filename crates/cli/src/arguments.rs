@@ -45,6 +45,9 @@ Examples:
   What would the policy say to this request, with these objects around it?
     autoscaler-guard review request.json --cluster cluster.yaml
 
+  What happens to every autoscaler when these manifests are applied?
+    autoscaler-guard preflight --before old/ --after new/ --as helm3
+
   Be the cluster's admission webhook:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key
 
@@ -63,6 +66,9 @@ pub enum Command {
     /// Judge admission requests, as the policy would in a cluster
     #[command(long_about = REVIEW, after_long_help = REVIEW_EXAMPLES)]
     Review(ReviewOptions),
+    /// Show what happens to every autoscaler when manifests are applied, before they are
+    #[command(long_about = PREFLIGHT, after_long_help = PREFLIGHT_EXAMPLES)]
+    Preflight(Box<PreflightOptions>),
     /// Show the rules, or one rule's page
     #[command(after_long_help = RULES_EXAMPLES)]
     Rules(RulesOptions),
@@ -237,6 +243,181 @@ Examples:
 const POLICY: &str = "\
 Run this module, as Kubewarden's policy server would, instead of the rules that are built in: a file, or \
 registry://HOST/REPOSITORY:TAG or …@sha256:DIGEST";
+
+const PREFLIGHT: &str = "\
+Show what happens to every autoscaler when manifests are applied, before they are.
+
+It plays the change in a model of the cluster: the tool's requests in the order in which that tool really sends them, \
+the API server, KEDA, Envoy Gateway, the HPA controller and the garbage collector; once without autoscaler-guard, and \
+once with it. Nothing is sent to any cluster.
+
+Without a cluster the manifests of before are taken as the cluster, with what KEDA and Envoy Gateway make of them. What \
+was taken for granted is told as `assumed`.";
+
+const PREFLIGHT_EXAMPLES: &str = "\
+Examples:
+  Two folders of rendered manifests, applied by Helm 3:
+    autoscaler-guard preflight --before old/ --after new/ --as helm3 --namespace shop
+
+  A release in the cluster that kubectl talks to, and the chart that shall replace it:
+    autoscaler-guard preflight --release web -n shop --chart ./web --values values.yaml --live
+
+  A pull request, plain manifests, kustomization or chart:
+    autoscaler-guard preflight --git origin/main deploy/ --as argocd
+
+  Two kustomizations, and the objects that are in the cluster:
+    kubectl get deploy,sts,hpa,so -A -o yaml | autoscaler-guard preflight --kustomize old/ new/ --cluster - --as flux
+
+  For code scanning, with file and line of the manifest at fault:
+    autoscaler-guard preflight --before old/ --after new/ --output sarif
+
+Outcomes: none, gained, kept, gap (none for a moment), handed-over (same HPA, other owner), declared (a count instead), \
+acknowledged, gone (the workload, too); and those that should not be: lost, orphaned, duplicate, dangling, frozen, \
+at-zero, fighting, stuck.
+
+Exit codes, by the side with the guard unless --guard off: 0 all as it should be, 1 a workload ends as --fail-on says, \
+2 unusable input.";
+
+/// The options of `preflight`.
+#[derive(Debug, Args)]
+pub struct PreflightOptions {
+    /// The manifests as they were applied last: files, folders of *.json, *.yaml and *.yml, or - for standard input
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Manifests")]
+    pub before: Vec<PathBuf>,
+    /// The manifests that are to be applied
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Manifests")]
+    pub after: Vec<PathBuf>,
+    /// Take the manifests of before from this Helm release, by the helm on PATH
+    #[arg(long, value_name = "NAME", requires = "chart", conflicts_with_all = ["before", "after"], help_heading = "Manifests")]
+    pub release: Option<String>,
+    /// Take those of after from this chart: a folder, an archive or a reference
+    #[arg(long, value_name = "CHART", requires = "release", help_heading = "Manifests")]
+    pub chart: Option<String>,
+    /// Values for the chart; may be repeated
+    #[arg(long, value_name = "FILE", help_heading = "Manifests")]
+    pub values: Vec<PathBuf>,
+    /// A value for the chart; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Manifests")]
+    pub set: Vec<String>,
+    /// Take both from kustomizations
+    #[arg(long, value_names = ["OLD", "NEW"], num_args = 2, conflicts_with_all = ["before", "after", "release"], help_heading = "Manifests")]
+    pub kustomize: Vec<PathBuf>,
+    /// Take both from a folder at two commits: plain manifests, a kustomization or a chart; without HEAD, as it is now
+    #[arg(long, value_names = ["BASE[..HEAD]", "PATH"], num_args = 2, conflicts_with_all = ["before", "after", "release", "kustomize"], help_heading = "Manifests")]
+    pub git: Vec<String>,
+    /// The namespace for objects that name none
+    #[arg(long, short, value_name = "NAMESPACE", help_heading = "Manifests")]
+    pub namespace: Option<String>,
+    /// The tool that applies them; guessed from labels if absent
+    #[arg(long = "as", value_enum, value_name = "TOOL")]
+    pub tool: Option<ToolName>,
+    /// Play the way back, too
+    #[arg(long)]
+    pub rollback: bool,
+    /// Play it with autoscaler-guard, without, or both
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Guard::Both, help_heading = "Policy")]
+    pub guard: Guard,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub settings: Option<PathBuf>,
+    /// Take the cluster's objects from a file, a folder or what kubectl get -o yaml prints; - for standard input
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["context", "live"], help_heading = "Cluster")]
+    pub cluster: Vec<PathBuf>,
+    /// Take them from the cluster of this kubeconfig context, by kubectl
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    pub context: Option<String>,
+    /// Take them from the cluster of the current kubeconfig context, by kubectl
+    #[arg(long, conflicts_with = "context", help_heading = "Cluster")]
+    pub live: bool,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = PreflightOutput::Human)]
+    pub output: PreflightOutput,
+    /// What makes the exit code 1
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = FailOn::Lost)]
+    pub fail_on: FailOn,
+    /// Show every request, too
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// Who applies manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ToolName {
+    /// helm upgrade, version 3
+    Helm3,
+    /// helm upgrade, version 4
+    Helm4,
+    /// helm upgrade --server-side=false, version 4
+    Helm4ClientSide,
+    /// kubectl apply
+    Kubectl,
+    /// kubectl apply --prune
+    Prune,
+    /// Flux's kustomize-controller
+    Flux,
+    /// Argo CD with automated pruning
+    #[value(name = "argocd")]
+    ArgoCd,
+    /// Argo CD with sync option PruneLast=true
+    #[value(name = "argocd-prune-last")]
+    ArgoCdPruneLast,
+}
+
+impl From<ToolName> for autoscaler_guard_world::Tool {
+    fn from(name: ToolName) -> Self {
+        match name {
+            ToolName::Helm3 => Self::Helm3,
+            ToolName::Helm4 => Self::Helm4,
+            ToolName::Helm4ClientSide => Self::Helm4ClientSide,
+            ToolName::Kubectl => Self::Kubectl,
+            ToolName::Prune => Self::Prune,
+            ToolName::Flux => Self::Flux,
+            ToolName::ArgoCd => Self::ArgoCd,
+            ToolName::ArgoCdPruneLast => Self::ArgoCdPruneLast,
+        }
+    }
+}
+
+/// Which sides `preflight` plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Guard {
+    /// With autoscaler-guard
+    On,
+    /// Without
+    Off,
+    /// Both
+    Both,
+}
+
+/// How `preflight` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreflightOutput {
+    /// For people
+    Human,
+    /// For scripts
+    Json,
+    /// For a comment on a pull request
+    Markdown,
+    /// For code scanning
+    Sarif,
+    /// For test reports
+    Junit,
+    /// GitHub's annotations
+    Github,
+}
+
+/// What makes `preflight` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// A workload ends lost, orphaned, duplicate, dangling, frozen, at-zero, fighting or stuck
+    Lost,
+    /// That, or one has no autoscaler for a moment
+    Gap,
+    /// That, or something is warned of
+    Warned,
+    /// Nothing
+    Never,
+}
 
 /// The options of `review`.
 #[derive(Debug, Args)]

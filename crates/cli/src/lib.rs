@@ -3,6 +3,7 @@
 //! | command | shows |
 //! |---|---|
 //! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
+//! | `preflight` | what happens to every autoscaler when manifests are applied |
 //! | `rules` | the catalogue of rules, and each one's page |
 //! | `settings` | what the policy can be told, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
@@ -23,6 +24,7 @@ pub mod fault;
 mod manifests;
 pub mod paint;
 pub mod policy;
+pub mod preflight;
 pub mod review;
 pub mod rules;
 mod serve;
@@ -70,6 +72,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 pub fn answer(command: &Command) -> Result<Answer, Fault> {
     match command {
         Command::Review(options) => review::run(options),
+        Command::Preflight(options) => preflight::run(options),
         Command::Rules(options) => rules::run(options),
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),
