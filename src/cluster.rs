@@ -106,6 +106,18 @@ pub mod api {
     /// Gateway API's GatewayClass.
     pub static GATEWAY_CLASS: ApiKind<'static> =
         ApiKind::new("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses");
+
+    /// All of them, in the order in which manifests grant them.
+    pub static ALL: &[&ApiKind<'static>] = &[
+        &HORIZONTAL_POD_AUTOSCALER,
+        &SCALED_OBJECT,
+        &GATEWAY,
+        &GATEWAY_CLASS,
+        &ENVOY_PROXY,
+        &DEPLOYMENT,
+        &NAMESPACE,
+        &SECRET,
+    ];
 }
 
 /// Which objects a list should hold.

@@ -269,7 +269,8 @@ pub fn looked_up() -> String {
 
 /// What rules look up, a block for each reason with the reason above it.
 fn by_reason(block: impl Fn(&[LookedUp]) -> String) -> String {
-    let groups = needs::LOOKED_UP.chunk_by(|one, other| one.why == other.why);
+    let looked_up = needs::looked_up();
+    let groups = looked_up.chunk_by(|one, other| one.why == other.why);
     groups.flat_map(|group| ["# ".to_owned(), group[0].why.to_owned(), "\n".to_owned(), block(group)]).collect()
 }
 

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use autoscaler_guard::change::{Kind, Operation};
-use autoscaler_guard::rules::RULES;
+use autoscaler_guard::cluster::{ApiKind, api};
+use autoscaler_guard::rule::Lookup;
+use autoscaler_guard::rules::{LOOKUPS, RULES};
 
 /// A kind as the API server serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,16 +29,16 @@ impl Api {
     }
 }
 
-const fn api(group: &'static str, version: &'static str, resource: &'static str, kind: &'static str) -> Api {
+const fn kind_of(group: &'static str, version: &'static str, resource: &'static str, kind: &'static str) -> Api {
     Api { group, version, resource, kind }
 }
 
-const HPA: Api = api("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler");
-const SCALED_OBJECT: Api = api("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject");
-const ENVOY_PROXY: Api = api("gateway.envoyproxy.io", "v1alpha1", "envoyproxies", "EnvoyProxy");
-const GATEWAY: Api = api("gateway.networking.k8s.io", "v1", "gateways", "Gateway");
-const GATEWAY_CLASS: Api = api("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass");
-const CRD: Api = api("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition");
+const HPA: Api = kind_of("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler");
+const SCALED_OBJECT: Api = kind_of("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject");
+const ENVOY_PROXY: Api = kind_of("gateway.envoyproxy.io", "v1alpha1", "envoyproxies", "EnvoyProxy");
+const GATEWAY: Api = kind_of("gateway.networking.k8s.io", "v1", "gateways", "Gateway");
+const GATEWAY_CLASS: Api = kind_of("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass");
+const CRD: Api = kind_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition");
 
 /// Changes of a kind that some rule watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,19 +108,48 @@ const WORKLOADS: &str =
     "Whether the workload is there, and who owns its replica count. Add the kinds of your own that HPAs scale.";
 const NAMESPACES: &str = "Whether a namespace is going away.";
 
-/// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`.
-pub static LOOKED_UP: &[LookedUp] = &[
-    LookedUp { api: HPA, listed: true, why: OTHER_AUTOSCALERS },
-    LookedUp { api: SCALED_OBJECT, listed: true, why: OTHER_AUTOSCALERS },
-    LookedUp { api: GATEWAY, listed: true, why: GATEWAYS },
-    LookedUp { api: GATEWAY_CLASS, listed: true, why: GATEWAYS },
-    LookedUp { api: ENVOY_PROXY, listed: true, why: GATEWAYS },
-    LookedUp { api: api("apps", "v1", "deployments", "Deployment"), listed: false, why: WORKLOADS },
-    LookedUp { api: api("apps", "v1", "replicasets", "ReplicaSet"), listed: false, why: WORKLOADS },
-    LookedUp { api: api("apps", "v1", "statefulsets", "StatefulSet"), listed: false, why: WORKLOADS },
-    LookedUp { api: api("argoproj.io", "v1alpha1", "rollouts", "Rollout"), listed: false, why: WORKLOADS },
-    LookedUp { api: api("", "v1", "namespaces", "Namespace"), listed: false, why: NAMESPACES },
+/// The kinds of workloads that HPAs scale, beside Deployments.
+const MORE_WORKLOADS: &[Api] = &[
+    kind_of("apps", "v1", "replicasets", "ReplicaSet"),
+    kind_of("apps", "v1", "statefulsets", "StatefulSet"),
+    kind_of("argoproj.io", "v1alpha1", "rollouts", "Rollout"),
 ];
+
+/// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`: what their `LOOKUPS` declare, the
+/// workloads that autoscalers aim at, and the namespace of whatever is about to be refused.
+pub fn looked_up() -> Vec<LookedUp> {
+    let declared = || LOOKUPS.iter().flat_map(|(_, lookups)| *lookups);
+    let is = |one: &ApiKind<'_>, other: &ApiKind<'_>| one.resource == other.resource;
+    let mut all = Vec::new();
+    for kind in api::ALL {
+        let is_workload = is(kind, &api::DEPLOYMENT);
+        let listed = declared().any(|one| matches!(one, Lookup::List(listed) if is(listed, kind)));
+        let gotten = declared().any(|one| matches!(one, Lookup::Get(gotten) if is(gotten, kind)));
+        if listed || gotten || is_workload || is(kind, &api::NAMESPACE) {
+            all.push(LookedUp { api: served_as(kind), listed, why: why(kind) });
+        }
+        if is_workload {
+            all.extend(MORE_WORKLOADS.iter().map(|api| LookedUp { api: *api, listed: false, why: WORKLOADS }));
+        }
+    }
+    all
+}
+
+/// What rules want to know of a kind.
+fn why(kind: &ApiKind<'_>) -> &'static str {
+    match kind.resource {
+        "horizontalpodautoscalers" | "scaledobjects" => OTHER_AUTOSCALERS,
+        "gateways" | "gatewayclasses" | "envoyproxies" => GATEWAYS,
+        "deployments" => WORKLOADS,
+        "namespaces" => NAMESPACES,
+        _ => "What rules look up.",
+    }
+}
+
+fn served_as(kind: &'static ApiKind<'static>) -> Api {
+    let (group, version) = kind.api_version.split_once('/').unwrap_or(("", &kind.api_version));
+    kind_of(group, version, kind.resource, &kind.kind)
+}
 
 impl LookedUp {
     /// The verbs to be granted for it.
@@ -129,15 +160,13 @@ impl LookedUp {
 
 /// The kinds that the policy knows by name.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
-    let looked_up = LOOKED_UP.iter().map(|known| known.api.kind);
+    let looked_up = looked_up().into_iter().map(|known| known.api.kind);
     looked_up.chain([CRD.kind, "Secret", "SubjectAccessReview"])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use autoscaler_guard::rule::Lookup;
-    use autoscaler_guard::rules::LOOKUPS;
 
     #[test]
     fn every_rule_is_asked_about_all_that_it_watches() {
@@ -155,16 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn what_rules_look_up_is_granted_and_nothing_is_listed_in_vain() {
-        let declared = || LOOKUPS.iter().flat_map(|(_, look_ups)| *look_ups);
-        for known in LOOKED_UP {
-            let lists = declared().any(|one| matches!(one, Lookup::List(kind) if kind.resource == known.api.resource));
-            assert_eq!(lists, known.listed, "{}", known.api.resource);
+    fn what_rules_look_up_is_granted_and_nothing_is_granted_in_vain() {
+        let granted: Vec<&str> = looked_up().iter().map(|known| known.api.resource).collect();
+        for lookup in LOOKUPS.iter().flat_map(|(_, lookups)| *lookups) {
+            let (Lookup::Get(kind) | Lookup::List(kind)) = lookup else { continue };
+            assert!(granted.contains(&kind.resource), "{} is not in cluster::api::ALL", kind.resource);
         }
-        for look_up in declared() {
-            let (Lookup::Get(kind) | Lookup::List(kind)) = look_up else { continue };
-            assert!(LOOKED_UP.iter().any(|known| known.api.resource == kind.resource), "{}", kind.resource);
-        }
+        assert!(!granted.contains(&"secrets"), "releases are read by opt-in");
+        let reasons = looked_up();
+        assert!(reasons.iter().all(|known| known.why != "What rules look up."), "say why: {reasons:?}");
     }
 
     #[test]
