@@ -9,8 +9,12 @@ SHELL := bash
 # does not compile them again.
 TOOLS := $(or $(AUTOSCALER_GUARD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/autoscaler-guard)/tools/cargo
 
-# Where rustup puts cargo, for shells that have not been told, and those tools.
+# Where rustup puts cargo, for shells that do not look there, and those tools.
 export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/bin
+
+# A stage of `make test` finds the module and the programs built: building them again would only wait for cargo's lock.
+MODULE = $(if $(STAGED),,annotated-policy.wasm)
+PROGRAMS = $(if $(STAGED),,programs)
 
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 XTASK := cargo xtask
@@ -29,7 +33,7 @@ help: ## Print this
 # The module
 
 .PHONY: policy.wasm
-policy.wasm: rust ## Build the policy as a WebAssembly module
+policy.wasm: xtask ## Build the policy as a WebAssembly module
 	$(XTASK) build --out $@
 
 .PHONY: annotated-policy.wasm
@@ -42,8 +46,7 @@ TAG ?= v$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 .PHONY: push
 push: registry-is-named annotated-policy.wasm ## Push the module to a registry: REGISTRY=ghcr.io/you, TAG=v1 if not its version
-	@cargo build --quiet --locked --workspace --bins
-	@$(BUILT)/autoscaler-guard push annotated-policy.wasm registry://$(REGISTRY)/autoscaler-guard:$(TAG)
+	@cargo run --locked --package xtask -- push --module annotated-policy.wasm registry://$(REGISTRY)/autoscaler-guard:$(TAG)
 
 .PHONY: registry-is-named
 registry-is-named:
@@ -52,24 +55,26 @@ registry-is-named:
 # Tests
 
 .PHONY: test
-test: statics e2e tests ## Run everything that has to pass before a change is done
+test: xtask ## Run everything that has to pass before a change is done; closes with what each stage took
+	@$(XTASK) stages
 
 .PHONY: check
-check: statics tests ## Run everything but the live tests, for the minutes between edits
+check: xtask ## Run everything but the live tests, for the minutes between edits
+	@$(XTASK) stages --without-live
 
-.PHONY: statics
-statics: fmt lint doc annotated-policy.wasm
-	$(XTASK) size --check
-	$(XTASK) reproducible
-	@$(MAKE) --no-print-directory e2e-kwctl
-	@$(MAKE) --no-print-directory fuzz-smoke
-	@$(MAKE) --no-print-directory npm-test
-	@$(MAKE) --no-print-directory playground-test
+# The programs and all tests, with the features that they have in common.
+.PHONY: compile
+compile: rust
+	cargo test --workspace --locked --no-run
 
 # Closes with the count of all tests.
 .PHONY: tests
-tests: annotated-policy.wasm
+tests: $(MODULE)
 	$(XTASK) test
+
+.PHONY: size-check
+size-check: $(MODULE)
+	$(XTASK) size --check
 
 .PHONY: fmt
 fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024 src/rules/*/*.rs` mend it)
@@ -101,27 +106,73 @@ search: rust ## Search everything that can happen for what the rules get wrong, 
 	cargo run --quiet --release --locked --package autoscaler-guard-world --bin search -- --seconds $(SECONDS)
 
 .PHONY: e2e-kwctl
-e2e-kwctl: annotated-policy.wasm ## Run the module in kwctl, where there is one
+e2e-kwctl: $(MODULE) ## Run the module in kwctl, where there is one; KWCTL_REQUIRED=1 fails where there is none
 	@if command -v kwctl >/dev/null && command -v bats >/dev/null; then \
 		bats e2e/kwctl.bats; \
+	elif [ -n "$(KWCTL_REQUIRED)" ]; then \
+		echo "The tests in e2e/kwctl.bats need kwctl and bats on PATH." >&2; \
+		exit 1; \
 	else \
 		echo "SKIPPED: the tests in e2e/kwctl.bats need kwctl and bats on PATH; the embedded host runs all cases all the same."; \
 	fi
 
+# Which worlds, by their names in `make e2e-list`, and which scenarios: an id, or how ids begin.
+WORLD ?=
+SCENARIO ?=
+WORLDS = $(addprefix --world ,$(WORLD))
+
 .PHONY: e2e
-e2e: annotated-policy.wasm ## Show hazards and cures on a real control plane: all scenarios, or SCENARIO=<id>
-	@cargo build --quiet --locked --workspace --bins
-	@$(BUILT)/e2e run $(SCENARIO)
+e2e: $(MODULE) programs ## Show hazards and cures on a real control plane: the worlds of make test, or WORLD=<name>, SCENARIO=<id>
+	@$(BUILT)/e2e run $(WORLDS) $(SCENARIO)
+
+# What was played already, and by when (seconds since 1970) the last world has to begin and to end.
+SKIP ?=
+BEGIN_BEFORE ?=
+END_BEFORE ?=
+
+.PHONY: e2e-all
+e2e-all: annotated-policy.wasm programs ## The same in every world; SKIP=<name> leaves worlds out
+	@$(BUILT)/e2e run --all $(addprefix --skip ,$(SKIP)) \
+		$(addprefix --begin-before ,$(BEGIN_BEFORE)) $(addprefix --end-before ,$(END_BEFORE))
+
+# Stages of `make test`.
+.PHONY: e2e-components
+e2e-components: $(PROGRAMS)
+	@$(BUILT)/e2e tools $(WORLDS)
+
+.PHONY: e2e-play
+e2e-play: $(MODULE) $(PROGRAMS)
+	@$(BUILT)/e2e run $(WORLDS)
 
 .PHONY: e2e-list
-e2e-list: rust ## List the scenarios of `make e2e`
-	@cargo build --quiet --locked --workspace --bins
+e2e-list: programs ## List the worlds and scenarios of `make e2e`
 	@$(BUILT)/e2e list
 
 .PHONY: e2e-tools
-e2e-tools: rust ## Build what `make e2e` runs: etcd, Kubernetes, KEDA, Envoy Gateway and Helm; the first time takes half an hour
-	@cargo build --quiet --locked --workspace --bins
-	@$(BUILT)/e2e tools
+e2e-tools: programs ## Build what `make e2e` runs: etcd, Kubernetes, KEDA, Envoy Gateway and Helm; the first time takes half an hour
+	@$(BUILT)/e2e tools $(WORLDS)
+
+# With an example, so that the features are those that the tests are compiled with.
+.PHONY: programs
+programs: rust
+	@cargo build --locked --workspace --bins --example demo
+
+# Dependencies
+
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: cargo-deny
+cargo-deny: rust
+	@$(TOOLS)/bin/cargo-deny --version 2>/dev/null | grep -qxF 'cargo-deny $(CARGO_DENY_VERSION)' || \
+		cargo install cargo-deny --locked --force --root $(TOOLS) --version $(CARGO_DENY_VERSION)
+
+.PHONY: deny
+deny: cargo-deny ## Check what crates there are, where they come from and under which licences
+	$(TOOLS)/bin/cargo-deny --workspace --locked check licenses bans sources
+
+.PHONY: advisories
+advisories: cargo-deny ## Check the crates against the database of vulnerabilities, which it downloads
+	$(TOOLS)/bin/cargo-deny --workspace --locked check advisories
 
 # Gatekeeper
 
@@ -157,7 +208,7 @@ fuzz: rust ## Feed the policy damaged input, SECONDS=60 for each TARGET="evaluat
 	fi
 	@cargo fuzz --version >/dev/null 2>&1 || \
 		cargo install cargo-fuzz --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION)
-	cargo build --quiet --locked --workspace --example seeds
+	cargo build --locked --workspace --example seeds
 	$(BUILT)/examples/seeds fuzz/seeds
 	@for target in $(TARGET); do \
 		echo "+ cargo fuzz run $$target, $(SECONDS) s"; \
@@ -183,7 +234,7 @@ WASM_BINDGEN_VERSION := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version =
 NPM_BYTES := 350000
 
 .PHONY: npm
-npm: rust ## Build the package for browsers and Node, in target/npm
+npm: xtask ## Build the package for browsers and Node, in target/npm
 	@$(TOOLS)/bin/wasm-bindgen --version 2>/dev/null | grep -qxF 'wasm-bindgen $(WASM_BINDGEN_VERSION)' || \
 		cargo install wasm-bindgen-cli --force --root $(TOOLS) --version $(WASM_BINDGEN_VERSION)
 	@mkdir -p target
@@ -210,7 +261,7 @@ npm-test: ## Try the package in Node 20 or newer, and in Chromium where there is
 		echo "SKIPPED: the tests of the package for JavaScript need Node 20 or newer, with npm."; \
 	else \
 		$(MAKE) --no-print-directory npm && \
-		cargo build --quiet --locked --workspace --example answers && \
+		cargo build --locked --workspace --example answers && \
 		$(BUILT)/examples/answers > target/answers.jsonl && \
 		node --test crates/web/tests/*.test.js; \
 	fi
@@ -252,19 +303,19 @@ screenshots: playground ## Take the playground's pictures in docs/images (needs 
 
 .PHONY: demo
 demo: annotated-policy.wasm ## See what the policy does: both incidents and their cures, on requests of real clusters
-	@cargo build --quiet --locked --workspace --example demo
+	@cargo build --locked --workspace --example demo
 	@$(BUILT)/examples/demo annotated-policy.wasm
 
 .PHONY: bench
-bench: annotated-policy.wasm ## Measure the time that a verdict takes, beside the emptiest policy
+bench: annotated-policy.wasm ## Measure the time that a verdict takes, beside the smallest policy that the SDK allows
 	$(XTASK) bench
 
 .PHONY: size
-size: annotated-policy.wasm ## Tell what the module's bytes are spent on
+size: annotated-policy.wasm ## Show what the module's bytes are spent on
 	$(XTASK) size
 
 .PHONY: reproducible
-reproducible: rust ## Build the module again elsewhere, and compare the bytes
+reproducible: xtask ## Build the module again elsewhere, and compare the bytes
 	$(XTASK) reproducible
 
 .PHONY: clean
@@ -328,3 +379,8 @@ rust:
 		echo "This needs a C compiler, which Rust links programs with; Debian's package is gcc." >&2; \
 		exit 1; \
 	}
+
+# What the other targets call; `cargo xtask` alone would be silent while it compiles.
+.PHONY: xtask
+xtask: rust
+	@[ -n "$(STAGED)" ] || cargo build --locked --package xtask --no-default-features

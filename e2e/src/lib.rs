@@ -12,6 +12,7 @@ pub mod helm;
 pub mod objects;
 pub mod operators;
 pub mod process;
+pub mod progress;
 pub mod results;
 pub mod runner;
 pub mod scenarios;

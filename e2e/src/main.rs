@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use autoscaler_guard_e2e::process::Reaper;
@@ -12,6 +13,7 @@ use autoscaler_guard_e2e::scenarios::{SCENARIOS, Scenario};
 use autoscaler_guard_e2e::stage::Policy;
 use autoscaler_guard_e2e::tools::{COMPONENTS, Component, Tools};
 use autoscaler_guard_e2e::webhook::Subject;
+use autoscaler_guard_e2e::world::{KINDS, Kind};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,11 +29,14 @@ struct Arguments {
 enum Task {
     /// Build the components that are missing
     Tools {
-        /// Only tell where they are, and which are missing
+        /// Only print where they are, and which are missing
         #[arg(long)]
         list: bool,
+        /// What these worlds need; those of `make test`, if none is named
+        #[arg(long = "world", value_parser = Kind::named)]
+        worlds: Vec<Kind>,
     },
-    /// List the scenarios
+    /// List the worlds and their scenarios
     List,
     /// Play scenarios
     Run(Run),
@@ -44,8 +49,23 @@ enum Task {
 
 #[derive(clap::Args)]
 struct Run {
-    /// Ids of scenarios, or how they begin; all, if none is given
+    /// Ids of scenarios, or how they begin; all of the worlds, if none is given
     scenarios: Vec<String>,
+    /// The worlds to play; those of `make test`, if neither a world nor a scenario is named
+    #[arg(long = "world", value_parser = Kind::named)]
+    worlds: Vec<Kind>,
+    /// All worlds
+    #[arg(long, conflicts_with = "worlds")]
+    all: bool,
+    /// Leave this world out
+    #[arg(long, value_parser = Kind::named)]
+    skip: Vec<Kind>,
+    /// Start no world after this time, in seconds since 1970
+    #[arg(long)]
+    begin_before: Option<u64>,
+    /// Start no world that may take longer than until then; one that still does has failed
+    #[arg(long)]
+    end_before: Option<u64>,
     /// The command line that serves the policy; by default the one beside this program
     #[arg(long)]
     program: Option<PathBuf>,
@@ -88,8 +108,12 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 async fn run(task: Task) -> Result<ExitCode> {
     match task {
-        Task::Tools { list: true } => list_tools().map(|()| ExitCode::SUCCESS),
-        Task::Tools { list: false } => build(&COMPONENTS.iter().collect::<Vec<_>>()).map(|_| ExitCode::SUCCESS),
+        Task::Tools { list: true, .. } => list_tools().map(|()| ExitCode::SUCCESS),
+        Task::Tools { list: false, worlds } => {
+            let worlds = if worlds.is_empty() { in_test() } else { worlds };
+            let scenarios = SCENARIOS.iter().copied().flatten().filter(|scenario| worlds.contains(&scenario.world));
+            build(&scenarios.collect::<Vec<_>>()).map(|_| ExitCode::SUCCESS)
+        }
         Task::List => {
             list();
             Ok(ExitCode::SUCCESS)
@@ -111,15 +135,22 @@ async fn run(task: Task) -> Result<ExitCode> {
     }
 }
 
-/// Builds what is missing of those components; `None` on a machine without Go.
-fn build(components: &[&Component]) -> Result<Option<Tools>> {
+/// The worlds that `make test` plays.
+fn in_test() -> Vec<Kind> {
+    KINDS.iter().copied().filter(|kind| kind.is_in_test()).collect()
+}
+
+/// Builds what is missing of the components of those scenarios; `None` on a machine without Go.
+fn build(scenarios: &[&Scenario]) -> Result<Option<Tools>> {
     let Some(tools) = Tools::find()? else {
         println!(
             "SKIPPED: the live tests need Go, to build etcd, Kubernetes, KEDA, Envoy Gateway, Gatekeeper and Helm; get it from https://go.dev/dl"
         );
         return Ok(None);
     };
-    tools.build(components)?;
+    let names: Vec<&str> = scenarios.iter().flat_map(|scenario| scenario.components()).collect();
+    let components = COMPONENTS.iter().filter(|component| names.contains(&component.name));
+    tools.build(&components.collect::<Vec<&Component>>())?;
     Ok(Some(tools))
 }
 
@@ -132,17 +163,57 @@ fn list_tools() -> Result<()> {
     Ok(())
 }
 
-/// What the last complete run came to.
+/// What every scenario came to when it last passed.
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results.json");
 
 async fn play(options: Run) -> Result<ExitCode> {
-    let whole = options.scenarios.is_empty() && options.policy == Mode::Both;
-    let scenarios = select(&options.scenarios)?;
-    let mut components: Vec<&str> = scenarios.iter().flat_map(|scenario| scenario.components()).collect();
-    components.dedup();
-    let needed = COMPONENTS.iter().filter(|component| components.contains(&component.name)).collect::<Vec<_>>();
-    let Some(tools) = build(&needed)? else { return Ok(ExitCode::SUCCESS) };
+    let scenarios = select(&options)?;
+    let runner_options = runner_options(&options)?;
+    let (mut outcomes, mut left_out) = (Vec::new(), Vec::new());
+    for kind in KINDS {
+        let here: Vec<&Scenario> = scenarios.iter().copied().filter(|scenario| scenario.world == *kind).collect();
+        if here.is_empty() {
+            continue;
+        }
+        // Building takes time, too.
+        let late = || too_late(*kind, &options, now()).map(|reason| format!("{}: {reason}", kind.name()));
+        if let Some(reason) = late() {
+            left_out.push(reason);
+            continue;
+        }
+        let Some(tools) = build(&here)? else { return Ok(ExitCode::SUCCESS) };
+        if let Some(reason) = late() {
+            left_out.push(reason);
+            continue;
+        }
+        let playing = runner::play(*kind, &here, &tools, &runner_options);
+        let left = options.end_before.map(|end| Duration::from_secs(end.saturating_sub(now())));
+        let played = match left {
+            Some(left) => tokio::time::timeout(left, playing)
+                .await
+                .with_context(|| format!("the time is up, and world {} has not ended", kind.name()))??,
+            None => playing.await?,
+        };
+        keep(&played, &runner_options.folder)?;
+        outcomes.extend(played);
+    }
+    Ok(closed(&outcomes, &left_out, &runner_options.folder))
+}
 
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Why a world can no longer be started.
+fn too_late(kind: Kind, options: &Run, now: u64) -> Option<String> {
+    if options.begin_before.is_some_and(|last| now >= last) {
+        return Some("it is too late to begin".to_owned());
+    }
+    let (left, needed) = (options.end_before?.saturating_sub(now) / 60, kind.longest());
+    (left < needed).then(|| format!("it may take {needed} minutes, and {left} are left"))
+}
+
+fn runner_options(options: &Run) -> Result<Options> {
     let absolute = |path: &Path| std::path::absolute(path).with_context(|| format!("{} is no path", path.display()));
     let policies = match options.policy {
         Mode::Off => vec![Policy::Off],
@@ -161,27 +232,47 @@ async fn play(options: Run) -> Result<ExitCode> {
             ensure!(file.is_file(), "{} is not there; `make e2e` builds it", file.display());
         }
     }
-    let options = Options { subject, policies, jobs: options.jobs.max(1), folder: folder.clone() };
-    let outcomes = runner::play(&scenarios, &tools, &options).await?;
-
-    std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(&outcomes)?)?;
-    let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
-    let complete = whole && failures.is_empty();
-    if complete {
-        // Kept in the tree: the README's table is made of it.
-        std::fs::write(RESULTS, serde_json::to_string_pretty(&outcomes)? + "\n")?;
-    }
-    println!("{} scenarios passed, {} failed", outcomes.len() - failures.len(), failures.len());
-    if failures.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("Failed: {}", failures.iter().map(|outcome| outcome.id.as_str()).collect::<Vec<_>>().join(", "));
-    println!("Logs are in {}/<world>/logs, what each request was answered in audit.log beside them", folder.display());
-    Ok(ExitCode::FAILURE)
+    Ok(Options { subject, policies, jobs: options.jobs.max(1), folder })
 }
 
-fn select(wanted: &[String]) -> Result<Vec<&'static Scenario>> {
-    let all = SCENARIOS.iter().copied().flatten();
+/// Keeps what was seen: beside the logs, and in the tree, as the README's table is made of it.
+fn keep(played: &[Outcome], folder: &Path) -> Result<()> {
+    std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(played)?)?;
+    let known = serde_json::from_slice(&std::fs::read(RESULTS)?).context("e2e/results.json cannot be read")?;
+    let merged = serde_json::to_string_pretty(&results::merged(known, played))? + "\n";
+    // A test may be reading it.
+    let half = Path::new(RESULTS).with_extension("half");
+    std::fs::write(&half, merged)?;
+    Ok(std::fs::rename(half, RESULTS)?)
+}
+
+/// Prints what came out, with the count in the last line.
+fn closed(outcomes: &[Outcome], left_out: &[String], folder: &Path) -> ExitCode {
+    let failures: Vec<&str> =
+        outcomes.iter().filter(|outcome| !outcome.passed()).map(|outcome| outcome.id.as_str()).collect();
+    if !failures.is_empty() {
+        println!("Failed: {}", failures.join(", "));
+        println!(
+            "Logs are in {}/<world>/logs, what each request was answered in audit.log beside them",
+            folder.display()
+        );
+    }
+    for world in left_out {
+        println!("Not played: {world}");
+    }
+    println!("{} scenarios passed, {} failed", outcomes.len() - failures.len(), failures.len());
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn select(options: &Run) -> Result<Vec<&'static Scenario>> {
+    let wanted = &options.scenarios;
+    let worlds = match (options.all || !wanted.is_empty(), options.worlds.is_empty()) {
+        (_, false) => options.worlds.clone(),
+        (true, true) => KINDS.to_vec(),
+        (false, true) => in_test(),
+    };
+    let plays = |scenario: &&Scenario| worlds.contains(&scenario.world) && !options.skip.contains(&scenario.world);
+    let all = SCENARIOS.iter().copied().flatten().filter(plays);
     for id in wanted {
         if !all.clone().any(|scenario| scenario.id.starts_with(id.as_str())) {
             bail!("no scenario's id begins with {id}; `make e2e-list` lists them");
@@ -197,8 +288,49 @@ fn select(wanted: &[String]) -> Result<Vec<&'static Scenario>> {
 }
 
 fn list() {
-    let scenarios = SCENARIOS.iter().copied().flatten();
-    let lines: Vec<String> = scenarios.map(|scenario| format!("{:<36} {}", scenario.id, scenario.shows)).collect();
+    let mut lines = Vec::new();
+    for kind in KINDS {
+        let also = if kind.is_in_test() { "" } else { ", in make e2e-all only" };
+        lines.push(format!("World {}{also}", kind.name()));
+        let here = SCENARIOS.iter().copied().flatten().filter(|scenario| scenario.world == *kind);
+        lines.extend(here.map(|scenario| format!("  {:<36} {}", scenario.id, scenario.shows)));
+    }
     // Whoever reads only the first lines has closed the rest.
     let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Run {
+        let Task::Run(run) = Arguments::parse_from(["e2e", "run"].iter().chain(arguments)).task else {
+            panic!("it is a run")
+        };
+        run
+    }
+
+    fn worlds(arguments: &[&str]) -> Vec<&'static str> {
+        let chosen = select(&options(arguments)).expect("there are such scenarios");
+        let is_there = |kind: &&Kind| chosen.iter().any(|scenario| scenario.world == **kind);
+        KINDS.iter().filter(is_there).map(|kind| kind.name()).collect()
+    }
+
+    #[test]
+    fn without_a_name_the_worlds_of_make_test_are_played() {
+        assert_eq!(worlds(&[]), ["keda", "envoy-gateway-1.9.1"]);
+        assert_eq!(worlds(&["--all", "--skip", "keda"]), ["envoy-gateway-1.9.1", "envoy-gateway-1.3.0", "gatekeeper"]);
+        assert_eq!(worlds(&["--world", "gatekeeper"]), ["gatekeeper"]);
+        assert_eq!(worlds(&["gatekeeper-crd-deleted"]), ["gatekeeper"]);
+    }
+
+    #[test]
+    fn a_world_that_may_not_end_in_time_does_not_begin() {
+        let needed = Kind::Gatekeeper.longest() * 60;
+        let late = |arguments: &[&str]| too_late(Kind::Gatekeeper, &options(arguments), 1_000);
+        assert_eq!(late(&[]), None);
+        assert_eq!(late(&["--end-before", &(1_000 + needed).to_string()]), None);
+        assert!(late(&["--end-before", &(999 + needed).to_string()]).is_some());
+        assert!(late(&["--begin-before", "1000"]).is_some());
+    }
 }

@@ -76,9 +76,8 @@ pub fn api(client: &Client, (api_version, kind): (&str, &str), namespace: &str) 
 /// # Errors
 /// It is no YAML.
 pub fn documents(yaml: &str) -> Result<Vec<Value>> {
-    let options = serde_saphyr::options! { budget: None, with_snippet: false };
-    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(yaml, options)?;
-    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+    let documents = autoscaler_guard_host::documents::read("the manifests", yaml)?;
+    Ok(documents.into_iter().map(|document| document.value).collect())
 }
 
 /// The type, namespace and name that a document says.

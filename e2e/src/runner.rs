@@ -1,4 +1,4 @@
-//! Plays scenarios: one world after the other, in it side by side, each without the policy and with it.
+//! Plays the scenarios of a world side by side, each without the policy and with it.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -11,12 +11,12 @@ use serde_json::json;
 
 use crate::audit;
 use crate::operators::{ENVOY_GATEWAY_USER, KEDA_USER};
-use crate::results::{Outcome, Run};
+use crate::results::{self, Outcome, Run};
 use crate::scenarios::Scenario;
 use crate::stage::{Policy, Stage};
 use crate::tools::Tools;
 use crate::webhook::{ENFORCED, POLICY_LABEL, Subject};
-use crate::world::{KINDS, Kind, World};
+use crate::world::{Kind, World};
 
 /// How long one run of a scenario may take before it counts as stuck.
 const STUCK: Duration = Duration::from_mins(8);
@@ -34,29 +34,27 @@ pub struct Options {
     pub folder: PathBuf,
 }
 
-/// Plays those scenarios and tells how each went.
+/// Plays those scenarios of one world and says how each went.
 ///
 /// # Errors
-/// A world does not start; scenarios that fail are no error but an [`Outcome`].
-pub async fn play(scenarios: &[&'static Scenario], tools: &Tools, options: &Options) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
-    for kind in KINDS {
-        let here: Vec<&Scenario> = scenarios.iter().copied().filter(|scenario| scenario.world == *kind).collect();
-        if here.is_empty() {
-            continue;
-        }
-        let folder = options.folder.join(kind.name());
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
-        let started = Instant::now();
-        let subject = options.policies.contains(&Policy::On).then_some(&options.subject);
-        let world = World::start(*kind, tools, &folder, subject).await?;
-        eprintln!("World {} is ready after {:.1} s", kind.name(), started.elapsed().as_secs_f32());
-        outcomes.extend(play_in(&world, &here, tools, options).await);
-        if subject.is_some() {
-            outcomes.push(controllers_run_free(&world, *kind));
-        }
+/// The world does not start; scenarios that fail are no error but an [`Outcome`].
+pub async fn play(
+    kind: Kind,
+    scenarios: &[&'static Scenario],
+    tools: &Tools,
+    options: &Options,
+) -> Result<Vec<Outcome>> {
+    let folder = options.folder.join(kind.name());
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let started = Instant::now();
+    let subject = options.policies.contains(&Policy::On).then_some(&options.subject);
+    let world = World::start(kind, tools, &folder, subject).await?;
+    eprintln!("World {} is ready after {:.1} s", kind.name(), started.elapsed().as_secs_f32());
+    let mut outcomes = play_in(&world, scenarios, tools, options).await;
+    if subject.is_some() {
+        outcomes.push(controllers_run_free(&world, kind));
     }
     Ok(outcomes)
 }
@@ -146,7 +144,7 @@ fn controllers_run_free(world: &World, kind: Kind) -> Outcome {
     let checked = check_controllers(&world.plane.audit_log(), &world.plane.logs());
     let passed = checked.is_ok();
     let seen = checked.unwrap_or_else(|error| format!("{error:#}"));
-    let id = format!("controllers-run-free-{}", kind.name());
+    let id = results::controllers(kind);
     eprintln!(
         "{} {id:<36} with     {:>3} s  {seen}",
         if passed { "ok    " } else { "FAILED" },

@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::progress;
+
 /// A component: a Go module of ours in `e2e/tools`, and the programs to build in it.
 #[derive(Debug)]
 pub struct Component {
@@ -105,7 +107,7 @@ impl Tools {
         Ok(component.programs.iter().all(|(name, _)| folder.join(name).is_file()))
     }
 
-    /// Builds what is missing, one after the other, and tells how it goes.
+    /// Builds what is missing, one after the other, and prints how far it is.
     ///
     /// # Errors
     /// A build failed.
@@ -136,12 +138,10 @@ impl Tools {
         let unfinished = folder.with_extension(format!("building-{}", std::process::id()));
         std::fs::create_dir_all(&unfinished)?;
         for (name, package) in component.programs {
-            let status = self
-                .go(component.name)
-                .args(["build", "-trimpath", "-ldflags", &format!("{LINKER_FLAGS} {}", component.linker_flags), "-o"])
-                .arg(unfinished.join(name))
-                .arg(package)
-                .status()?;
+            let mut go = self.go(component.name);
+            go.args(["build", "-v", "-trimpath", "-ldflags", &format!("{LINKER_FLAGS} {}", component.linker_flags)]);
+            go.arg("-o").arg(unfinished.join(name)).arg(package);
+            let status = progress::watch(&mut go, name)?;
             ensure!(status.success(), "`go build {package}` in e2e/tools/{} failed: {status}", component.name);
         }
         if folder.exists() {

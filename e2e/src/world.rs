@@ -39,6 +39,30 @@ impl Kind {
         }
     }
 
+    /// The world of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+        let found = KINDS.iter().copied().find(|kind| kind.name() == name);
+        found.ok_or_else(|| format!("the worlds are {}", names.join(", ")))
+    }
+
+    /// Whether `make test` plays it; `make e2e-all` plays the others, too.
+    pub fn is_in_test(self) -> bool {
+        matches!(self, Self::Keda | Self::EnvoyGateway)
+    }
+
+    /// How long it takes at the worst, in minutes: on two busy cores, with hazards that need three attempts.
+    pub fn longest(self) -> u64 {
+        match self {
+            Self::Keda => 15,
+            Self::EnvoyGateway | Self::LeakyEnvoyGateway => 9,
+            Self::Gatekeeper => 12,
+        }
+    }
+
     /// The components that have to be built for it.
     pub fn components(self) -> &'static [&'static str] {
         match self {

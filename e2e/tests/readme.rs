@@ -1,4 +1,4 @@
-//! The README's table of scenarios is what the last complete run came to.
+//! The table of scenarios in `e2e/README.md` is what each came to when it last passed.
 //!
 //! `AUTOSCALER_GUARD_WRITE=1 cargo test -p autoscaler-guard-e2e --test readme` writes it anew.
 
@@ -19,18 +19,18 @@ fn results() -> Vec<Outcome> {
 #[test]
 fn the_readme_shows_the_last_run() {
     let (begin, end) = ("<!-- scenarios:begin -->\n", "<!-- scenarios:end -->");
-    let readme = std::fs::read_to_string(file("../README.md")).expect("README.md is there");
-    let (before, rest) = readme.split_once(begin).expect("README.md has the marker scenarios:begin");
-    let (_, after) = rest.split_once(end).expect("README.md has the marker scenarios:end");
+    let readme = std::fs::read_to_string(file("README.md")).expect("e2e/README.md is there");
+    let (before, rest) = readme.split_once(begin).expect("e2e/README.md has the marker scenarios:begin");
+    let (_, after) = rest.split_once(end).expect("e2e/README.md has the marker scenarios:end");
     let fresh = format!("{before}{begin}{}{end}{after}", table(&results()));
     if std::env::var_os("AUTOSCALER_GUARD_WRITE").is_some() {
-        std::fs::write(file("../README.md"), &fresh).expect("README.md can be written");
+        std::fs::write(file("README.md"), &fresh).expect("e2e/README.md can be written");
     }
-    assert_eq!(readme, fresh, "README.md is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+    assert_eq!(readme, fresh, "e2e/README.md is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
 }
 
 #[test]
-fn the_last_run_was_complete_and_passed() {
+fn every_scenario_has_passed() {
     let results = results();
     for scenario in SCENARIOS.iter().copied().flatten() {
         let outcome = results.iter().find(|outcome| outcome.id == scenario.id);

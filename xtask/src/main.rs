@@ -8,8 +8,11 @@ mod bench;
 mod build;
 mod metadata;
 mod process;
+#[cfg(feature = "push")]
+mod push;
 mod reproducible;
 mod size;
+mod stages;
 mod table;
 mod test;
 mod toolchain;
@@ -41,6 +44,11 @@ enum Task {
     Bench(bench::Options),
     /// Build the module a second time, elsewhere, and compare the bytes
     Reproducible(reproducible::Options),
+    /// Push the module to a registry, as `kwctl push` does
+    #[cfg(feature = "push")]
+    Push(push::Options),
+    /// Run all that has to pass, stage by stage, and close with what each took
+    Stages(stages::Options),
     /// Run all tests of the workspace and close with their counts
     Test(test::Options),
 }
@@ -63,6 +71,9 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Size(options) => size::run(options),
         Task::Bench(options) => bench::run(options),
         Task::Reproducible(options) => reproducible::run(options),
+        #[cfg(feature = "push")]
+        Task::Push(options) => push::run(options),
+        Task::Stages(options) => stages::run(options),
         Task::Test(options) => test::run(options),
     }
 }

@@ -5,12 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use autoscaler_guard_registry::Reference;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-
-use crate::policy::Source;
 
 /// The colours of help and usage errors.
 const STYLES: Styles = Styles::styled()
@@ -81,12 +78,6 @@ pub enum Command {
     /// Print what a cluster needs to use `serve` as its admission webhook, or behind Gatekeeper
     #[command(after_long_help = MANIFESTS_EXAMPLES)]
     Manifests(ManifestsOptions),
-    /// Push a module to a registry, as `kwctl push` does
-    #[command(long_about = PUSH, after_long_help = PUSH_EXAMPLES)]
-    Push(PushOptions),
-    /// Pull a module from a registry into a file
-    #[command(long_about = PULL, after_long_help = PULL_EXAMPLES)]
-    Pull(PullOptions),
     /// Print a script by which a shell completes commands and options
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -106,7 +97,7 @@ The policy asks the cluster about neighbours: the workload that an HPA scales, t
 from files (--cluster), from a cluster (--context, --live) or from a session (--replay). In files, whatever is not there \
 counts as absent. Without any of them neighbours are unknown, and where it matters the policy says so.
 
-A session holds the look-ups of one review and their answers, in order: those of all its requests, one after the other. \
+A session holds the lookups of one review and their answers, in order: those of all its requests, one after the other. \
 --record writes it; --replay, and `kwctl run --replay-host-capabilities-interactions` for a single request, answer from it \
 what is asked in the same order and words, and nothing else.";
 
@@ -123,9 +114,6 @@ Examples:
 
   With the settings of the policy that is installed, by the module that is installed:
     autoscaler-guard review requests/ --cluster objects/ --settings settings.yaml --policy annotated-policy.wasm
-
-  By a module in a registry; a digest names the same for good:
-    autoscaler-guard review request.json --live --policy registry://ghcr.io/you/autoscaler-guard:v1
 
   What a cluster answered, to be judged again without it:
     autoscaler-guard review request.json --live --record session.yml
@@ -154,7 +142,7 @@ Examples:
 const SERVE: &str = "\
 Answer an API server's admission reviews by HTTPS: the webhook for clusters without Kubewarden.
 
-It judges at POST /validate and answers with a JSON Patch where it repairs. GET /readyz and /livez tell its health, \
+It judges at POST /validate and answers with a JSON Patch where it repairs. GET /readyz and /livez answer for its health, \
 /metrics what it does. Neighbours come from the cluster, by kubeconfig or, in a Pod, by its service account.
 
 What cannot be judged is answered with an HTTP error, so that the webhook's failurePolicy decides: 400 for what is no \
@@ -162,7 +150,7 @@ AdmissionReview v1, 413 for one that is too large, 503 with Retry-After when too
 no verdict in time or at all.
 
 With --gatekeeper it is an external data provider instead and judges at POST /gatekeeper, without repairs. Errors are \
-told as systemError then, or as the error of one item.
+given as systemError then, or as the error of one item.
 
 On SIGTERM it fails /readyz, takes requests for --drain more seconds, finishes what is in flight, and ends with 0.";
 
@@ -203,46 +191,11 @@ Printed are Namespace, ServiceAccount, ClusterRole with its binding, Deployment,
 MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap; with \
 --gatekeeper Provider, ConstraintTemplate and constraints in place of the webhook's configuration.";
 
-const PUSH: &str = "\
-Push a module to a registry, as `kwctl push` does: policy servers run it from there.
-
-Credentials are those of `docker login`, from $DOCKER_CONFIG or ~/.docker.";
-
-const PUSH_EXAMPLES: &str = "\
-Examples:
-  autoscaler-guard push annotated-policy.wasm registry://ghcr.io/you/autoscaler-guard:v1
-  autoscaler-guard push annotated-policy.wasm registry://localhost:5000/autoscaler-guard
-  autoscaler-guard push annotated-policy.wasm registry://ghcr.io/you/autoscaler-guard:v1 -o json | jq -r .pinned
-
-Output of --output json, of pull too:
-  reference  what was named, with its tag
-  digest     the digest of the policy's manifest
-  pinned     the reference that means this module for good
-New fields may be added; these stay.
-
-Certificates are trusted as the system trusts them; SSL_CERT_FILE names others.";
-
-const PULL: &str = "\
-Pull a module from a registry into a file.
-
-What comes is held to its digest. It is kept in $XDG_CACHE_HOME or ~/.cache, below autoscaler-guard/policies, from where a \
-reference with a digest is answered without the registry. Credentials are those of `docker login`.";
-
-const PULL_EXAMPLES: &str = "\
-Examples:
-  autoscaler-guard pull registry://ghcr.io/you/autoscaler-guard:v1 annotated-policy.wasm
-  autoscaler-guard pull registry://lab:5000/autoscaler-guard policy.wasm --insecure-registry lab:5000";
-
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   source <(autoscaler-guard completions bash)
   autoscaler-guard completions zsh > ~/.zfunc/_autoscaler-guard
   autoscaler-guard completions fish > ~/.config/fish/completions/autoscaler-guard.fish";
-
-/// Kubewarden's manifests name modules in registries likewise.
-const POLICY: &str = "\
-Run this module, as Kubewarden's policy server would, instead of the rules that are built in: a file, or \
-registry://HOST/REPOSITORY:TAG or …@sha256:DIGEST";
 
 const PREFLIGHT: &str = "\
 Show what happens to every autoscaler when manifests are applied, before they are.
@@ -252,7 +205,7 @@ the API server, KEDA, Envoy Gateway, the HPA controller and the garbage collecto
 once with it. Nothing is sent to any cluster.
 
 Without a cluster the manifests of before are taken as the cluster, with what KEDA and Envoy Gateway make of them. What \
-was taken for granted is told as `assumed`.";
+was taken for granted is listed as `assumed`.";
 
 const PREFLIGHT_EXAMPLES: &str = "\
 Examples:
@@ -445,12 +398,9 @@ pub struct ReviewOptions {
     /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,
-    /// The module to run instead of the rules that are built in
-    #[arg(long, help = POLICY, value_name = "MODULE", value_parser = Source::parse, help_heading = "Policy")]
-    pub policy: Option<Source>,
-    /// How to speak to registries
-    #[command(flatten)]
-    pub registries: RegistryOptions,
+    /// Run the module in this file, as Kubewarden's policy server would, instead of the rules that are built in
+    #[arg(long, value_name = "FILE", value_parser = module, help_heading = "Policy")]
+    pub policy: Option<PathBuf>,
     /// How to answer
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = ReviewOutput::Human)]
     pub output: ReviewOutput,
@@ -493,12 +443,9 @@ pub struct ServeOptions {
     /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,
-    /// The module to run instead of the rules that are built in
-    #[arg(long, help = POLICY, value_name = "MODULE", value_parser = Source::parse, help_heading = "Policy")]
-    pub policy: Option<Source>,
-    /// How to speak to registries
-    #[command(flatten)]
-    pub registries: RegistryOptions,
+    /// Run the module in this file, as Kubewarden's policy server would, instead of the rules that are built in
+    #[arg(long, value_name = "FILE", value_parser = module, help_heading = "Policy")]
+    pub policy: Option<PathBuf>,
     /// Take neighbours from the cluster of this kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the Pod's own
     #[arg(long, value_name = "FILE", help_heading = "Neighbours")]
     pub kubeconfig: Option<PathBuf>,
@@ -519,6 +466,14 @@ pub struct ServeOptions {
     pub drain: Duration,
 }
 
+/// A file; kwctl and oras have the credentials and the cache that registries take.
+fn module(text: &str) -> Result<PathBuf, String> {
+    match text.split_once("://") {
+        Some(_) => Err("it must be a file; `kwctl pull` or `oras pull` brings a module from a registry".to_owned()),
+        None => Ok(text.into()),
+    }
+}
+
 fn in_flight(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1024) => Ok(number),
@@ -535,63 +490,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// How to speak to registries.
-#[derive(Debug, Clone, Default, Args)]
-pub struct RegistryOptions {
-    /// Speak plain HTTP to this registry, as to those on localhost; may be repeated
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]", help_heading = "Policy")]
-    pub insecure: Vec<String>,
-}
-
-/// The options of `push`.
-#[derive(Debug, Args)]
-pub struct PushOptions {
-    /// The module, with its metadata
-    #[arg(value_name = "MODULE")]
-    pub module: PathBuf,
-    /// Where to
-    #[arg(
-        help = "Where to: registry://HOST/REPOSITORY:TAG; the tag is latest if none is named",
-        value_name = "REFERENCE"
-    )]
-    pub reference: Reference,
-    /// How to speak to registries
-    #[command(flatten)]
-    pub registries: RegistryOptions,
-    /// How to answer
-    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = RegistryOutput::Human)]
-    pub output: RegistryOutput,
-}
-
-/// The options of `pull`.
-#[derive(Debug, Args)]
-pub struct PullOptions {
-    /// Where from
-    #[arg(
-        help = "Where from: registry://HOST/REPOSITORY:TAG or …@sha256:DIGEST; the tag is latest if none is named",
-        value_name = "REFERENCE"
-    )]
-    pub reference: Reference,
-    /// Where to
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// How to speak to registries
-    #[command(flatten)]
-    pub registries: RegistryOptions,
-    /// How to answer
-    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = RegistryOutput::Human)]
-    pub output: RegistryOutput,
-}
-
-/// How `push` and `pull` answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RegistryOutput {
-    /// For people
-    Human,
-    /// For scripts
-    Json,
-}
-
 /// The options of `manifests`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("certificate").required(true).args(["cert_manager", "ca_bundle"]))]
@@ -603,17 +501,17 @@ pub struct ManifestsOptions {
     /// Answer none but clients with a certificate by this authority, PEM: that of Gatekeeper's own
     #[arg(long, value_name = "FILE", requires = "gatekeeper")]
     pub client_ca: Option<PathBuf>,
-    /// Have cert-manager issue the webhook's certificate and tell API servers whom to trust
+    /// Have cert-manager issue the webhook's certificate and have API servers trust it
     #[arg(long)]
     pub cert_manager: bool,
-    /// Tell who asks to trust this authority, PEM; its certificate for the webhook is expected in Secret
+    /// Have API servers or Gatekeeper trust this authority, PEM; its certificate for the webhook is expected in Secret
     /// autoscaler-guard-tls
     #[arg(long, value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,
     /// The namespace to live in
     #[arg(long, value_name = "NAME", default_value = "autoscaler-guard", value_parser = namespace)]
     pub namespace: String,
-    /// The image to run, which has autoscaler-guard as its entry point; docs/serve.md tells how to build one
+    /// The image to run, which has autoscaler-guard as its entry point; docs/serve.md shows how to build one
     #[arg(long, value_name = "IMAGE", default_value = IMAGE, value_parser = image)]
     pub image: String,
     /// What becomes of changes while the webhook does not answer
@@ -633,7 +531,7 @@ const IMAGE: &str = concat!("autoscaler-guard:v", env!("CARGO_PKG_VERSION"));
 /// What becomes of changes while the webhook does not answer, in Kubernetes' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FailurePolicy {
-    /// They pass unasked
+    /// They pass unjudged
     #[value(name = "Ignore")]
     Ignore,
     /// They are refused, but for those of controllers and of clean-up
@@ -695,7 +593,7 @@ pub enum SettingsCommand {
     /// Print the JSON Schema of the settings
     #[command(long_about = SCHEMA, after_long_help = SCHEMA_EXAMPLES)]
     Schema,
-    /// Tell all that is wrong with settings
+    /// Check settings and list all errors
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(CheckOptions),
 }
@@ -778,5 +676,11 @@ mod tests {
     #[test]
     fn the_definitions_are_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_module_is_a_file() {
+        assert_eq!(module("annotated-policy.wasm"), Ok("annotated-policy.wasm".into()));
+        assert!(module("registry://ghcr.io/you/guard:v1").is_err_and(|error| error.contains("kwctl pull")));
     }
 }

@@ -3,7 +3,8 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::{Answer, Arguments};
+use crate::answer::Answer;
+use crate::arguments::Arguments;
 
 /// Writes the script.
 pub fn run(shell: Shell) -> Answer {

@@ -2,13 +2,12 @@
 //!
 //! | command | shows |
 //! |---|---|
-//! | `review` | what becomes of admission requests: the verdict, its reasons, ways on, and the patch |
+//! | `review` | what becomes of admission requests: the verdict, its reasons, what helps, and the patch |
 //! | `preflight` | what happens to every autoscaler when manifests are applied |
 //! | `rules` | the catalogue of rules, and each one's page |
-//! | `settings` | what the policy can be told, as a JSON Schema, and what is wrong with a file of settings |
+//! | `settings` | what the policy can be set to, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
 //! | `manifests` | what a cluster needs to use `serve` |
-//! | `push`, `pull` | where a module is in a registry now, or in a file |
 //! | `completions` | what a shell needs to complete all this |
 //!
 //! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
@@ -17,13 +16,13 @@
 //! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
 //! [`fault`] (how failures do).
 
+mod answer;
 pub mod arguments;
 mod completions;
 mod documents;
 pub mod fault;
 mod manifests;
 pub mod paint;
-pub mod policy;
 pub mod preflight;
 pub mod review;
 pub mod rules;
@@ -33,25 +32,10 @@ pub mod settings;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+pub use answer::Answer;
 pub use arguments::Arguments;
 use arguments::Command;
 use fault::Fault;
-
-/// What a command has to say, styled, and the exit code that goes with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// For standard output; styles are dropped where it shows no colours.
-    pub text: String,
-    /// 0, or 1 if a request was rejected or settings are wrong.
-    pub code: u8,
-}
-
-impl Answer {
-    /// An answer that went well.
-    pub fn fine(text: String) -> Self {
-        Self { text, code: 0 }
-    }
-}
 
 /// The exit code of a command that could not answer.
 const UNUSABLE: u8 = 2;
@@ -77,8 +61,6 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),
         Command::Manifests(options) => manifests::run(options),
-        Command::Push(options) => policy::push(options),
-        Command::Pull(options) => policy::pull(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use autoscaler_guard::Settings;
+use autoscaler_guard_host::{documents, yaml};
 use autoscaler_guard_server::manifests::{self, AskedBy, Manifests, Source};
 use serde_json::{Value, json};
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::arguments::{FailurePolicy, ManifestsOptions, ManifestsOutput};
 use crate::fault::Fault;
 use crate::review::{Judge, SettingsText};
@@ -51,14 +52,13 @@ fn certificates(path: &Path) -> Result<String, Fault> {
         .map_err(|error| Fault::new(format!("the authority in {} cannot be used", path.display())).because(error))
 }
 
-/// JSON is YAML.
 fn pretty(settings: &str) -> String {
-    let value: Value = serde_json::from_str(settings).unwrap_or_default();
-    format!("{value:#}\n")
+    yaml::document(&serde_json::from_str(settings).unwrap_or_default())
 }
 
 fn list(yaml: &str) -> Result<String, Fault> {
-    let items: Result<Vec<Value>, _> = serde_saphyr::from_multiple(yaml);
-    let items = items.map_err(|error| Fault::new("the manifests cannot be turned into JSON").because(error))?;
+    let documents = documents::read("the manifests", yaml);
+    let documents = documents.map_err(|error| Fault::new("they cannot be turned into JSON").because(error))?;
+    let items: Vec<Value> = documents.into_iter().map(|document| document.value).collect();
     Ok(format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": items})))
 }

@@ -6,33 +6,34 @@
 //! neighbours ──────────┘
 //! ```
 //!
-//! Neighbours can be a session: look-ups that were recorded before.
+//! Neighbours can be a session: lookups that were recorded before.
 
 mod diff;
 pub mod human;
 mod input;
 mod json;
 mod judge;
+mod judgement;
 mod lookups;
 mod message;
 mod neighbours;
 mod request;
 mod session;
 mod settings;
-mod yaml;
 
+pub use autoscaler_guard_host::Verdict;
 pub use diff::diff;
-pub use judge::{Judge, Judgement, Verdict};
+pub use judge::Judge;
+pub use judgement::Judgement;
 pub use neighbours::Neighbours;
 pub use request::Request;
 pub use settings::SettingsText;
 
-use autoscaler_guard_host::Limits;
+use autoscaler_guard_host::{Call, Limits};
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
-use crate::policy::Source;
 
 /// The exit code if any request was rejected.
 const REJECTED: u8 = 1;
@@ -40,15 +41,20 @@ const REJECTED: u8 = 1;
 /// Judges all requests and words the outcome.
 pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     input::check_stdin(options)?;
-    let judge = Source::judge(options.policy.as_ref(), &options.registries, Limits::default())?;
+    let judge = Judge::load(options.policy.as_deref(), Limits::default())?;
     let settings = SettingsText::read(options.settings.as_deref(), &judge)?;
     let requests = input::requests(&options.files)?;
     let neighbours = Neighbours::open(options, &settings)?;
     let judgements: Result<Vec<Judgement>, Fault> =
-        requests.iter().map(|request| judge.judge(request, &settings, &neighbours)).collect();
+        requests.iter().map(|request| Judgement::of(&judge, request, &settings, &neighbours)).collect();
     let judgements = judgements?;
-    session::check(options.replay.as_deref(), &neighbours)?;
-    session::record(options.record.as_deref(), &judgements)?;
+    if let (Some(path), Some(replay)) = (&options.replay, &neighbours.replay) {
+        session::check(path, replay)?;
+    }
+    if let Some(path) = &options.record {
+        let lookups: Vec<Call> = judgements.iter().flat_map(|judgement| judgement.lookups.clone()).collect();
+        session::record(path, &lookups)?;
+    }
     let text = match options.output {
         ReviewOutput::Human => {
             human::Sheet { verbose: options.verbose, ..human::Sheet::new() }.all(&judgements, &neighbours)

@@ -1,18 +1,20 @@
 //! `rules`: the catalogue, and each rule's page, both from the rules' own files.
 
+mod default;
 mod human;
 mod json;
 mod markdown;
 mod page;
 
-use autoscaler_guard::rule::{DefaultAction, Rule};
+use autoscaler_guard::rule::Rule;
 use autoscaler_guard::rules::{self, RULES};
 pub use markdown::{pages, table};
 use page::Page;
 
+use crate::answer::Answer;
 use crate::arguments::{RulesOptions, RulesOutput};
 use crate::fault::Fault;
-use crate::{Answer, paint};
+use crate::paint;
 
 /// Shows all rules, or one.
 pub fn run(options: &RulesOptions) -> Result<Answer, Fault> {
@@ -67,15 +69,6 @@ fn near_misses(id: &str) -> Vec<&'static str> {
     RULES.iter().map(|rule| rule.id).filter(|rule| id.len() > 2 && rule.contains(&id)).collect()
 }
 
-/// What a rule does by itself, in a word.
-fn default(rule: &Rule) -> &'static str {
-    match rule.default {
-        DefaultAction::Warn => "warn",
-        DefaultAction::Repair => "repair",
-        DefaultAction::Reject => "reject",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_id_is_told_with_what_may_have_been_meant() {
+    fn a_wrong_id_comes_with_what_may_have_been_meant() {
         let fault = find("hpa-handovr").unwrap_err();
         assert_eq!(fault.to_string(), "error: there is no rule hpa-handovr\nhelp: did you mean hpa-handover?");
         assert!(find("x").unwrap_err().to_string().contains("lists them"));

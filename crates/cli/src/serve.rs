@@ -7,10 +7,9 @@ use std::time::Duration;
 use autoscaler_guard_host::{Capabilities, LiveCluster, LiveOptions, Response};
 use autoscaler_guard_server as server;
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::arguments::ServeOptions;
 use crate::fault::Fault;
-use crate::policy::Source;
 use crate::review::{Judge, SettingsText};
 
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
@@ -38,7 +37,7 @@ impl server::Judge for Settled {
 /// Serves until a signal ends it.
 pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let limits = autoscaler_guard_host::Limits { time: options.timeout, ..autoscaler_guard_host::Limits::default() };
-    let judge = Source::judge(options.policy.as_ref(), &options.registries, limits)?;
+    let judge = Judge::load(options.policy.as_deref(), limits)?;
     let host = if options.gatekeeper { server::Host::Gatekeeper } else { server::Host::ApiServer };
     let settings = settings(options, &judge)?;
     let certificate = certificate(options, host)?;
@@ -59,7 +58,7 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let server = server::Server::bind(options, Arc::new(Settled { judge, settings }), lookups)
         .map_err(|error| Fault::new("it is not possible to serve").because(error))?;
     let lines = addresses(&server).map_err(|error| Fault::new("the server's address is not known").because(error))?;
-    let ended = server.run_until_signalled(|| tell(&lines));
+    let ended = server.run_until_signalled(|| print(&lines));
     ended.map_err(|error| Fault::new("the server has ended").because(error))?;
     Ok(Answer::fine(String::new()))
 }
@@ -88,7 +87,7 @@ fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluste
         context: options.context.clone(),
         kubeconfig: options.kubeconfig.clone(),
         stands_for: Some(settings.service_account()),
-        // A look-up that fails leaves time to tell so.
+        // A lookup that fails leaves time to say so.
         timeout: options.timeout / 2,
         watch: Some(WATCHED_BYTES),
     };
@@ -104,7 +103,7 @@ fn addresses(server: &server::Server) -> io::Result<String> {
     }
 }
 
-fn tell(lines: &str) -> io::Result<()> {
+fn print(lines: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(lines.as_bytes())?;
     output.flush()

@@ -1,4 +1,4 @@
-//! `settings`: what the policy can be told, as a JSON Schema, and whether a file of settings is right.
+//! `settings`: which settings there are, as a JSON Schema, and whether a file of settings is right.
 
 mod reference;
 
@@ -9,9 +9,9 @@ pub use reference::reference;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::arguments::{CheckOptions, CheckOutput, SettingsCommand};
-use crate::documents::{STDIN, Source};
+use crate::documents::{Source, is_stdin};
 use crate::fault::Fault;
 use crate::paint::{self, BAD, GOOD};
 
@@ -60,7 +60,7 @@ struct Wrong {
 
 impl Checked {
     fn file(path: &Path) -> Result<Self, Fault> {
-        let source = if path == Path::new(STDIN) { Source::stdin("settings")? } else { Source::file(path)? };
+        let source = if is_stdin(path) { Source::stdin("settings")? } else { Source::file(path)? };
         let settings = value(&source)?;
         let mut errors = Settings::from_json(&settings.to_string()).err().unwrap_or_default();
         // The order of the file is lost.

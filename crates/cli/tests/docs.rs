@@ -12,8 +12,34 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Tag, TagEnd};
 use serde_json::Value;
 
 /// Pages outside `docs/`.
-const PAGES: &[&str] =
-    &["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "e2e/README.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "e2e/README.md",
+];
+
+/// What the README may have: one screen that says what this is, and where to read on.
+const README_BYTES: usize = 12_000;
+
+/// Words that are not the field's, or that need reading twice: override, exemption, lookup, handover, audit, alternatives,
+/// uninstall and troubleshooting are.
+const SHUNNED: &[&str] = &[
+    "as whom",
+    "emptiest policy",
+    "hand-over",
+    "look-up",
+    "told",
+    "unasked",
+    "unsaid",
+    "untold",
+    "way through",
+    "ways on",
+    "ways through",
+];
 
 /// Where pages of the book find files that are not in it.
 const ON_THE_WEB: &[&str] = &[
@@ -176,10 +202,10 @@ fn links_lead_somewhere() {
 #[test]
 fn every_page_is_in_the_book() {
     let summary = Page::of("docs/SUMMARY.md", &read("docs/SUMMARY.md"));
-    let told: BTreeSet<String> = summary.links.iter().map(|(_, link)| format!("docs/{link}")).collect();
-    assert_eq!(told.len(), summary.links.len(), "docs/SUMMARY.md has a page twice");
+    let listed: BTreeSet<String> = summary.links.iter().map(|(_, link)| format!("docs/{link}")).collect();
+    assert_eq!(listed.len(), summary.links.len(), "docs/SUMMARY.md has a page twice");
     let pages = in_docs().into_iter().filter(|page| page != "docs/SUMMARY.md");
-    let missing = pages.filter(|page| !told.contains(page)).map(|page| format!("docs/SUMMARY.md lacks {page}"));
+    let missing = pages.filter(|page| !listed.contains(page)).map(|page| format!("docs/SUMMARY.md lacks {page}"));
     hold(&missing.collect::<Vec<_>>());
 }
 
@@ -246,7 +272,7 @@ fn wrong_arguments(words: &[&str], arguments: &[&str]) -> Vec<String> {
     problems
 }
 
-/// What kubectl is told to apply. A bare name is a file of the reader's own.
+/// What kubectl has to apply. A bare name is a file of the reader's own.
 fn wrong_file(option: &str, file: &str) -> Option<String> {
     let of_this_repository = concat!(env!("CARGO_PKG_REPOSITORY"), "/");
     let file = match file.strip_prefix(of_this_repository) {
@@ -292,7 +318,7 @@ fn commands_can_be_run() {
     assert!(checked > 30, "only {checked} commands were found");
 }
 
-/// In a sentence a command may be told without its arguments, but not by a wrong name.
+/// In a sentence a command may stand without its arguments, but not by a wrong name.
 #[test]
 fn commands_in_sentences_exist() {
     let (targets, program) = (targets(), Arguments::command());
@@ -337,6 +363,44 @@ fn blocks_hold_what_they_say() {
     hold(&problems.collect::<Vec<_>>());
 }
 
+#[test]
+fn the_readme_stays_short() {
+    let bytes = read("README.md").len();
+    assert!(bytes <= README_BYTES, "README.md has {bytes} bytes, more than {README_BYTES}");
+}
+
+/// The words of a text that are shunned, each with its line.
+fn shunned(text: &str) -> Vec<(usize, &'static str)> {
+    let in_line = |(number, line): (usize, &str)| {
+        let line = line.to_lowercase();
+        let words: Vec<&str> = line.split(|letter: char| !letter.is_alphanumeric() && !"-_".contains(letter)).collect();
+        let line = format!(" {} ", words.join(" "));
+        let has = |word: &&&'static str| line.contains(&format!(" {word} ")) || line.contains(&format!(" {word}s "));
+        SHUNNED.iter().filter(has).map(|word| (number + 1, *word)).collect::<Vec<_>>()
+    };
+    text.lines().enumerate().flat_map(in_line).collect()
+}
+
+#[test]
+fn the_words_are_the_field_s() {
+    // What is written from the rules and the settings has its words from there.
+    let is_written = |page: &&Page| page.file.starts_with("docs/rules/") || page.file == "docs/settings.md";
+    let pages = pages();
+    let pages = pages.iter().filter(|page| !is_written(page));
+    let mut texts: Vec<(String, String)> = pages.map(|page| (page.file.clone(), read(&page.file))).collect();
+    texts.push(("--help".to_owned(), help(&mut Arguments::command())));
+    let problems = texts.iter().flat_map(|(file, text)| {
+        shunned(text).into_iter().map(move |(line, word)| format!("{file}:{line}: \"{word}\""))
+    });
+    hold(&problems.collect::<Vec<_>>());
+}
+
+/// The help of a command and of all below it.
+fn help(command: &mut clap::Command) -> String {
+    let below: Vec<String> = command.get_subcommands_mut().map(help).collect();
+    command.render_long_help().to_string() + &below.concat()
+}
+
 /// The checks see what is wrong, so that their silence means something.
 #[test]
 fn what_is_wrong_is_seen() {
@@ -374,6 +438,9 @@ fn what_is_wrong_is_seen() {
     ] {
         assert_eq!(wrong_command(bad, &targets).len(), 1, "{bad}");
     }
+
+    assert_eq!(shunned("Hand-overs\nare told."), [(1, "hand-over"), (2, "told")]);
+    assert_eq!(shunned("Is it a stolid toldo?"), []);
 
     assert_eq!(wrong_block("yaml settings", "repair: false"), None);
     assert_eq!(wrong_block("yaml", "repiar: false"), None);

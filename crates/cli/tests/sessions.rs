@@ -78,7 +78,7 @@ fn record(name: &str, settings: &Value, module: &Judge) -> (String, Judgement) {
     let snapshot = Snapshot::from_paths(&objects).expect("the objects can be read");
     let settings = SettingsText::new(settings, module).expect("the settings are right");
     let judge = |judge: &Judge, neighbours: &Neighbours| {
-        judge.judge(&request, &settings, neighbours).expect("there is a verdict")
+        Judgement::of(judge, &request, &settings, neighbours).expect("there is a verdict")
     };
     let recorded = judge(module, &Neighbours::snapshot(snapshot));
     let session = Session::of(&recorded.lookups).expect("all can be written").to_string();
@@ -242,7 +242,7 @@ fn a_session_of_other_requests_is_no_answer() {
     // This one asks nothing, and so leaves everything.
     let Output { status, stderr, .. } = output("003-update-scaledobject-keda-operator");
     let text = String::from_utf8_lossy(&stderr);
-    assert!(status.success() && text.starts_with("warning: ") && text.contains(" nobody asked for: get "), "{text}");
+    assert!(status.success() && text.starts_with("warning: ") && text.contains(" went unused: get "), "{text}");
 }
 
 #[test]

@@ -46,6 +46,17 @@ fn jobs_have_the_rights_that_they_name() {
     }
 }
 
+/// `make e2e-kwctl` passes where there is no kwctl, unless it is required.
+#[test]
+fn a_job_requires_kwctl_and_pins_it() {
+    let workflow: Value = serde_saphyr::from_str(&workflows()["ci.yml"]).expect("ci.yml is YAML");
+    let steps = workflow["jobs"]["kwctl"]["steps"].as_array().expect("it has steps");
+    let version = steps.iter().find_map(|step| step["with"]["kwctl-version"].as_str()).expect("it names a version");
+    assert!(version.strip_prefix('v').is_some_and(|version| semver::Version::parse(version).is_ok()), "{version}");
+    let played = steps.iter().find(|step| step["run"] == "make e2e-kwctl").expect("it runs the tests");
+    assert_eq!(played["env"]["KWCTL_REQUIRED"], "1");
+}
+
 /// Whether a job waits for another, at however many removes.
 fn comes_after(id: &str, other: &str, needs: &dyn Fn(&str) -> Vec<String>) -> bool {
     needs(id).iter().any(|needed| needed == other || comes_after(needed, other, needs))

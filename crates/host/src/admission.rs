@@ -62,6 +62,62 @@ pub struct Status {
     pub code: Option<u16>,
 }
 
+/// What becomes of a request, in a word. The one place that says what each word means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It passes as it is.
+    Allowed,
+    /// It passes as it is, with warnings.
+    Warned,
+    /// It passes, changed.
+    Repaired,
+    /// It is refused.
+    Rejected,
+}
+
+impl Verdict {
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Warned => "warned",
+            Self::Repaired => "repaired",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl AdmissionResponse {
+    /// What becomes of the request.
+    pub fn verdict(&self) -> Verdict {
+        if !self.allowed {
+            Verdict::Rejected
+        } else if self.patch.is_some() {
+            Verdict::Repaired
+        } else if self.warnings().is_empty() {
+            Verdict::Allowed
+        } else {
+            Verdict::Warned
+        }
+    }
+
+    /// The ids of the rules that spoke, the strongest first.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        self.audit("rule").into_iter().flat_map(|rules| rules.split(','))
+    }
+
+    /// What the client is shown whatever the verdict.
+    pub fn warnings(&self) -> &[String] {
+        self.warnings.as_deref().unwrap_or_default()
+    }
+
+    /// An audit annotation.
+    pub fn audit(&self, key: &str) -> Option<&str> {
+        self.audit_annotations.as_ref()?.get(key).map(String::as_str)
+    }
+}
+
 /// Who is asking, and for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Review<'a> {

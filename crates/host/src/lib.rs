@@ -43,6 +43,7 @@
 
 pub mod admission;
 mod capabilities;
+pub mod documents;
 mod grants;
 mod guest;
 mod live;
@@ -57,9 +58,11 @@ mod snapshot;
 mod ticker;
 mod view;
 mod wording;
+pub mod yaml;
 
-pub use admission::Response;
+pub use admission::{Response, Verdict};
 pub use capabilities::{Capabilities, NoCluster};
+pub use documents::Origin;
 pub use live::{ConnectError, LiveCluster, LiveOptions};
 pub use load::LoadError;
 pub use lookup::{CanI, Get, List, Lookup, Outcome, ResourceAttributes, SubjectAccessReview};
@@ -67,5 +70,5 @@ pub use metadata::{ContextAwareResource, Metadata};
 pub use policy::{CallError, Limits, Policy, SettingsResponse, Work};
 pub use recorded::{Call, Recorded};
 pub use session::{Misfit, Replay, Session, SessionError};
-pub use snapshot::{Origin, Snapshot, SnapshotError};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use wording::in_words;

@@ -1,38 +1,38 @@
-//! Look-ups in a file, to be replayed without a cluster: by [`Replay`], or by kwctl.
+//! Lookups in a file, to be replayed without a cluster: by [`Replay`], or by kwctl.
 //!
 //! The format is that of kwctl's `--record-host-capabilities-interactions` and `--replay-host-capabilities-interactions`: a list
 //! of exchanges in the order in which the policy asked, each with the request, which is YAML in a text, and the response.
 //!
 //! ```yaml
-//! - type: Exchange
-//!   request: |
+//! - request: |
 //!     !KubernetesGetResource
-//!     api_version: "v1"
-//!     kind: "Namespace"
-//!     name: "shop"
-//!     namespace: null
+//!     api_version: v1
 //!     disable_cache: true
 //!     field_masks: null
+//!     kind: Namespace
+//!     name: shop
+//!     namespace: null
 //!   response:
-//!     type: Success
 //!     payload: '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}'
+//!     type: Success
+//!   type: Exchange
 //! ```
 
 use std::collections::VecDeque;
-use std::fmt::{self, Display, Formatter, Write};
+use std::fmt::{self, Display, Formatter};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{Call, Capabilities, Lookup, wording};
+use crate::{Call, Capabilities, Lookup, documents, wording, yaml};
 
 /// A look-up in a session.
 #[derive(Debug, PartialEq, Eq)]
 struct Kind {
     operation: &'static str,
     tag: &'static str,
-    /// In kwctl's order.
+    /// What kwctl wants to read of it.
     fields: &'static [&'static str],
 }
 
@@ -116,7 +116,7 @@ impl Session {
 
     /// Reads a session, kwctl's or one of this host's.
     pub fn read(text: &str) -> Result<Self, SessionError> {
-        let written: Vec<Written> = yaml(text).map_err(SessionError::Syntax)?;
+        let written: Vec<Written> = read_yaml(text).map_err(SessionError::Syntax)?;
         let exchanges = written.into_iter().map(Exchange::read).enumerate().map(numbered);
         Ok(Self { exchanges: exchanges.collect::<Result<_, _>>()? })
     }
@@ -126,10 +126,8 @@ fn numbered<T>((index, result): (usize, Result<T, String>)) -> Result<T, Session
     result.map_err(|reason| SessionError::Exchange { number: index + 1, reason })
 }
 
-fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    // The budget is there for strangers' documents; a cluster's objects may be larger than it allows.
-    let options = serde_saphyr::options! { budget: None, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.without_snippet().to_string())
+fn read_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    documents::of_yaml(text).map_err(|error| error.without_snippet().to_string())
 }
 
 impl Exchange {
@@ -151,7 +149,7 @@ impl Exchange {
         let kind = KINDS.iter().find(|kind| kind.tag == tag);
         let kind =
             kind.ok_or_else(|| format!("is !{tag}, which this host does not offer: it answers kubernetes/* only"))?;
-        let mut request: Value = yaml(fields).map_err(|error| format!("has an unreadable request: {error}"))?;
+        let mut request: Value = read_yaml(fields).map_err(|error| format!("has an unreadable request: {error}"))?;
         if kind.fields.contains(&REVIEW) {
             rename(&mut request, REVIEW, GUESTS_REVIEW);
         }
@@ -183,77 +181,23 @@ fn rename(fields: &mut Value, from: &str, to: &str) {
 
 impl Display for Session {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        if self.exchanges.is_empty() {
-            return formatter.write_str("[]\n");
-        }
-        self.exchanges.iter().try_for_each(|exchange| exchange.fmt(formatter))
-    }
-}
-
-impl Display for Exchange {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str("- type: Exchange\n  request: |\n")?;
-        for line in self.request_lines().lines() {
-            writeln!(formatter, "    {line}")?;
-        }
-        formatter.write_str("  response:\n")?;
-        match &self.outcome {
-            Ok(payload) => writeln!(formatter, "    type: Success\n    payload: {}", scalar(payload)),
-            Err(message) => writeln!(formatter, "    type: Error\n    message: {}", scalar(message)),
-        }
+        formatter.write_str(&yaml::document(&self.exchanges.iter().map(Exchange::written).collect()))
     }
 }
 
 impl Exchange {
-    fn request_lines(&self) -> String {
-        let mut lines = format!("!{}\n", self.kind.tag);
-        for field in self.kind.fields {
+    fn written(&self) -> Value {
+        let fields = self.kind.fields.iter().map(|field| {
             let guests = if *field == REVIEW { GUESTS_REVIEW } else { field };
-            write_field(&mut lines, 0, field, &self.request[guests]);
-        }
-        lines
+            ((*field).to_owned(), self.request[guests].clone())
+        });
+        let request = format!("!{}\n{}", self.kind.tag, yaml::document(&Value::Object(fields.collect())));
+        let response = match &self.outcome {
+            Ok(payload) => json!({"type": "Success", "payload": payload}),
+            Err(message) => json!({"type": "Error", "message": message}),
+        };
+        json!({"type": "Exchange", "request": request, "response": response})
     }
-}
-
-/// Maps line by line, sorted, all else as JSON, which is YAML too.
-fn write_field(lines: &mut String, depth: usize, key: &str, value: &Value) {
-    let indent = "  ".repeat(depth);
-    match value {
-        Value::Object(fields) => {
-            let _ = writeln!(lines, "{indent}{key}:");
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_by_key(|(key, _)| *key);
-            for (key, value) in fields {
-                write_field(lines, depth + 1, key, value);
-            }
-        }
-        other => {
-            let _ = writeln!(lines, "{indent}{key}: {}", printable(&other.to_string()));
-        }
-    }
-}
-
-/// A text on one line: in single quotes, in which JSON stays readable, or else as JSON would have it.
-fn scalar(text: &str) -> String {
-    if text.contains(char::is_control) || text.contains('\u{feff}') {
-        printable(&Value::from(text).to_string())
-    } else {
-        format!("'{}'", text.replace('\'', "''"))
-    }
-}
-
-/// Escapes what JSON may have in a string, but YAML not.
-fn printable(json: &str) -> String {
-    let mut text = String::new();
-    for letter in json.chars() {
-        match letter {
-            '\u{7f}'..='\u{9f}' | '\u{feff}' => {
-                let _ = write!(text, "\\u{:04x}", u32::from(letter));
-            }
-            letter => text.push(letter),
-        }
-    }
-    text
 }
 
 /// Answers look-ups as a session says: in its order, and each only if the whole request is the same.
@@ -375,39 +319,43 @@ mod tests {
     #[test]
     fn a_session_is_written_as_kwctl_reads_it() {
         let get = call("get_resource", &get("web"), Ok(r#"{"a":"it's"}"#));
-        let expected = r#"- type: Exchange
-  request: |
+        let expected = r#"- request: |
     !KubernetesGetResource
-    api_version: "keda.sh/v1alpha1"
-    kind: "ScaledObject"
-    name: "web"
-    namespace: "shop"
+    api_version: keda.sh/v1alpha1
     disable_cache: true
-    field_masks: ["spec.scaleTargetRef","status"]
+    field_masks:
+    - spec.scaleTargetRef
+    - status
+    kind: ScaledObject
+    name: web
+    namespace: shop
   response:
-    type: Success
     payload: '{"a":"it''s"}'
+    type: Success
+  type: Exchange
 "#;
         assert_eq!(Session::of(&[get]).unwrap().to_string(), expected);
         let can_i = Session::of(&all()[4..]).unwrap().to_string();
-        let expected = r#"- type: Exchange
-  request: |
+        let expected = r#"- request: |
     !KubernetesCanI
+    disable_cache: false
     request:
-      groups: ["a","b:c"]
+      groups:
+      - a
+      - b:c
       resource_attributes:
         group: null
-        name: "it's"
-        namespace: "shop"
-        resource: "pods"
+        name: it's
+        namespace: shop
+        resource: pods
         subresource: null
-        verb: "get"
+        verb: get
         version: null
-      user: "jane"
-    disable_cache: false
+      user: jane
   response:
-    type: Success
     payload: '{"allowed":true}'
+    type: Success
+  type: Exchange
 "#;
         assert_eq!(can_i, expected);
         assert_eq!(Session::default().to_string(), "[]\n");

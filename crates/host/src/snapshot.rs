@@ -26,10 +26,9 @@ use std::path::{Path, PathBuf};
 use autoscaler_guard_permissions::{Action, Permissions, Who};
 use serde_json::Value;
 
-use self::read::Document;
-pub use self::read::Origin;
 use self::schema::Schema;
 use self::store::{Address, Store};
+use crate::documents::{Document, Origin, at};
 use crate::lookup::{ResourceAttributes, group_of};
 use crate::selector::Selector;
 use crate::view::{self, Mask, Place, View};
@@ -98,21 +97,21 @@ impl Snapshot {
         Self::from_documents(read::text(source, text)?)
     }
 
-    /// Takes objects; errors count them as documents of `objects`.
+    /// Takes objects; errors count them as items of `objects`.
     pub fn from_objects(objects: Vec<Value>) -> Result<Self, SnapshotError> {
-        let origin = |document| Origin { source: "objects".into(), document, line: 1, item: None };
+        let origin = |index| Origin { source: "objects".into(), document: None, item: Some(index + 1) };
         let numbered = objects.into_iter().enumerate();
-        Self::from_documents(numbered.map(|(index, object)| Document { origin: origin(index + 1), object }).collect())
+        Self::from_documents(numbered.map(|(index, value)| Document { origin: origin(index), value }).collect())
     }
 
     fn from_documents(documents: Vec<Document>) -> Result<Self, SnapshotError> {
         let mut snapshot = Self::default();
         // Definitions first: they say where objects without a namespace belong.
         for document in &documents {
-            snapshot.schema.learn(&document.object);
+            snapshot.schema.learn(&document.value);
         }
-        for Document { origin, object } in documents {
-            match snapshot.insert(object) {
+        for Document { origin, value } in documents {
+            match snapshot.insert(value) {
                 Ok(None) => {}
                 Ok(Some(twin)) => return Err(SnapshotError::Unusable { origin, reason: twice(&twin) }),
                 Err(reason) => return Err(SnapshotError::Unusable { origin, reason }),
@@ -279,10 +278,6 @@ fn text(object: &Value, pointer: &str) -> Result<String, String> {
     found.map(ToOwned::to_owned).ok_or_else(|| {
         format!("this is no Kubernetes object, since it has no {field}; add one or leave the document out")
     })
-}
-
-fn at(position: Option<(usize, usize)>) -> String {
-    position.map(|(line, column)| format!(" (line {line}, column {column})")).unwrap_or_default()
 }
 
 #[cfg(test)]

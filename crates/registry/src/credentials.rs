@@ -1,4 +1,4 @@
-//! Who this is to a registry: what `docker login` has left.
+//! The credentials that `docker login` has left.
 
 use std::fs::File;
 use std::io::{self, BufReader};

@@ -1,18 +1,17 @@
-//! Policy modules in OCI registries: pushed as `kwctl push` does, so that policy-server runs them, and pulled again.
+//! Pushes a policy module to an OCI registry as `kwctl push` does, so that policy-server runs it from there. `make push` and the
+//! release use it; to pull a policy there are kwctl and oras.
 //!
 //! A policy in a registry is an image manifest with one layer, the module, and an empty configuration. The manifest's digest
-//! names both for good, as it says the layer's; whatever a registry sends is held to the digest that was asked for.
+//! names both for good, as it says the layer's.
 //!
 //! | | |
 //! |---|---|
-//! | `reference.rs` | where a policy is: `registry://host/repository:tag` or `@sha256:…` |
-//! | `registry.rs` | [`Registry`]: push and pull |
-//! | `cache.rs` | what was pulled before, by digest |
+//! | `reference.rs` | where a policy is: `registry://host/repository:tag` |
+//! | `registry.rs` | [`push`] |
 //! | `manifest.rs` | what a policy's manifest says |
-//! | `credentials.rs` | who this is, as docker's configuration says |
-//! | `error.rs` | why something could not be pushed or pulled |
+//! | `credentials.rs` | the credentials in docker's configuration |
+//! | `error.rs` | why something could not be pushed |
 
-mod cache;
 mod credentials;
 mod error;
 mod manifest;
@@ -22,4 +21,4 @@ mod registry;
 pub use error::Error;
 pub use manifest::annotations;
 pub use reference::{Reference, ReferenceError};
-pub use registry::{Options, Policy, Registry, is_here};
+pub use registry::{docker_folder, push};

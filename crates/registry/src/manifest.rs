@@ -1,10 +1,6 @@
-//! What a policy's manifest says: the module's digest, and what `kwctl push` tells about it.
+//! What `kwctl push` says of a policy in its manifest.
 
 use std::collections::BTreeMap;
-
-use oci_client::manifest::{OciDescriptor, OciImageManifest, WASM_LAYER_MEDIA_TYPE};
-
-use crate::{Error, Reference};
 
 /// Where registries look for the source code.
 const OCI_SOURCE: &str = "org.opencontainers.image.source";
@@ -24,17 +20,6 @@ pub fn annotations(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Stri
     annotations
 }
 
-/// Finds the module: the first layer. All have to be modules, as for kwctl.
-pub(crate) fn module(manifest: &[u8], reference: &Reference) -> Result<OciDescriptor, Error> {
-    let no_policy = |found: String| Error::NotAPolicy { reference: reference.to_string(), found };
-    let read: Result<OciImageManifest, _> = serde_json::from_slice(manifest);
-    let manifest = read.map_err(|_| no_policy("its manifest is no image manifest".to_owned()))?;
-    if let Some(other) = manifest.layers.iter().find(|layer| layer.media_type != WASM_LAYER_MEDIA_TYPE) {
-        return Err(no_policy(format!("it has a layer of type {}", other.media_type)));
-    }
-    manifest.layers.into_iter().next().ok_or_else(|| no_policy("it has no layers".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn short_annotations_and_the_source_are_told_as_kwctl_tells_them() {
+    fn short_annotations_and_the_source_are_those_of_kwctl() {
         let metadata = map(&[
             (POLICY_SOURCE, "https://example.com/source"),
             ("io.kubewarden.policy.usage", "one\ntwo"),
@@ -62,21 +47,5 @@ mod tests {
     fn a_source_of_its_own_stays() {
         let metadata = map(&[(POLICY_SOURCE, "https://example.com/source"), (OCI_SOURCE, "https://example.com/oci")]);
         assert_eq!(annotations(&metadata), metadata);
-    }
-
-    #[test]
-    fn what_is_no_policy_is_told_by_what_it_is() {
-        let reference = "registry://a.io/b:1".parse().unwrap();
-        let found = |manifest: &str| module(manifest.as_bytes(), &reference).unwrap_err().to_string();
-        let image = r#"{"schemaVersion":2,"config":{"mediaType":"a","digest":"b","size":1},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"c","size":1}]}"#;
-        assert_eq!(
-            found(image),
-            "registry://a.io/b:1 is no policy: it has a layer of type application/vnd.oci.image.layer.v1.tar+gzip"
-        );
-        assert!(
-            found(r#"{"schemaVersion":2,"manifests":[]}"#).ends_with("is no policy: its manifest is no image manifest")
-        );
-        let empty = r#"{"schemaVersion":2,"config":{"mediaType":"a","digest":"b","size":1},"layers":[]}"#;
-        assert!(found(empty).ends_with("is no policy: it has no layers"));
     }
 }

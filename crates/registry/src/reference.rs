@@ -18,11 +18,6 @@ pub struct ReferenceError {
 }
 
 impl Reference {
-    /// Whether a text is meant to be a reference, rather than a path.
-    pub fn is_meant(text: &str) -> bool {
-        SCHEMES.iter().any(|scheme| text.starts_with(scheme))
-    }
-
     /// The registry's host, and its port if it is not the usual one.
     pub fn registry(&self) -> &str {
         self.0.registry()

@@ -7,6 +7,7 @@ mod conditions;
 mod gatekeeper;
 
 use autoscaler_guard::Settings;
+use autoscaler_guard_host::yaml;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::CertificateDer;
@@ -216,7 +217,10 @@ impl Manifests<'_> {
         let watched = needs::watched().into_iter().map(|watched| rule(&watched));
         let groups = conditions::declared_groups(self.settings);
         let declared = groups.keys().map(|group| {
-            format!("- apiGroups: [{group:?}]\n  apiVersions: [\"*\"]\n  resources: [\"*\"]\n  operations: [UPDATE, DELETE]\n")
+            let group = yaml::scalar(group);
+            format!(
+                "- apiGroups: [{group}]\n  apiVersions: [\"*\"]\n  resources: [\"*\"]\n  operations: [UPDATE, DELETE]\n"
+            )
         });
         watched.chain(declared).map(|rule| rule + "  scope: \"*\"\n").collect()
     }
@@ -320,7 +324,7 @@ fn permission(group: &[LookedUp]) -> String {
     let Some(LookedUp { api, .. }) = group.first() else { return String::new() };
     let resources: Vec<&str> = group.iter().map(|looked_up| looked_up.api.resource).collect();
     let verbs = group.first().map_or(&[][..], LookedUp::verbs);
-    let group = if api.group.is_empty() { "\"\"" } else { api.group };
+    let group = yaml::scalar(api.group);
     format!("- apiGroups: [{group}]\n  resources: [{}]\n  verbs: [{}]\n", resources.join(", "), verbs.join(", "))
 }
 

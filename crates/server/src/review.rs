@@ -71,8 +71,7 @@ impl Judged {
 
     /// The rules that spoke, the strongest first.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &str> {
-        let rules = self.response.audit_annotations.as_ref().and_then(|audit| audit.get("rule"));
-        rules.into_iter().flat_map(|rules| rules.split(','))
+        self.response.rules()
     }
 
     /// The strongest rule that spoke, or empty.
@@ -82,7 +81,7 @@ impl Judged {
 
     /// `allowed`, `warned`, `repaired` or `rejected`.
     pub(crate) fn verdict(&self) -> &'static str {
-        word(&self.response)
+        self.response.verdict().word()
     }
 }
 
@@ -139,18 +138,6 @@ impl<'a> Review<'a> {
         format!(
             "verdict={verdict} rule={rule:?} operation={operation:?} kind={kind:?} namespace={namespace:?} name={name:?} user={user:?}"
         )
-    }
-}
-
-fn word(response: &AdmissionResponse) -> &'static str {
-    if !response.allowed {
-        "rejected"
-    } else if response.patch.is_some() {
-        "repaired"
-    } else if response.warnings.as_ref().is_some_and(|warnings| !warnings.is_empty()) {
-        "warned"
-    } else {
-        "allowed"
     }
 }
 

@@ -14,7 +14,7 @@ use crate::stage::Stage;
 use crate::world::Kind::LeakyEnvoyGateway;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario::new("audit-released", "an audit after a hand-over whose ScaledObject is still there", |stage| {
+    Scenario::new("audit-released", "an audit after a handover whose ScaledObject is still there", |stage| {
         Box::pin(released(stage))
     })
     .rules(&["hpa-handover", "released-hpa-deleted"])
@@ -34,13 +34,13 @@ async fn released(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
     told(stage, &[]).await?;
     if !stage.guarded() {
-        // What the policy does at a hand-over, done by hand, and then what it refuses.
+        // What the policy does at a handover, done by hand, and then what it refuses.
         stage.patch(HPA, "web", json!({"metadata": {"ownerReferences": null}})).await?.done()?;
         stage.at_rest(HPA, "web").await?;
         stage.delete(HPA, "web").await?.done()?;
         stage.until_gone(HPA, "web").await?;
         told(stage, &["scaledobject-without-hpa"]).await?;
-        return Ok("no autoscaler left, of which the audit tells".into());
+        return Ok("no autoscaler left, and the audit says so".into());
     }
     stage.apply_as("kustomize-controller", &hpa("web", "web", 9)).await?.done()?;
     stage.delete(HPA, "web").await?.refused_by("released-hpa-deleted")?;
@@ -49,7 +49,7 @@ async fn released(stage: &Stage<'_>) -> Result<String> {
     stage.until_gone(SCALED_OBJECT, "web").await?;
     stage.only_hpa("web", "web").await?;
     told(stage, &[]).await?;
-    Ok("the audit tells until the ScaledObject is deleted".into())
+    Ok("the audit reports it until the ScaledObject is deleted".into())
 }
 
 async fn aimed(stage: &Stage<'_>) -> Result<String> {
@@ -59,12 +59,12 @@ async fn aimed(stage: &Stage<'_>) -> Result<String> {
     if stage.guarded() {
         second.refused_by("duplicate-autoscaler")?;
         told(stage, &["target-missing"]).await?;
-        return Ok("the second is refused; the audit tells of the one without a workload".into());
+        return Ok("the second is refused; the audit reports the one without a workload".into());
     }
     second.done()?;
     // Of all three on the workload, KEDA's HPA among them.
     told(stage, &["duplicate-autoscaler", "duplicate-autoscaler", "duplicate-autoscaler", "target-missing"]).await?;
-    Ok("neither scales, of which the audit tells".into())
+    Ok("neither scales, and the audit says so".into())
 }
 
 async fn orphaned(stage: &Stage<'_>) -> Result<String> {
@@ -84,7 +84,7 @@ async fn orphaned(stage: &Stage<'_>) -> Result<String> {
     answer.done()?;
     envoy::until_seen(stage).await?;
     tells(&["envoy-hpa-orphaned"]).await?;
-    Ok("the HPA stays, of which the audit tells".into())
+    Ok("the HPA stays, and the audit says so".into())
 }
 
 /// The rules that an audit of the namespace's autoscalers tells of, in order of their names.

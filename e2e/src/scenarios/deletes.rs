@@ -178,7 +178,7 @@ async fn owned_deleted(stage: &Stage<'_>) -> Result<String> {
 async fn released_deleted(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
     if !stage.guarded() {
-        // What the policy does at a hand-over, done by hand: KEDA watches an HPA by its ownerReference.
+        // What the policy does at a handover, done by hand: KEDA watches an HPA by its ownerReference.
         stage.patch(HPA, "web", serde_json::json!({"metadata": {"ownerReferences": null}})).await?.done()?;
         stage.at_rest(HPA, "web").await?;
         stage.delete(HPA, "web").await?.done()?;

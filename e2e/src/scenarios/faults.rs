@@ -27,14 +27,14 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         Box::pin(lists_forbidden(stage))
     })
     .rules(&["duplicate-autoscaler", "scaledobject-deleted"]),
-    Scenario::new("two-replicas", "one of two replicas ends between the hand-over and the delete", |stage| {
+    Scenario::new("two-replicas", "one of two replicas ends between the handover and the delete", |stage| {
         Box::pin(two_replicas(stage))
     })
     .rules(&["hpa-handover"]),
     Scenario::new("keda-not-installed", "the cluster has no ScaledObjects", |stage| Box::pin(hpa_deleted(stage)))
         .world(EnvoyGateway)
         .rules(&["hpa-deleted"]),
-    Scenario::new("keda-restarted", "KEDA restarts between the hand-over and the delete", |stage| {
+    Scenario::new("keda-restarted", "KEDA restarts between the handover and the delete", |stage| {
         Box::pin(restarted(stage))
     })
     .rules(&["hpa-handover"])
@@ -69,7 +69,7 @@ async fn down_ignore(stage: &Stage<'_>) -> Result<String> {
     no_autoscaler(stage).await
 }
 
-/// How long an answer may take that needs no look-up, or none that is answered.
+/// How long an answer may take that needs no lookup, or none that is answered.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 async fn forbidden(stage: &Stage<'_>) -> Result<String> {

@@ -116,7 +116,7 @@ async fn gateway_deleted(stage: &Stage<'_>) -> Result<String> {
     }
     stage.delete_in(ENVOY_GATEWAY_NAMESPACE, HPA, &fleet(stage)).await?.done()?;
     until_gone(stage, HPA).await?;
-    Ok("a warning tells of the HPA that stays, and how to delete it".into())
+    Ok("a warning names the HPA that stays, and how to delete it".into())
 }
 
 async fn acknowledged(stage: &Stage<'_>) -> Result<String> {
@@ -138,7 +138,7 @@ async fn acknowledged(stage: &Stage<'_>) -> Result<String> {
     stage.delete_in(ENVOY_GATEWAY_NAMESPACE, HPA, &fleet(stage)).await?.done()?;
     stage.warned_by("hpa-deleted")?;
     until_gone(stage, HPA).await?;
-    Ok("refused; once acknowledged, told of until the HPA is deleted".into())
+    Ok("refused; once acknowledged, warned of until the HPA is deleted".into())
 }
 
 async fn over_replicas(stage: &Stage<'_>) -> Result<String> {
@@ -173,7 +173,7 @@ async fn over_replicas(stage: &Stage<'_>) -> Result<String> {
     until(stage, HPA, "at work", |hpa| has_condition(hpa, "AbleToScale", "True", "")).await?;
     let deployment = stage.at_rest_in(ENVOY_GATEWAY_NAMESPACE, DEPLOYMENT, &fleet(stage)).await?;
     ensure!(has_count(6)(&deployment), "the fleet was restarted: {:?}", deployment.data["spec"]["replicas"]);
-    Ok("a warning tells how to keep the 6, and so they are kept".into())
+    Ok("a warning shows how to keep the 6, and so they are kept".into())
 }
 
 /// The HPA allows 5, so that each change shows whose count it is.

@@ -151,7 +151,7 @@ async fn upgrade_back(stage: &Stage<'_>, major: u8, values: &[&str], flags: &[&s
     deployed(helm.upgrade(values, flags).await?.succeeded()?)?;
     let seen = lost_or_kept(stage, max).await?;
     if stage.guarded() {
-        // Once more: the mark of the first hand-over must not get in the way.
+        // Once more: the mark of the first handover must not get in the way.
         upgrade_to_keda(stage, &helm).await?;
         helm.upgrade(values, flags).await?.succeeded()?;
         return lost_or_kept(stage, max).await;

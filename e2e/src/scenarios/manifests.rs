@@ -12,7 +12,7 @@ use crate::stage::Stage;
 use crate::webhook::{POLICY_LABEL, Webhook};
 
 pub(super) static SCENARIOS: &[Scenario] =
-    &[Scenario::new("manifests", "a hand-over with the policy as `autoscaler-guard manifests` installs it", |stage| {
+    &[Scenario::new("manifests", "a handover with the policy as `autoscaler-guard manifests` installs it", |stage| {
         Box::pin(installed(stage))
     })
     .rules(&["hpa-handover", "hpa-readoption", "duplicate-autoscaler", "hpa-deleted"])];

@@ -50,7 +50,7 @@ async fn agrees(stage: &Stage<'_>) -> Result<String> {
     let response = &reviewed[2]["response"];
     ensure!(response["allowed"] == true && response["patch"].is_string(), "review repairs nothing: {response}");
     if !stage.guarded() {
-        return Ok("review tells beforehand".into());
+        return Ok("review says so beforehand".into());
     }
     stage.take_warnings();
     stage.apply_as(MANAGER, &hpa("web", "web", 9)).await?.done()?;
@@ -73,7 +73,7 @@ async fn agrees_about_fleets(stage: &Stage<'_>) -> Result<String> {
     let reviewed = review(stage, &["--context", CONTEXT], &[update, delete]).await?;
     same_refusal(stage, "the update", remove(stage).await?, &reviewed[0])?;
     same_refusal(stage, "the delete", stage.delete(ENVOY_PROXY, "fleet").await?, &reviewed[1])?;
-    Ok(if stage.guarded() { "the same answers".into() } else { "review tells beforehand".into() })
+    Ok(if stage.guarded() { "the same answers".into() } else { "review says so beforehand".into() })
 }
 
 async fn current(stage: &Stage<'_>, kind: Kind, name: &str) -> Result<Value> {
@@ -81,7 +81,7 @@ async fn current(stage: &Stage<'_>, kind: Kind, name: &str) -> Result<Value> {
     Ok(serde_json::to_value(&object)?)
 }
 
-/// Without the policy requests pass, and review tells beforehand what that would do.
+/// Without the policy requests pass, and review says so beforehand what that would do.
 fn same_refusal(stage: &Stage<'_>, name: &str, answer: Answer, reviewed: &Value) -> Result<()> {
     let message = reviewed
         .pointer("/response/status/message")

@@ -134,7 +134,7 @@ fn acknowledged_delete(stage: &mut Stage, before: &Snapshot) -> Result<(), Fault
     })?;
     stage.claim(
         "The audit log names the rule that was acknowledged.",
-        judgement.audit("allowed") == Some("scaledobject-deleted"),
+        judgement.response.audit("allowed") == Some("scaledobject-deleted"),
     );
     Ok(())
 }

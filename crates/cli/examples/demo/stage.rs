@@ -73,7 +73,7 @@ impl Stage {
             .map_err(|reasons| Fault::new("the demo's settings cannot be used").because(reasons.join("; ")))?;
         let neighbours = Neighbours::snapshot(scene.cluster.clone());
         let start = Instant::now();
-        let judgement = self.judge.judge(&scene.request, &settings, &neighbours)?;
+        let judgement = Judgement::of(&self.judge, &scene.request, &settings, &neighbours)?;
         self.judging += start.elapsed();
         print(&self.sheet.one(&judgement, false));
         self.end(scene, &judgement);

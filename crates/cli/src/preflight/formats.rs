@@ -4,9 +4,9 @@ use autoscaler_guard_world::Key;
 use autoscaler_guard_world::preflight::{Cell, Row};
 use serde_json::{Value, json};
 
-use super::Preflight;
 use super::human::names;
 use super::input::Manifest;
+use super::report::Preflight;
 use crate::fault::Fault;
 
 /// A comment on a pull request.

@@ -4,7 +4,7 @@ use anstyle::Style;
 use autoscaler_guard_world::preflight::{Cell, Row};
 use autoscaler_guard_world::{Key, Outcome};
 
-use super::Preflight;
+use super::report::Preflight;
 use crate::paint::{self, BAD, COMMAND, FAINT, GOOD, HELP, STRONG, WARNING, paint, wrap};
 
 /// The whole answer.

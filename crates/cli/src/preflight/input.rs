@@ -1,11 +1,10 @@
 //! Manifests and clusters out of files, each object with its place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::arguments::PreflightOptions;
-use crate::documents::{self, STDIN, Source};
+use crate::documents::{self, Source, is_stdin};
 use crate::fault::Fault;
 
 /// A manifest, and where it stands.
@@ -19,11 +18,11 @@ pub struct Manifest {
     pub line: usize,
 }
 
-/// Reads manifests; `what` is told where standard input would have to bring them.
+/// Reads manifests; `what` names them where standard input would have to bring them.
 pub fn manifests(paths: &[PathBuf], what: &str) -> Result<Vec<Manifest>, Fault> {
     let mut found = Vec::new();
     for path in paths {
-        if path == Path::new(STDIN) {
+        if is_stdin(path) {
             found.extend(of_source(&Source::stdin(what)?)?);
             continue;
         }
@@ -108,22 +107,6 @@ fn lines(text: &str) -> Vec<Place> {
         }
     }
     places
-}
-
-/// The objects of the cluster, if one is named.
-pub fn cluster(options: &PreflightOptions) -> Result<Option<Vec<Value>>, Fault> {
-    if options.live || options.context.is_some() {
-        return super::render::live(options).map(Some);
-    }
-    if options.cluster.is_empty() {
-        return Ok(None);
-    }
-    let found = manifests(&options.cluster, "the cluster's objects")?;
-    if found.is_empty() {
-        return Err(Fault::new("there is no object in the cluster that was given")
-            .help("`kubectl get deploy,sts,hpa,so -A -o yaml` prints some"));
-    }
-    Ok(Some(found.into_iter().map(|manifest| manifest.value).collect()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use autoscaler_guard_world::Key;
 use autoscaler_guard_world::preflight::{Cell, Row};
 use serde_json::{Value, json};
 
-use super::Preflight;
+use super::report::Preflight;
 use crate::fault::Fault;
 
 /// The whole answer.

@@ -7,6 +7,7 @@ mod human;
 mod input;
 mod json;
 mod render;
+mod report;
 
 use autoscaler_guard::Settings;
 use autoscaler_guard_world::play::{app_name, assumed, install};
@@ -14,24 +15,12 @@ use autoscaler_guard_world::preflight::{Question, Row, Sides, preflight};
 use autoscaler_guard_world::{Change, Setup, Tool, World};
 use serde_json::Value;
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::arguments::{FailOn, Guard, PreflightOptions, PreflightOutput};
 use crate::fault::Fault;
 use crate::review::{Judge, SettingsText};
 use input::Manifest;
-
-/// What was found out.
-#[derive(Debug)]
-pub struct Preflight {
-    /// The tool.
-    pub tool: Tool,
-    /// What nobody said and was taken for granted.
-    pub assumed: Vec<String>,
-    /// The workloads.
-    pub rows: Vec<Row>,
-    /// The manifests of after, with their places.
-    pub manifests: Vec<Manifest>,
-}
+pub use report::Preflight;
 
 /// Runs the command.
 pub fn run(options: &PreflightOptions) -> Result<Answer, Fault> {
@@ -113,7 +102,7 @@ fn start(
     notes: &mut Vec<String>,
 ) -> Result<World, Fault> {
     let setup = Setup { log: false, ..Setup::default() };
-    let objects = input::cluster(options)?;
+    let objects = render::cluster(options)?;
     let Some(objects) = objects else {
         notes.push(
             "no cluster was given: it holds what the manifests of before make of it, with the HPAs of KEDA and Envoy \

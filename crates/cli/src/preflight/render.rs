@@ -7,7 +7,7 @@ use autoscaler_guard_world::Tool;
 
 use super::input::{self, Manifest};
 use crate::arguments::PreflightOptions;
-use crate::documents::{STDIN, Source};
+use crate::documents::{Source, is_stdin};
 use crate::fault::Fault;
 
 /// Both sides, and what the way they came tells.
@@ -38,7 +38,7 @@ pub fn manifests(options: &PreflightOptions) -> Result<Given, Fault> {
     if let [range, path] = options.git.as_slice() {
         return git(options, range, Path::new(path));
     }
-    let stdin = |paths: &[PathBuf]| paths.iter().any(|path| path == Path::new(STDIN));
+    let stdin = |paths: &[PathBuf]| paths.iter().any(|path| is_stdin(path));
     let streams = [&options.before, &options.after, &options.cluster].into_iter().filter(|paths| stdin(paths)).count();
     if streams > 1 {
         return Err(Fault::new("standard input can be read but once").help("name files for the others"));
@@ -220,4 +220,20 @@ pub fn live(options: &PreflightOptions) -> Result<Vec<serde_json::Value>, Fault>
         }
     }
     Ok(found)
+}
+
+/// The objects of the cluster, if one is named.
+pub fn cluster(options: &PreflightOptions) -> Result<Option<Vec<serde_json::Value>>, Fault> {
+    if options.live || options.context.is_some() {
+        return live(options).map(Some);
+    }
+    if options.cluster.is_empty() {
+        return Ok(None);
+    }
+    let found = input::manifests(&options.cluster, "the cluster's objects")?;
+    if found.is_empty() {
+        return Err(Fault::new("there is no object in the cluster that was given")
+            .help("`kubectl get deploy,sts,hpa,so -A -o yaml` prints some"));
+    }
+    Ok(Some(found.into_iter().map(|manifest| manifest.value).collect()))
 }

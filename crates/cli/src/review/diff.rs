@@ -1,9 +1,9 @@
 //! What changes between two versions of an object: YAML lines, green and red, below the lines that say where they belong.
 
+use autoscaler_guard_host::yaml::{self, Line};
 use serde_json::Value;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::yaml::{self, Line};
 use crate::paint::{self, ADDED, FAINT, REMOVED};
 
 /// How many unchanged lines to show around changed ones.

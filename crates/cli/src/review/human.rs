@@ -1,10 +1,14 @@
-//! Judgements for people: a headline each, then what is to be said, the ways on and the patch.
+//! Judgements for people: a headline each, then the message, what helps, and the patch.
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard_host::Verdict;
+
+use super::diff::diff;
+use super::judgement::Judgement;
 use super::lookups::Words;
 use super::message::{self, Part};
-use super::{Judgement, Neighbours, Verdict, diff};
+use super::neighbours::Neighbours;
 use crate::paint::{self, BAD, COMMAND, FAINT, GOOD, HELP, REPAIR, STRONG, WARNING, paint};
 
 /// How far everything below a headline is indented.
@@ -15,7 +19,7 @@ const INDENT: usize = 2;
 pub struct Sheet {
     /// How wide.
     pub width: usize,
-    /// Whether to show look-ups and repetitions, too.
+    /// Whether to show lookups and repetitions, too.
     pub verbose: bool,
     /// Whether to show audit annotations.
     pub audit: bool,
@@ -68,7 +72,7 @@ impl Sheet {
     }
 
     fn acknowledgement(&self, judgement: &Judgement) -> Option<String> {
-        let (rule, by) = (judgement.audit("allowed")?, judgement.audit("allowed-by")?);
+        let (rule, by) = (judgement.response.audit("allowed")?, judgement.response.audit("allowed-by")?);
         Some(self.paragraph(&format!("{} was let through by {by}", paint(STRONG, rule))))
     }
 
@@ -96,7 +100,7 @@ impl Sheet {
     /// A rejection's warning is its message's first line, which needs no saying twice.
     fn warnings(&self, judgement: &Judgement) -> Vec<String> {
         let message = judgement.message().unwrap_or_default();
-        let told = |warning: &&String| self.verbose || !message::repeats(warning, message);
+        let is_new = |warning: &&String| self.verbose || !message::repeats(warning, message);
         let label = if judgement.message().is_some() { paint(WARNING, "warning ") } else { String::new() };
         let word = |warning: &String| match Part::of(warning) {
             Part::Finding { rule, text } => {
@@ -104,7 +108,7 @@ impl Sheet {
             }
             _ => self.paragraph(&format!("{label}{warning}")),
         };
-        judgement.warnings().iter().filter(told).map(word).collect()
+        judgement.response.warnings().iter().filter(is_new).map(word).collect()
     }
 
     fn patch(&self, judgement: &Judgement) -> Vec<String> {
@@ -115,8 +119,8 @@ impl Sheet {
     }
 
     fn audit(&self, annotations: Option<&BTreeMap<String, String>>) -> Option<String> {
-        let told = annotations.filter(|_| self.audit)?.iter().map(|(key, value)| format!("{key}={value}"));
-        let line = told.collect::<Vec<_>>().join(", ");
+        let pairs = annotations.filter(|_| self.audit)?.iter().map(|(key, value)| format!("{key}={value}"));
+        let line = pairs.collect::<Vec<_>>().join(", ");
         Some(paint(FAINT, paint::hang(&format!("audit: {line}"), self.width, INDENT, 2 * INDENT)))
     }
 

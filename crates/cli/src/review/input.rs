@@ -1,12 +1,12 @@
 //! Finding the requests in whatever was named: files, folders, standard input, lists, arrays.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::Request;
+use super::request::Request;
 use crate::arguments::ReviewOptions;
-use crate::documents::{self, Document, Origin, STDIN, Source};
+use crate::documents::{self, Document, Origin, Source, is_stdin};
 use crate::fault::Fault;
 
 /// Standard input can be read but once.
@@ -54,10 +54,6 @@ fn sources(files: &[PathBuf]) -> Result<Vec<Source>, Fault> {
         }
     }
     Ok(sources)
-}
-
-pub(super) fn is_stdin(path: &Path) -> bool {
-    path == Path::new(STDIN)
 }
 
 fn paths(files: &[PathBuf]) -> String {
@@ -127,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_told_by_its_kind() {
+    fn what_is_no_request_is_named_by_its_kind() {
         let message = read(json!([request(), {"kind": "Deployment"}])).unwrap_err().to_string();
         assert!(
             message.starts_with("error: input, item 2 is no admission request: it is a Deployment\nhelp: "),

@@ -1,10 +1,12 @@
 //! Judgements for scripts; `review --help` documents the fields, which stay.
 
+use autoscaler_guard_host::Verdict;
 use autoscaler_guard_host::admission::{self, AdmissionResponse};
 use serde::Serialize;
 
+use super::judgement::Judgement;
 use super::lookups::Words;
-use super::{Judgement, Verdict};
+use super::request;
 use crate::fault::Fault;
 
 #[derive(Serialize)]
@@ -45,7 +47,7 @@ fn entry(judgement: &Judgement) -> Entry<'_, impl Serialize> {
     }
 }
 
-fn request(request: &super::Request) -> Request<'_> {
+fn request(request: &request::Request) -> Request<'_> {
     Request {
         uid: request.uid(),
         operation: request.operation(),

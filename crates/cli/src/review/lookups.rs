@@ -1,4 +1,4 @@
-//! Look-ups in words: what the policy asked, and what it was told.
+//! Lookups in words: what the policy asked, and what the answer was.
 
 use autoscaler_guard_host::{Call, Lookup, Outcome, in_words};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::paint;
 
-/// A look-up in words.
+/// A lookup in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Words {
     /// What was asked: `get apps/v1 Deployment shop/web`.

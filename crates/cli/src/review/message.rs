@@ -1,6 +1,6 @@
 //! Taking the policy's texts apart, so that rule ids and commands can stand out.
 //!
-//! A rejection's message starts with `autoscaler-guard[<rule>]: what would happen`; notes follow, then ways on, such as
+//! A rejection's message starts with `autoscaler-guard[<rule>]: what would happen`; notes follow, then help, such as
 //! `Keep the HPA: kubectl delete …`. Warnings are such first lines, or notes.
 
 /// A line of a message.
@@ -45,11 +45,11 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Whether a warning tells what the message tells anyway, perhaps shortened.
+/// Whether a warning repeats the message, perhaps shortened.
 pub fn repeats(warning: &str, message: &str) -> bool {
-    let told = without_rule(warning);
-    let told = told.strip_suffix('…').unwrap_or(told);
-    message.lines().any(|line| without_rule(line).starts_with(told))
+    let warned = without_rule(warning);
+    let warned = warned.strip_suffix('…').unwrap_or(warned);
+    message.lines().any(|line| without_rule(line).starts_with(warned))
 }
 
 fn without_rule(line: &str) -> &str {
@@ -66,7 +66,7 @@ mod tests {
     const MESSAGE: &str = "autoscaler-guard[hpa-deleted]: deleting HPA shop/web leaves Deployment shop/web alone\nA note.\nKeep it: kubectl get hpa web";
 
     #[test]
-    fn findings_ways_and_notes_are_told_apart() {
+    fn findings_ways_and_notes_are_distinguished() {
         let parts: Vec<Part<'_>> = MESSAGE.lines().map(Part::of).collect();
         assert_eq!(
             parts,

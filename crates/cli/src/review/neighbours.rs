@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use autoscaler_guard_host::{Capabilities, LiveCluster, LiveOptions, Recorded, Replay, Session, Snapshot};
 
-use super::{SettingsText, input, session};
+use super::session;
+use super::settings::SettingsText;
 use crate::arguments::ReviewOptions;
-use crate::documents::Source;
+use crate::documents::{self, Source};
 use crate::fault::Fault;
 use crate::paint;
 
-/// Whatever answers look-ups, with a record of them.
+/// Whatever answers lookups, with a record of them.
 #[derive(Clone)]
 pub struct Neighbours {
     /// What answers.
@@ -89,7 +90,7 @@ impl Neighbours {
 }
 
 fn snapshot(paths: &[PathBuf]) -> Result<Snapshot, Fault> {
-    let snapshot = if paths.iter().any(|path| input::is_stdin(path)) {
+    let snapshot = if paths.iter().any(|path| documents::is_stdin(path)) {
         if paths.len() > 1 {
             return Err(Fault::new("--cluster - cannot be combined with other paths")
                 .help("put everything into one stream, or into files"));

@@ -43,7 +43,7 @@ impl Request {
         self.text("/namespace")
     }
 
-    /// The object's name. When a collection is deleted, only the old object tells it.
+    /// The object's name. When a collection is deleted, only the old object has it.
     pub fn name(&self) -> Option<&str> {
         let places = ["/name", "/object/metadata/name", "/oldObject/metadata/name"];
         places.iter().find_map(|place| self.text(place))

@@ -1,10 +1,9 @@
-//! Sessions: the look-ups of a review in a file, which kwctl replays, too.
+//! Sessions: the lookups of a review in a file, which kwctl replays, too.
 
 use std::path::Path;
 
-use autoscaler_guard_host::{Call, Session};
+use autoscaler_guard_host::{Call, Replay, Session};
 
-use super::{Judgement, Neighbours};
 use crate::documents::{self, Source};
 use crate::fault::Fault;
 use crate::paint::{self, WARNING, paint};
@@ -19,18 +18,15 @@ pub fn read(path: &Path) -> Result<Session, Fault> {
 }
 
 /// Writes down what was looked up for all requests, in their order.
-pub fn record(path: Option<&Path>, judgements: &[Judgement]) -> Result<(), Fault> {
-    let Some(path) = path else { return Ok(()) };
-    let calls: Vec<Call> = judgements.iter().flat_map(|judgement| judgement.lookups.clone()).collect();
-    let session = Session::of(&calls)
+pub fn record(path: &Path, calls: &[Call]) -> Result<(), Fault> {
+    let session = Session::of(calls)
         .map_err(|error| Fault::new(format!("the session {} cannot be written", path.display())).because(error))?;
     documents::write(path, session.to_string().as_bytes())
 }
 
 /// Finds out whether the session was that of these requests. Verdicts by another one would mean nothing; what is left of it in
-/// the end is told.
-pub fn check(path: Option<&Path>, neighbours: &Neighbours) -> Result<(), Fault> {
-    let (Some(path), Some(replay)) = (path, &neighbours.replay) else { return Ok(()) };
+/// the end is a warning.
+pub fn check(path: &Path, replay: &Replay) -> Result<(), Fault> {
     let left = replay.finish().map_err(|misfit| {
         let fault = Fault::new(format!("the session {} does not fit", path.display())).because(misfit);
         fault.help("give the requests, settings and policy that it was recorded with, or record it anew by --record")
@@ -38,9 +34,9 @@ pub fn check(path: Option<&Path>, neighbours: &Neighbours) -> Result<(), Fault> 
     if !left.is_empty() {
         let asked: Vec<String> = left.iter().map(ToString::to_string).collect();
         anstream::eprintln!(
-            "{}: {} of the session {} nobody asked for: {}",
+            "{}: {} of the session {} went unused: {}",
             paint(WARNING, "warning"),
-            paint::count(left.len(), "look-up"),
+            paint::count(left.len(), "lookup"),
             path.display(),
             asked.join(", ")
         );

@@ -5,7 +5,7 @@ use std::path::Path;
 use autoscaler_guard::Settings;
 use serde_json::Value;
 
-use super::Judge;
+use super::judge::Judge;
 use crate::documents::Source;
 use crate::fault::Fault;
 use crate::settings::value;
@@ -44,7 +44,7 @@ impl SettingsText {
         Self::read(path, judge)
     }
 
-    /// Takes settings, or tells all that is wrong with them.
+    /// Takes settings, or lists all that is wrong with them.
     pub fn new(settings: &Value, judge: &Judge) -> Result<Self, Vec<String>> {
         let text = settings.to_string();
         judge.check_settings(&text)?;
@@ -63,7 +63,7 @@ impl SettingsText {
         &self.0
     }
 
-    /// The account that makes look-ups in a cluster.
+    /// The account that makes lookups in a cluster.
     pub fn service_account(&self) -> String {
         // A module may know settings that the built-in rules do not.
         let given = serde_json::from_str::<Value>(&self.0).unwrap_or_default();

@@ -3,7 +3,7 @@
 use autoscaler_guard::rule::{DefaultAction, Rule};
 use autoscaler_guard::rules::RULES;
 
-use super::default;
+use super::default::default;
 use super::page::{Page, Section};
 use crate::paint::{self, BAD, FAINT, REPAIR, STRONG, WARNING, paint};
 

@@ -5,7 +5,7 @@ use autoscaler_guard::rule::Rule;
 use autoscaler_guard::rules::RULES;
 use serde::Serialize;
 
-use super::default;
+use super::default::default;
 use super::page::Page;
 use crate::fault::Fault;
 

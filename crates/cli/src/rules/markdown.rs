@@ -4,7 +4,7 @@ use autoscaler_guard::change::Operation;
 use autoscaler_guard::rule::{Lookup, Rule};
 use autoscaler_guard::rules::{LOOKUPS, RULES};
 
-use super::default;
+use super::default::default;
 use super::page::Page;
 
 /// The table of all rules, each with a link to its page in `folder`.

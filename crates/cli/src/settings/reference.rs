@@ -1,6 +1,6 @@
 //! The settings for documentation: each with what it is for, what it takes, its default and an example.
 //!
-//! Purpose, form and default come from the table of settings and its schema; the examples are here, as only this page tells them.
+//! Purpose, form and default come from the table of settings and its schema; the examples are here, as only this page has them.
 
 use autoscaler_guard::settings::table::{Form, RULE_ACTIONS, SETTINGS, Setting, Takes, VERSION};
 use serde_json::Value;
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn every_setting_has_an_example_that_sets_it_to_something_else() {
-        let told: Vec<&str> = EXAMPLES.iter().map(|(path, _)| *path).collect();
-        assert_eq!(told, leaves(SETTINGS, ""), "EXAMPLES has one for each setting, in the table's order");
+        let listed: Vec<&str> = EXAMPLES.iter().map(|(path, _)| *path).collect();
+        assert_eq!(listed, leaves(SETTINGS, ""), "EXAMPLES has one for each setting, in the table's order");
         for (path, example) in EXAMPLES {
             let value: Value = serde_saphyr::from_str(example).unwrap_or_else(|error| panic!("{path}: {error}"));
             assert!(value.pointer(&format!("/{}", path.replace('.', "/"))).is_some(), "{path}: it sets something else");

@@ -230,14 +230,11 @@ fn errors_name_the_file_the_document_and_the_place() {
         "stdin, document 2 (line 2): unclosed bracket '[' (line 4, column 7); correct the document or leave the file out"
     );
     let error = Snapshot::from_text("pod.json", "{\"kind\": \"Pod\",\n \"x\": }").unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "pod.json, document 1 (line 1): expected value (line 2, column 7); correct the document or leave the file out"
-    );
+    assert_eq!(error, "pod.json: expected value (line 2, column 7); correct the document or leave the file out");
     let error = Snapshot::from_text("list.yaml", "kind: List\nitems: [{kind: Pod, apiVersion: v1}]").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "list.yaml, document 1 (line 1), item 1: this is no Kubernetes object, since it has no metadata.name; add one or leave the document out"
+        "list.yaml, item 1: this is no Kubernetes object, since it has no metadata.name; add one or leave the document out"
     );
     let error = Snapshot::from_paths(&["missing.yaml"]).unwrap_err().to_string();
     assert!(

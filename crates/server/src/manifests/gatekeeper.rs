@@ -3,6 +3,7 @@
 use autoscaler_guard::Settings;
 use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;
 use autoscaler_guard::pattern::Patterns;
+use autoscaler_guard_host::yaml;
 use autoscaler_guard_reading::group_of;
 
 use super::conditions::regular;
@@ -21,7 +22,9 @@ pub(super) fn matched(settings: &Settings, namespace: &str) -> String {
             kinds.push(kind);
         }
     }
-    let kind = |(group, kind): &(String, String)| format!("  - apiGroups: [{group:?}]\n    kinds: [{kind:?}]\n");
+    let kind = |(group, kind): &(String, String)| {
+        format!("  - apiGroups: [{}]\n    kinds: [{}]\n", yaml::scalar(group), yaml::scalar(kind))
+    };
     let kinds: String = kinds.iter().map(kind).collect();
     format!("kinds:\n{kinds}excludedNamespaces: [kube-system, {namespace}]\n")
 }
@@ -37,7 +40,7 @@ pub(super) fn unasked(settings: &Settings) -> String {
 }
 
 fn list<'a>(name: &str, patterns: impl Iterator<Item = &'a str>) -> String {
-    let line = |pattern: &str| format!("  - '{}'\n", regular(pattern).replace('\'', "''"));
+    let line = |pattern: &str| format!("  - {}\n", yaml::scalar(&regular(pattern)));
     let lines: String = patterns.map(line).collect();
     if lines.is_empty() { format!("{name}: []\n") } else { format!("{name}:\n{lines}") }
 }

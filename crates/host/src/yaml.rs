@@ -1,6 +1,7 @@
-//! Objects as YAML lines, the way kubectl prints them, each with its depth.
+//! Writing YAML, the way kubectl prints it: objects as lines, each with its depth, and scalars for templates. The one writer of
+//! differences, sessions and manifests.
 //!
-//! A library would write the same text, but not tell which lines belong to which.
+//! A library would write the same text, but not say which lines belong to which.
 
 use serde_json::{Map, Value};
 
@@ -18,6 +19,11 @@ pub fn lines(value: &Value) -> Vec<Line> {
     let mut writer = Writer::default();
     writer.value(Place::default(), value);
     writer.lines
+}
+
+/// Writes a value as a document.
+pub fn document(value: &Value) -> String {
+    lines(value).into_iter().map(|line| line.text + "\n").collect()
 }
 
 /// Where a value starts.
@@ -46,7 +52,17 @@ impl Writer {
         match value {
             Value::Object(fields) if !fields.is_empty() => self.object(place, fields),
             Value::Array(items) if !items.is_empty() => self.array(place, items),
+            Value::String(string) if is_block(string) => self.block(place.depth, &place.lead, place.indent, string),
             scalar => self.line(place.depth, place.lead + &inline(scalar)),
+        }
+    }
+
+    /// A text of several lines, each on one of its own.
+    fn block(&mut self, depth: usize, lead: &str, indent: usize, string: &str) {
+        self.line(depth, format!("{lead}|"));
+        for line in string.lines() {
+            let indent = if line.is_empty() { 0 } else { indent + 2 };
+            self.line(depth + 1, format!("{:indent$}{line}", ""));
         }
     }
 
@@ -64,7 +80,7 @@ impl Writer {
 
     fn field(&mut self, place: Place, key: &str, value: &Value) {
         let Place { depth, lead, indent } = place;
-        let key = text(key);
+        let key = scalar(key);
         let below = depth + 1 + usize::from(lead.ends_with("- "));
         match value {
             Value::Object(fields) if !fields.is_empty() => {
@@ -75,6 +91,7 @@ impl Writer {
                 self.line(depth, format!("{lead}{key}:"));
                 self.array(Place::new(below, indent), items);
             }
+            Value::String(string) if is_block(string) => self.block(depth, &format!("{lead}{key}: "), indent, string),
             scalar => self.line(depth, format!("{lead}{key}: {}", inline(scalar))),
         }
     }
@@ -96,20 +113,48 @@ impl Writer {
 /// A scalar, or something empty.
 fn inline(value: &Value) -> String {
     match value {
-        Value::String(string) => text(string),
+        Value::String(string) => scalar(string),
         other => other.to_string(),
     }
 }
 
-/// Plain where YAML reads it as the same string, else quoted as JSON does, which YAML understands.
-fn text(string: &str) -> String {
-    if is_plain(string) { string.to_owned() } else { Value::from(string).to_string() }
+/// A text on one line: plain where YAML reads it as the same string; in single quotes where it has quotes of its own, as JSON has;
+/// else as JSON would have it, which YAML understands.
+pub fn scalar(string: &str) -> String {
+    if is_plain(string) {
+        string.to_owned()
+    } else if string.contains(['"', '\\']) && !string.contains(is_escaped) {
+        format!("'{}'", string.replace('\'', "''"))
+    } else {
+        printable(&Value::from(string).to_string())
+    }
+}
+
+/// What YAML has in no text but escaped.
+fn is_escaped(letter: char) -> bool {
+    letter.is_control() || letter == '\u{feff}'
+}
+
+/// Escapes what JSON may have in a string, but YAML not.
+fn printable(json: &str) -> String {
+    let letter = |letter: char| match letter {
+        '\u{7f}'..='\u{9f}' | '\u{feff}' => format!("\\u{:04x}", u32::from(letter)),
+        letter => letter.to_string(),
+    };
+    json.chars().map(letter).collect()
+}
+
+/// Whether a text can be written line by line, and reads back as the same: its last line ends, and the first begins with no space, by
+/// which YAML would measure the others.
+fn is_block(string: &str) -> bool {
+    let ends = string.ends_with('\n') && !string.ends_with("\n\n") && string.len() > 1;
+    ends && !string.starts_with([' ', '\n', '\t']) && !string.contains(|letter| letter != '\n' && is_escaped(letter))
 }
 
 fn is_plain(string: &str) -> bool {
     let starts_plain = string.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '/' | '_' | '.'));
     let ends_plain = !string.ends_with([':', ' ']);
-    let reads_as_text = !string.contains(": ") && !string.contains(" #") && !string.contains(char::is_control);
+    let reads_as_text = !string.contains(": ") && !string.contains(" #") && !string.contains(is_escaped);
     starts_plain && ends_plain && reads_as_text && !is_another_type(string)
 }
 
@@ -158,9 +203,15 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_several_lines_have_a_line_each() {
+        let expected = "0 - a: |\n1     b\n1 \n1     c\n";
+        assert_eq!(written(&json!([{"a": "b\n\nc\n"}])), expected);
+    }
+
+    #[test]
     fn strings_are_quoted_where_yaml_would_read_something_else() {
         for plain in ["web", "apps/v1", "25%", "keda-hpa-web", "a b", "docker.io/x:1.2", "62f7a3a1-38c5-4b67"] {
-            assert_eq!(text(plain), plain);
+            assert_eq!(scalar(plain), plain);
         }
         for quoted in [
             "",
@@ -179,16 +230,19 @@ mod tests {
             "{}",
             "a:",
         ] {
-            assert!(text(quoted).starts_with('"'), "{quoted}");
+            assert!(scalar(quoted).starts_with('"'), "{quoted}");
         }
+        assert_eq!(scalar(r#"{"a": "it's"}"#), r#"'{"a": "it''s"}'"#);
+        assert_eq!(scalar("a\u{85}\"b"), r#""a\u0085\"b""#);
     }
 
     #[test]
     fn what_is_written_reads_back_as_the_same() {
         let object = json!({
             "a": ["1", 1, null, true, "true", {"b": "x: y", "c": [[], {}]}], "d e": "2026-11-21", "f": {"g.h/i": "l\nm", "j": 1.5},
+            "k": ["a\n\n  b: c\n", {"l": "#m\n"}, " n\n", "\n", "o\n\n"], "p": "{\"q\": \"it's\"}", "r": "\u{85}\u{feff}\"",
         });
-        let text: String = lines(&object).into_iter().map(|line| line.text + "\n").collect();
+        let text = document(&object);
         let read: Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(read, object, "{text}");
     }

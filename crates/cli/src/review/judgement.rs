@@ -1,0 +1,86 @@
+//! What became of a request: the response as a policy server would send it, and the outcome in a word.
+
+use std::sync::Arc;
+
+use autoscaler_guard_host::admission::{self, AdmissionResponse};
+use autoscaler_guard_host::{Call, Capabilities, Verdict};
+use serde_json::Value;
+
+use super::judge::Judge;
+use super::neighbours::Neighbours;
+use super::request::Request;
+use super::settings::SettingsText;
+use crate::fault::Fault;
+
+/// The policy's name where an answer gives it.
+const NAME: &str = "autoscaler-guard";
+
+/// What became of a request.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The request.
+    pub request: Request,
+    /// What the API server would get.
+    pub response: AdmissionResponse,
+    /// The object as it would be stored, if the policy changed it.
+    pub repaired: Option<Value>,
+    /// What was looked up for it.
+    pub lookups: Vec<Call>,
+}
+
+impl Judgement {
+    /// Has the judge decide about a request.
+    pub fn of(
+        judge: &Judge,
+        request: &Request,
+        settings: &SettingsText,
+        neighbours: &Neighbours,
+    ) -> Result<Self, Fault> {
+        let lookups: Arc<dyn Capabilities> = neighbours.lookups.clone();
+        let verdict = judge
+            .ask(&request.value.to_string(), settings.as_str(), &lookups)
+            .map_err(|reason| Fault::new(format!("there is no verdict on {}", request.origin)).because(reason))?;
+        let repaired = verdict.mutated_object.clone();
+        let review = admission::Review {
+            uid: request.uid(),
+            policy: NAME,
+            object: Some(request.object()),
+            mutating: judge.may_change(),
+        };
+        let response = admission::respond(review, verdict);
+        let repaired = repaired.filter(|_| response.patch.is_some());
+        Ok(Self { request: request.clone(), response, repaired, lookups: neighbours.lookups.take() })
+    }
+
+    /// The outcome in a word.
+    pub fn verdict(&self) -> Verdict {
+        self.response.verdict()
+    }
+
+    /// The ids of the rules that spoke, strongest first.
+    pub fn rules(&self) -> Vec<&str> {
+        self.response.rules().collect()
+    }
+
+    /// Why it was refused.
+    pub fn message(&self) -> Option<&str> {
+        self.response.status.as_ref()?.message.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_built_in_rules_answer_like_a_policy_server() {
+        let request =
+            json!({"uid": "u-1", "operation": "CREATE", "kind": {"group": "", "version": "v1", "kind": "Pod"}});
+        let request = Request::new("a test", request).unwrap();
+        let judgement = Judgement::of(&Judge::Core, &request, &SettingsText::default(), &Neighbours::none()).unwrap();
+        assert_eq!(serde_json::to_value(&judgement.response).unwrap(), json!({"uid": "u-1", "allowed": true}));
+        assert_eq!((judgement.verdict(), judgement.rules().len()), (Verdict::Allowed, 0));
+    }
+}
