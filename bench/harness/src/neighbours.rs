@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use autoscaler_guard::cluster::{Access, Presence, ApiKind, Cluster, List};
+use autoscaler_guard::cluster::{Access, ApiKind, Cluster, List, Presence};
 use autoscaler_guard_host::{Capabilities, Snapshot};
 use serde_json::Value;
 
