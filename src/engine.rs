@@ -2,7 +2,7 @@
 
 use autoscaler_guard_reading::Request;
 
-use crate::change::{AdmissionRequest, Attributes, Change, Unreadable};
+use crate::change::{AdmissionRequest, Attributes, Change, Kind, Operation, Unreadable};
 use crate::cluster::{Cluster, Neighbours};
 use crate::context::Context;
 use crate::finding::{Action, Finding};
@@ -41,6 +41,17 @@ pub fn review_request(request: Request<'_>, cluster: &dyn Cluster, settings: &Se
         Ok(request) => evaluate(request, cluster, settings),
         Err(error) => Verdict::unusable(format!("autoscaler-guard: {error}")),
     }
+}
+
+/// Whether any rule watches such a change, whoever makes it: else that it is allowed says nothing about it.
+pub fn is_watched(request: AdmissionRequest<'_>, settings: &Settings) -> bool {
+    let request = if settings.audit { request.replayed() } else { request };
+    let Attributes { kind, operation, sub_resource, .. } = &request.attributes;
+    let is_declared = || settings.declarations.iter().any(|known| known.concerns(&request.attributes));
+    sub_resource.is_empty()
+        && settings.audit == (*operation == Operation::Audit)
+        && rules::RULES.iter().any(|rule| rule.watches(*kind, *operation))
+        && (*kind != Kind::Other || is_declared())
 }
 
 /// Judges a change.

@@ -50,6 +50,6 @@ pub use change::{AdmissionRequest, Change, Unreadable};
 pub use cluster::{Cluster, Presence};
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::settings_schema;
-pub use engine::{evaluate, review, review_request};
+pub use engine::{evaluate, is_watched, review, review_request};
 pub use settings::{Settings, SettingsError};
 pub use verdict::{Decision, Verdict};

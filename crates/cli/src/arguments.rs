@@ -95,7 +95,7 @@ documents in a file, arrays, lists.
 
 The policy asks the cluster about neighbours: the workload that an HPA scales, the ScaledObject that owns it. They come \
 from files (--cluster), from a cluster (--context, --live) or from a session (--replay). In files, whatever is not there \
-counts as absent. Without any of them neighbours are unknown, and where it matters the policy says so.
+counts as absent, and what a verdict took for absent is listed; files without any object are unusable. Without any of them neighbours are unknown, and where it matters the policy says so.
 
 A session holds the lookups of one review and their answers, in order: those of all its requests, one after the other. \
 --record writes it; --replay, and `kwctl run --replay-host-capabilities-interactions` for a single request, answer from it \
@@ -125,13 +125,15 @@ Examples:
 Output of --output json: an array with one object per request, in the order of the input.
   request     uid, operation, kind, namespace, name, user; namespace is null for cluster-scoped kinds
   verdict     allowed, warned, repaired or rejected
+  judged      whether any rule watches such a change; if none does, allowed says nothing about it
   rules       the ids of the rules that spoke, strongest first
   response    the AdmissionResponse as Kubewarden's policy server sends it
   operations  the patch of the response, decoded: JSON Patch operations
   lookups     lookup (what was asked, in words), outcome (in words) and failed (whether there was no answer)
+  assumedAbsent  what was looked up and taken for absent because --cluster does not have it
 New fields may be added; these stay.
 
-Exit codes: 0 all allowed, 1 something rejected, 2 unusable input: then nothing is printed to standard output.";
+Exit codes: 0 all allowed, 1 something rejected, 2 some input is unusable: all of that is named on standard error, after the rest was judged.";
 
 const RULES_EXAMPLES: &str = "\
 Examples:
@@ -395,6 +397,9 @@ pub struct ReviewOptions {
     /// Write what is looked up to a session, which --replay and kwctl replay
     #[arg(long, value_name = "FILE", requires = "neighbours", conflicts_with = "replay", help_heading = "Neighbours")]
     pub record: Option<PathBuf>,
+    /// Where objects are that name no namespace, as those of rendered charts do
+    #[arg(long, short, value_name = "NAME")]
+    pub namespace: Option<String>,
     /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,

@@ -43,13 +43,14 @@ const UNUSABLE: u8 = 2;
 /// Runs a command and prints what it says.
 pub fn run(arguments: &Arguments) -> ExitCode {
     arguments.color.apply();
-    let answer = answer(&arguments.command).and_then(|answer| print(&answer.text).map(|()| answer.code));
-    answer
-        .unwrap_or_else(|fault| {
-            anstream::eprintln!("{}", fault.styled());
-            UNUSABLE
-        })
-        .into()
+    let (code, faults) = match answer(&arguments.command) {
+        Ok(answer) => (answer.code, print(&answer.text).err().into_iter().chain(answer.faults).collect()),
+        Err(fault) => (UNUSABLE, vec![fault]),
+    };
+    for fault in &faults {
+        anstream::eprintln!("{}", fault.styled());
+    }
+    if faults.is_empty() { code } else { UNUSABLE }.into()
 }
 
 /// Computes a command's answer without printing it.

@@ -18,6 +18,7 @@ mod lookups;
 mod message;
 mod neighbours;
 mod request;
+mod scope;
 mod session;
 mod settings;
 
@@ -43,11 +44,19 @@ pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     input::check_stdin(options)?;
     let judge = Judge::load(options.policy.as_deref(), Limits::default())?;
     let settings = SettingsText::read(options.settings.as_deref(), &judge)?;
-    let requests = input::requests(&options.files)?;
+    let (requests, mut faults) = input::requests(&options.files)?;
     let neighbours = Neighbours::open(options, &settings)?;
-    let judgements: Result<Vec<Judgement>, Fault> =
-        requests.iter().map(|request| Judgement::of(&judge, request, &settings, &neighbours)).collect();
-    let judgements = judgements?;
+    let mut judgements = Vec::new();
+    for request in requests {
+        let placed = scope::placed(request, options.namespace.as_deref(), &settings.known());
+        match placed.and_then(|request| Judgement::of(&judge, &request, &settings, &neighbours)) {
+            Ok(judgement) => judgements.push(judgement),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if judgements.is_empty() {
+        return Ok(Answer { text: String::new(), code: 0, faults });
+    }
     if let (Some(path), Some(replay)) = (&options.replay, &neighbours.replay) {
         session::check(path, replay)?;
     }
@@ -62,5 +71,5 @@ pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
         ReviewOutput::Json => json::all(&judgements)?,
     };
     let rejected = judgements.iter().any(|judgement| judgement.verdict() == Verdict::Rejected);
-    Ok(Answer { text, code: if rejected { REJECTED } else { 0 } })
+    Ok(Answer { text, code: if rejected { REJECTED } else { 0 }, faults })
 }

@@ -63,19 +63,35 @@ fn neighbours_come_from_standard_input_too() {
 }
 
 #[test]
-fn one_unusable_request_leaves_nothing_on_standard_output() {
-    let output = run(
-        &["review"],
-        &[],
-        &format!("{}\n{{\"kind\": \"Pod\"}}", request("001-create-horizontalpodautoscaler-lab-admin")),
+fn what_is_unusable_is_all_named_after_the_rest_was_judged() {
+    let input = format!(
+        "{}\n{{\"kind\": \"Pod\"}}\n{}",
+        request("001-create-horizontalpodautoscaler-lab-admin"),
+        request("004-delete-horizontalpodautoscaler-lab-admin").replace("\"DELETE\"", "\"Delete\""),
     );
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        text.starts_with("error: standard input, document 2 (line ")
-            && text.contains(") is no admission request: it is a Pod\nhelp: "),
-        "{text}"
-    );
+    let output = run(&["review", "-", "no-such.json"], &[], &input);
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(printed.contains("CREATE HorizontalPodAutoscaler shop/web") && !printed.contains("Delete"), "{printed}");
+    for fault in [
+        "error: no-such.json cannot be read",
+        "is no admission request: it is a Pod\nhelp: ",
+        " cannot be judged: no API server sends the operation Delete",
+    ] {
+        assert!(errors.contains(fault), "{errors}");
+    }
+    let alone = run(&["review"], &[], "{\"kind\": \"Pod\"}");
+    assert_eq!((alone.status.code(), alone.stdout.as_slice()), (Some(2), &b""[..]));
+}
+
+#[test]
+fn what_no_rule_watches_is_not_judged() {
+    let pod = r#"{"operation": "CREATE", "kind": {"group": "", "kind": "Pod"}, "name": "web", "namespace": "shop"}"#;
+    let output = run(&["review"], &[], pod);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("? not judged  CREATE Pod shop/web\n  no rule watches"));
+    let output = run(&["review", "--output", "json"], &[], pod);
+    let answers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    assert_eq!((&answers[0]["verdict"], &answers[0]["judged"]), (&"allowed".into(), &false.into()));
 }
 
 #[test]

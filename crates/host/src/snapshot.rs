@@ -176,6 +176,11 @@ impl Snapshot {
         self.schema.not_granted(api_version, kind);
     }
 
+    /// Whether nothing was said about the cluster at all.
+    pub fn is_empty(&self) -> bool {
+        self.objects().next().is_none() && self.schema.is_empty() && self.permissions.is_empty()
+    }
+
     /// All objects by group, kind, version, namespace and name.
     pub fn objects(&self) -> impl Iterator<Item = &Value> {
         self.store.objects()

@@ -33,7 +33,7 @@ pub fn run(options: &PreflightOptions) -> Result<Answer, Fault> {
         PreflightOutput::Junit => formats::junit(&preflight),
         PreflightOutput::Github => formats::github(&preflight),
     };
-    Ok(Answer { text, code: u8::from(fails(&preflight.rows, options.fail_on)) })
+    Ok(Answer { text, code: u8::from(fails(&preflight.rows, options.fail_on)), faults: Vec::new() })
 }
 
 fn fails(rows: &[Row], fail_on: FailOn) -> bool {

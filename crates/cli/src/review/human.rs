@@ -60,15 +60,28 @@ impl Sheet {
 
     fn details(&self, judgement: &Judgement) -> Vec<String> {
         let mut lines = Vec::new();
+        lines.extend(self.not_judged(judgement));
         lines.extend(self.acknowledgement(judgement));
         lines.extend(judgement.message().into_iter().flat_map(|message| self.message(message)));
         lines.extend(self.warnings(judgement));
+        lines.extend(self.assumed(judgement));
         lines.extend(self.patch(judgement));
         lines.extend(self.audit(judgement.response.audit_annotations.as_ref()));
         if self.verbose {
             lines.extend(lookups(judgement));
         }
         lines
+    }
+
+    fn not_judged(&self, judgement: &Judgement) -> Option<String> {
+        let request = &judgement.request;
+        let what = format!("no rule watches {} of {}", request.operation(), request.kind());
+        (!judgement.judged).then(|| self.paragraph(&what))
+    }
+
+    fn assumed(&self, judgement: &Judgement) -> Option<String> {
+        let line = format!("taken for absent: {}", judgement.assumed_absent.join(", "));
+        (!judgement.assumed_absent.is_empty()).then(|| paint(FAINT, paint::hang(&line, self.width, INDENT, 2 * INDENT)))
     }
 
     fn acknowledgement(&self, judgement: &Judgement) -> Option<String> {
@@ -137,9 +150,13 @@ impl Default for Sheet {
 
 fn headline(judgement: &Judgement) -> String {
     let request = &judgement.request;
-    let line = format!("{}  {} {}", verdict(judgement.verdict()), paint(STRONG, request.change()), request.author());
+    let word = if judgement.judged { verdict(judgement.verdict()) } else { paint(WARNING, NOT_JUDGED) };
+    let line = format!("{word}  {} {}", paint(STRONG, request.change()), request.author());
     line.trim_end().to_owned()
 }
+
+/// In place of a verdict where no rule watches such a change.
+const NOT_JUDGED: &str = "? not judged";
 
 /// The verdict's word with a mark that is seen without colours, too.
 pub fn verdict(verdict: Verdict) -> String {
@@ -171,8 +188,11 @@ fn summary(judgements: &[Judgement]) -> String {
         (Verdict::Allowed, "allowed", GOOD),
     ];
     let counted = words.iter().filter_map(|(verdict, word, style)| {
-        let count = judgements.iter().filter(|judgement| judgement.verdict() == *verdict).count();
+        let is = |judgement: &&Judgement| judgement.judged && judgement.verdict() == *verdict;
+        let count = judgements.iter().filter(is).count();
         (count > 0).then(|| paint(*style, format!("{count} {word}")))
     });
-    format!("{}: {}", paint::count(judgements.len(), "request"), counted.collect::<Vec<_>>().join(", "))
+    let others = judgements.iter().filter(|judgement| !judgement.judged).count();
+    let others = (others > 0).then(|| paint(WARNING, format!("{others} not judged")));
+    format!("{}: {}", paint::count(judgements.len(), "request"), counted.chain(others).collect::<Vec<_>>().join(", "))
 }

@@ -20,40 +20,44 @@ pub fn check_stdin(options: &ReviewOptions) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Reads all requests.
-pub fn requests(files: &[PathBuf]) -> Result<Vec<Request>, Fault> {
-    let sources = sources(files)?;
-    let mut requests = Vec::new();
+/// Reads all requests, and what is none of what was named.
+pub fn requests(files: &[PathBuf]) -> Result<(Vec<Request>, Vec<Fault>), Fault> {
+    let (mut requests, mut faults) = (Vec::new(), Vec::new());
+    let sources = sources(files, &mut faults);
     for source in &sources {
-        for document in source.documents()? {
-            collect(document, &mut requests)?;
+        match source.documents() {
+            Ok(documents) => {
+                documents.into_iter().for_each(|document| collect(document, &mut requests, &mut faults));
+            }
+            Err(fault) => faults.push(fault),
         }
     }
-    if requests.is_empty() {
+    if requests.is_empty() && faults.is_empty() {
         let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
         let place = if names.is_empty() { paths(files) } else { names.join(", ") };
         return Err(Fault::new(format!("there is no request in {place}")).help(WHAT_REQUESTS_ARE));
     }
-    Ok(requests)
+    Ok((requests, faults))
 }
 
 const WHAT_REQUESTS_ARE: &str = "a request is an AdmissionReview or an AdmissionRequest, such as `kwctl scaffold admission-request` makes of an object";
 
-fn sources(files: &[PathBuf]) -> Result<Vec<Source>, Fault> {
+fn sources(files: &[PathBuf], faults: &mut Vec<Fault>) -> Vec<Source> {
+    let mut read = Vec::new();
     if files.is_empty() {
-        return Ok(vec![Source::stdin("requests")?]);
+        read.push(Source::stdin("requests"));
     }
-    let mut sources = Vec::new();
     for path in files {
         if is_stdin(path) {
-            sources.push(Source::stdin("requests")?);
+            read.push(Source::stdin("requests"));
             continue;
         }
-        for file in documents::files(path)? {
-            sources.push(Source::file(&file)?);
+        match documents::files(path) {
+            Ok(files) => read.extend(files.iter().map(|file| Source::file(file))),
+            Err(fault) => read.push(Err(fault)),
         }
     }
-    Ok(sources)
+    read.into_iter().filter_map(|source| source.map_err(|fault| faults.push(fault)).ok()).collect()
 }
 
 fn paths(files: &[PathBuf]) -> String {
@@ -61,7 +65,7 @@ fn paths(files: &[PathBuf]) -> String {
 }
 
 /// Takes a document apart until there are requests.
-fn collect(document: Document, requests: &mut Vec<Request>) -> Result<(), Fault> {
+fn collect(document: Document, requests: &mut Vec<Request>, faults: &mut Vec<Fault>) {
     let Document { origin, mut value } = document;
     let items = match &mut value {
         Value::Array(items) => Some(std::mem::take(items)),
@@ -69,13 +73,15 @@ fn collect(document: Document, requests: &mut Vec<Request>) -> Result<(), Fault>
     };
     let Some(items) = items else {
         let fault = unusable(&origin, &value);
-        requests.push(Request::new(origin.to_string(), value).ok_or(fault)?);
-        return Ok(());
+        match Request::new(origin.to_string(), value) {
+            Some(request) => requests.push(request),
+            None => faults.push(fault),
+        }
+        return;
     };
     for (index, value) in items.into_iter().enumerate() {
-        collect(Document { origin: Origin { item: Some(index + 1), ..origin.clone() }, value }, requests)?;
+        collect(Document { origin: Origin { item: Some(index + 1), ..origin.clone() }, value }, requests, faults);
     }
-    Ok(())
 }
 
 fn list_items(value: &mut Value) -> Option<Vec<Value>> {
@@ -104,9 +110,10 @@ mod tests {
     use super::*;
 
     fn read(value: Value) -> Result<Vec<String>, Fault> {
-        let mut requests = Vec::new();
+        let (mut requests, mut faults) = (Vec::new(), Vec::new());
         let origin = Origin { source: "input".into(), document: None, item: None };
-        collect(Document { origin, value }, &mut requests)?;
+        collect(Document { origin, value }, &mut requests, &mut faults);
+        faults.into_iter().next().map_or(Ok(()), Err)?;
         Ok(requests.into_iter().map(|request| request.origin).collect())
     }
 

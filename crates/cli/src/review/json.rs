@@ -13,10 +13,13 @@ use crate::fault::Fault;
 struct Entry<'a, O> {
     request: Request<'a>,
     verdict: Verdict,
+    judged: bool,
     rules: Vec<&'a str>,
     response: &'a AdmissionResponse,
     operations: O,
     lookups: Vec<Words>,
+    #[serde(rename = "assumedAbsent")]
+    assumed_absent: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -40,10 +43,12 @@ fn entry(judgement: &Judgement) -> Entry<'_, impl Serialize> {
     Entry {
         request: request(&judgement.request),
         verdict: judgement.verdict(),
+        judged: judgement.judged,
         rules: judgement.rules(),
         response: &judgement.response,
         operations: admission::operations(&judgement.response),
         lookups: judgement.lookups.iter().map(Words::of).collect(),
+        assumed_absent: &judgement.assumed_absent,
     }
 }
 

@@ -7,6 +7,7 @@ use autoscaler_guard_host::{Call, Capabilities, Verdict};
 use serde_json::Value;
 
 use super::judge::Judge;
+use super::lookups::absent;
 use super::neighbours::Neighbours;
 use super::request::Request;
 use super::settings::SettingsText;
@@ -26,6 +27,10 @@ pub struct Judgement {
     pub repaired: Option<Value>,
     /// What was looked up for it.
     pub lookups: Vec<Call>,
+    /// Whether any rule watches such a change; if none does, that it is allowed says nothing.
+    pub judged: bool,
+    /// What was taken for absent because files do not have it.
+    pub assumed_absent: Vec<String>,
 }
 
 impl Judgement {
@@ -49,7 +54,10 @@ impl Judgement {
         };
         let response = admission::respond(review, verdict);
         let repaired = repaired.filter(|_| response.patch.is_some());
-        Ok(Self { request: request.clone(), response, repaired, lookups: neighbours.lookups.take() })
+        let lookups = neighbours.lookups.take();
+        let assumed_absent = if neighbours.is_complete { absent(&lookups) } else { Vec::new() };
+        let judged = request.is_watched(&settings.known());
+        Ok(Self { request: request.clone(), response, repaired, lookups, judged, assumed_absent })
     }
 
     /// The outcome in a word.
@@ -82,5 +90,6 @@ mod tests {
         let judgement = Judgement::of(&Judge::Core, &request, &SettingsText::default(), &Neighbours::none()).unwrap();
         assert_eq!(serde_json::to_value(&judgement.response).unwrap(), json!({"uid": "u-1", "allowed": true}));
         assert_eq!((judgement.verdict(), judgement.rules().len()), (Verdict::Allowed, 0));
+        assert!(!judgement.judged && judgement.assumed_absent.is_empty());
     }
 }

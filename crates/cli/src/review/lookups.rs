@@ -32,6 +32,34 @@ impl Words {
     }
 }
 
+/// What was looked up and is not there, each once: `Deployment shop/web`, `any ScaledObject in namespace shop`.
+pub fn absent(calls: &[Call]) -> Vec<String> {
+    let mut absent = Vec::new();
+    for call in calls {
+        let found = match (Lookup::parse(&call.operation, &call.request), &call.outcome) {
+            (Ok(Lookup::Get(get)), Err(_)) if Outcome::of(&call.outcome) == Outcome::Absent => {
+                let within = get.namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
+                format!("{} {within}{}", get.kind, get.name)
+            }
+            (Ok(Lookup::List(list)), Ok(answer)) if is_empty_list(answer) => {
+                let within = list.namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+                let labelled = list.label_selector.map(|labels| format!(" with labels {labels}")).unwrap_or_default();
+                format!("any {}{within}{labelled}", list.kind)
+            }
+            _ => continue,
+        };
+        if !absent.contains(&found) {
+            absent.push(found);
+        }
+    }
+    absent
+}
+
+fn is_empty_list(answer: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    answer["items"].as_array().is_some_and(Vec::is_empty)
+}
+
 fn answered(lookup: Option<&Lookup>, answer: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     match lookup {
@@ -62,6 +90,26 @@ mod tests {
         let absent = "Callback evaluation failure: Cannot find v1/Pod named 'web' inside of namespace 'None'";
         assert_eq!(outcome(Err(absent)), (asked.clone(), "absent".into(), false));
         assert_eq!(outcome(Err("Callback evaluation failure: no\nbacktrace")), (asked, "no".into(), true));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_once() {
+        let call = |operation: &str, request: &str, outcome: Result<&str, &str>| Call {
+            operation: operation.into(),
+            request: request.into(),
+            outcome: outcome.map(|answer| answer.as_bytes().to_vec()).map_err(ToOwned::to_owned),
+        };
+        let missing = call(
+            "get_resource",
+            GET,
+            Err("Callback evaluation failure: Cannot find v1/Pod named 'web' inside of namespace 'None'"),
+        );
+        let list = r#"{"api_version":"v1","kind":"Pod","namespace":"shop"}"#;
+        let none = call("list_resources_by_namespace", list, Ok(r#"{"items":[]}"#));
+        let some = call("list_resources_by_namespace", list, Ok(r#"{"items":[{}]}"#));
+        let failed = call("get_resource", GET, Err("Callback evaluation failure: no"));
+        let calls = [missing.clone(), some, failed, none, missing];
+        assert_eq!(absent(&calls), ["Pod shop/web", "any Pod in namespace shop"]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Neighbours {
     pub note: String,
     /// The session that answers, if one does: to be asked in the end whether it fitted.
     pub replay: Option<Arc<Replay>>,
+    /// Whether what it does not have counts as absent, though nobody said so.
+    pub is_complete: bool,
 }
 
 /// No cluster. The host's own says that permissions are missing, which would send a reader looking for them.
@@ -63,7 +65,7 @@ impl Neighbours {
     pub fn snapshot(snapshot: Snapshot) -> Self {
         let note =
             format!("cluster: {}; anything else counts as absent", paint::count(snapshot.objects().count(), "object"));
-        Self::new(Arc::new(snapshot), note)
+        Self { is_complete: true, ..Self::new(Arc::new(snapshot), note) }
     }
 
     /// Knows what was once looked up.
@@ -85,7 +87,7 @@ impl Neighbours {
     }
 
     fn new(capabilities: Arc<dyn Capabilities>, note: String) -> Self {
-        Self { lookups: Arc::new(Recorded::new(capabilities)), note, replay: None }
+        Self { lookups: Arc::new(Recorded::new(capabilities)), note, replay: None, is_complete: false }
     }
 }
 
@@ -100,5 +102,10 @@ fn snapshot(paths: &[PathBuf]) -> Result<Snapshot, Fault> {
     } else {
         Snapshot::from_paths(paths)
     };
-    snapshot.map_err(|error| Fault::new("the cluster's objects cannot be used").because(error))
+    let snapshot = snapshot.map_err(|error| Fault::new("the cluster's objects cannot be used").because(error))?;
+    if snapshot.is_empty() {
+        let fault = Fault::new("there is no object in what --cluster names, so everything would count as absent");
+        return Err(fault.help("leave --cluster out where neighbours are not known"));
+    }
+    Ok(snapshot)
 }

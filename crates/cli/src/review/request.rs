@@ -1,5 +1,6 @@
 //! An admission request, as far as its headline goes; the policy reads the rest for itself.
 
+use autoscaler_guard::{AdmissionRequest, Settings, is_watched};
 use serde_json::Value;
 
 /// An `AdmissionRequest` and where it comes from.
@@ -21,6 +22,12 @@ impl Request {
         };
         let is_request = value["operation"].is_string() && value["kind"]["kind"].is_string();
         is_request.then(|| Self { origin: origin.into(), value })
+    }
+
+    /// Whether any rule watches such a change at all.
+    pub fn is_watched(&self, settings: &Settings) -> bool {
+        let text = self.value.to_string();
+        AdmissionRequest::from_text(&text).is_ok_and(|request| is_watched(request, settings))
     }
 
     /// The request's uid; empty if it has none.

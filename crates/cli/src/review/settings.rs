@@ -58,6 +58,11 @@ impl SettingsText {
         Self::new(&settings, judge)
     }
 
+    /// What the built-in rules read of them; a module may know more.
+    pub fn known(&self) -> Settings {
+        Settings::from_json(&self.0).unwrap_or_default()
+    }
+
     /// As JSON.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -93,6 +93,10 @@ impl Schema {
         self.definitions.insert((text(&spec["group"]), text(&spec["names"]["kind"])), definition);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.definitions.is_empty() && self.not_served.is_empty() && self.not_granted.is_empty()
+    }
+
     pub(super) fn not_served(&mut self, api_version: &str, kind: &str) {
         self.not_served.insert((api_version.into(), kind.into()));
     }
