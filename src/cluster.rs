@@ -40,6 +40,17 @@ impl std::fmt::Display for Reason {
     }
 }
 
+impl<T> Presence<Vec<T>> {
+    /// The first of a list that is wanted.
+    pub fn find(self, wanted: impl Fn(&T) -> bool) -> Presence<T> {
+        match self {
+            Self::Found(list) => list.into_iter().find(wanted).map_or(Presence::Absent, Presence::Found),
+            Self::Absent => Presence::Absent,
+            Self::Unknown(reason) => Presence::Unknown(reason),
+        }
+    }
+}
+
 impl<T> Presence<T> {
     /// Whether the API server said that it does not exist.
     pub fn is_absent(&self) -> bool {
@@ -96,6 +107,8 @@ pub mod api {
     pub static DEPLOYMENT: ApiKind<'static> = ApiKind::new("apps/v1", "Deployment", "deployments");
     /// Namespace, asked for before any rejection.
     pub static NAMESPACE: ApiKind<'static> = ApiKind::new("v1", "Namespace", "namespaces");
+    /// ConfigMap: Envoy Gateway's configuration, by name.
+    pub static CONFIG_MAP: ApiKind<'static> = ApiKind::new("v1", "ConfigMap", "configmaps");
     /// Secret: the records of Helm's releases, only with setting `helm.readReleases`.
     pub static SECRET: ApiKind<'static> = ApiKind::new("v1", "Secret", "secrets");
     /// Envoy Gateway's EnvoyProxy.
@@ -114,6 +127,7 @@ pub mod api {
         &GATEWAY,
         &GATEWAY_CLASS,
         &ENVOY_PROXY,
+        &CONFIG_MAP,
         &DEPLOYMENT,
         &NAMESPACE,
         &SECRET,
@@ -181,6 +195,11 @@ impl<'a> Neighbours<'a> {
     /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting `lookups.serviceAccount`).
     pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
         Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0) }
+    }
+
+    /// Keeps a text that was made of an answer for as long as the answers.
+    pub fn keep(&self, text: String) -> &'a str {
+        self.texts.alloc(text)
     }
 
     /// How many objects and lists were asked for so far.

@@ -31,7 +31,7 @@ const BY_ANNOTATION: &str = "annotation autoscaler-guard/allow on the object";
 const BY_WORKLOAD: &str = "annotation autoscaler-guard/allow on the workload";
 const BY_RBAC: &str = "RBAC verb bypass";
 
-/// Applies the settings: `repair: false`, and what they say about the rule. `None`: the rule is off.
+/// Applies the settings: `repair: false`, `maxAction`, and what they say about the rule. `None`: the rule is off.
 pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Finding> {
     let wants = context.settings.rule_action(finding.rule);
     let rule = rules::find(finding.rule)?;
@@ -49,6 +49,9 @@ pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Findin
     }
     if !context.settings.repair && matches!(finding.action, Action::Repair(_)) {
         finding.action = if rule.may_reject { Action::Reject } else { Action::Warn };
+    }
+    if context.settings.only_warns && matches!(finding.action, Action::Reject) {
+        finding.action = Action::Warn;
     }
     Some(finding)
 }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub helm_hpa_deletes: HelmHpaDeletes,
     /// `helm.readReleases`: ask the release's Secret whether it is being uninstalled.
     pub helm_read_releases: bool,
+    /// `maxAction: warn`: no rule refuses, for a trial.
+    pub only_warns: bool,
     /// `envoyHpaRemoval: pin`: envoyHpa stays with min = max instead of a rejection.
     pub envoy_hpa_removal: EnvoyHpaRemoval,
     /// `envoyGateway`: which Envoy Gateway runs, and how.
@@ -109,6 +111,7 @@ impl Default for Settings {
             repair: true,
             audit: false,
             rules: Vec::new(),
+            only_warns: false,
             handover_field_managers: Patterns::Default(FIELD_MANAGERS),
             helm_hpa_deletes: HelmHpaDeletes::Warn,
             helm_read_releases: false,

@@ -152,6 +152,11 @@ pub static SETTINGS: &[Setting] = &[
         "Whether to judge the objects that are there, as the audit scanner replays them, instead of changes: policies/audit.yaml.",
     ),
     setting(
+        "maxAction",
+        Takes::Word(&["reject", "warn"], |draft, word| draft.settings.only_warns = word == 1),
+        "The most that any rule does, also one of a later version. `warn` is for a trial: nothing is refused; repairs go on unless `repair` is false.",
+    ),
+    setting(
         "rules",
         Takes::Rules,
         "What single rules do instead of their default. `reject` holds where the rule would act by default; cases that it softens stay soft.",
@@ -197,25 +202,25 @@ pub static SETTINGS: &[Setting] = &[
             setting(
                 "version",
                 Takes::Version(|draft| &mut draft.settings.envoy_gateway.version),
-                "Which Envoy Gateway runs, as the hazards differ. Without, the image tag of Deployment envoy-gateway tells.",
+                "Which Envoy Gateway runs, as the hazards differ. Without, the image tag of its Deployment tells.",
             ),
             setting(
                 "namespace",
                 Takes::Text(None, |draft| &mut draft.settings.envoy_gateway.namespace),
-                "Where its controller runs, and its fleets, unless in gateway namespace mode.",
+                "Where its controller runs, and its fleets, unless in gateway namespace mode. Elsewhere it is found by its Deployment's label.",
             ),
             setting(
                 "gatewayNamespaceMode",
                 Takes::Flag(|draft| &mut draft.settings.envoy_gateway.gateway_namespace_mode),
-                "Whether fleets live in their Gateway's namespace.",
+                "Whether fleets live in their Gateway's namespace, if its ConfigMap envoy-gateway-config may not be read.",
             ),
             setting(
                 "controllerName",
                 Takes::Text(None, |draft| &mut draft.settings.envoy_gateway.controller_name),
-                "Which GatewayClasses are Envoy Gateway's.",
+                "Which GatewayClasses are Envoy Gateway's. Others are found by its configuration, unless this is set.",
             ),
         ]),
-        "Which Envoy Gateway runs in the cluster, and how.",
+        "Which Envoy Gateway runs in the cluster, and how, where its Deployment and ConfigMap do not tell.",
     ),
     setting(
         "declarations",

@@ -324,8 +324,14 @@ fn permission(group: &[LookedUp]) -> String {
     let Some(LookedUp { api, .. }) = group.first() else { return String::new() };
     let resources: Vec<&str> = group.iter().map(|looked_up| looked_up.api.resource).collect();
     let verbs = group.first().map_or(&[][..], LookedUp::verbs);
+    let names = group.first().map_or(&[][..], LookedUp::names);
     let group = yaml::scalar(api.group);
-    format!("- apiGroups: [{group}]\n  resources: [{}]\n  verbs: [{}]\n", resources.join(", "), verbs.join(", "))
+    let names = match names {
+        [] => String::new(),
+        names => format!("  resourceNames: [{}]\n", names.join(", ")),
+    };
+    let (resources, verbs) = (resources.join(", "), verbs.join(", "));
+    format!("- apiGroups: [{group}]\n  resources: [{resources}]\n{names}  verbs: [{verbs}]\n")
 }
 
 fn rule(watched: &Watched) -> String {

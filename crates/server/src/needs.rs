@@ -101,9 +101,14 @@ pub struct LookedUp {
     pub why: &'static str,
 }
 
+/// The only ConfigMap that is read.
+const CONFIG_MAP: &str = "envoy-gateway-config";
+
 const OTHER_AUTOSCALERS: &str =
     "What else scales a workload. Lists are kept up to date by a watch, so both verbs are needed.";
 const GATEWAYS: &str = "Which fleets run by an EnvoyProxy.";
+const CONFIGURATION: &str =
+    "How Envoy Gateway is configured, as its ConfigMap envoy-gateway-config tells; no other is read.";
 const WORKLOADS: &str =
     "Whether the workload is there, and who owns its replica count. Add the kinds of your own that HPAs scale.";
 const NAMESPACES: &str = "Whether a namespace is going away.";
@@ -140,6 +145,7 @@ fn why(kind: &ApiKind<'_>) -> &'static str {
     match kind.resource {
         "horizontalpodautoscalers" | "scaledobjects" => OTHER_AUTOSCALERS,
         "gateways" | "gatewayclasses" | "envoyproxies" => GATEWAYS,
+        "configmaps" => CONFIGURATION,
         "deployments" => WORKLOADS,
         "namespaces" => NAMESPACES,
         _ => "What rules look up.",
@@ -152,6 +158,11 @@ fn served_as(kind: &'static ApiKind<'static>) -> Api {
 }
 
 impl LookedUp {
+    /// The names that are enough; none where all may be asked for.
+    pub fn names(&self) -> &'static [&'static str] {
+        if self.api.resource == "configmaps" { &[CONFIG_MAP] } else { &[] }
+    }
+
     /// The verbs to be granted for it.
     pub fn verbs(&self) -> &'static [&'static str] {
         if self.listed { &["get", "list", "watch"] } else { &["get"] }

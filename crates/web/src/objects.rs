@@ -162,9 +162,7 @@ impl Cluster for Objects<'_> {
             return Presence::Unknown(reason);
         }
         let Some(labels) = query.label_selector.map_or(Some(Vec::new()), labels) else {
-            return Presence::Unknown(Reason::Failed(
-                "this cluster knows selectors of the form a=b,c=d only".to_owned(),
-            ));
+            return Presence::Unknown(Reason::Failed("this cluster knows selectors of the form a=b,c only".to_owned()));
         };
         let within = |identity: &Identity<'_>| query.namespace.is_none_or(|namespace| identity.is_within(namespace));
         let matching =
@@ -198,14 +196,22 @@ impl<'a> Identity<'a> {
     }
 }
 
-fn has_labels(object: &str, labels: &[(&str, &str)]) -> bool {
+fn has_labels(object: &str, labels: &[(&str, Option<&str>)]) -> bool {
     let object = Json::new(object);
-    labels.iter().all(|(key, value)| object.string(&["metadata", "labels", key]).as_deref() == Some(value))
+    labels.iter().all(|(key, wanted)| {
+        let label = object.string(&["metadata", "labels", key]);
+        label.is_some_and(|value| wanted.is_none_or(|wanted| value == wanted))
+    })
 }
 
-/// The labels that a selector asks for; none where it asks for something else.
-fn labels(selector: &str) -> Option<Vec<(&str, &str)>> {
-    selector.split(',').map(|part| part.split_once('=').filter(|(key, _)| !key.ends_with('!'))).collect()
+/// The labels that a selector asks for, with any value where it names none; none where it asks for something else.
+fn labels(selector: &str) -> Option<Vec<(&str, Option<&str>)>> {
+    let is_key = |key: &&str| !key.is_empty() && !key.contains(['!', ' ', '(']);
+    let of = |part| match str::split_once(part, '=') {
+        Some((key, value)) => Some((key, Some(value))).filter(|(key, _)| is_key(key)),
+        None => Some((part, None)).filter(|(key, _)| is_key(key)),
+    };
+    selector.split(',').map(of).collect()
 }
 
 fn word<'a>(document: Json<'a>, path: &[&str]) -> Result<Cow<'a, str>, String> {
@@ -262,8 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn only_selectors_of_equality_are_understood() {
-        assert_eq!(labels("a=b,c=d"), Some(vec![("a", "b"), ("c", "d")]));
-        assert_eq!((labels("a!=b"), labels("a in (b)"), labels("a")), (None, None, None));
+    fn only_selectors_of_equality_and_of_keys_are_understood() {
+        assert_eq!(labels("a=b,c"), Some(vec![("a", Some("b")), ("c", None)]));
+        assert_eq!((labels("a!=b"), labels("a in (b)"), labels("!a")), (None, None, None));
     }
 }

@@ -10,7 +10,7 @@ use autoscaler_guard::change::{AdmissionRequest, Attributes, Change, Kind};
 use autoscaler_guard::cluster::Neighbours;
 use autoscaler_guard::context::Context;
 use autoscaler_guard::facts::envoy_gateway::{
-    Effective, EnvoyProxySpec, Fleet, GROUP as ENVOY_GATEWAY, Gateway, GatewayClass, Topology,
+    Effective, EnvoyProxySpec, Fleet, GROUP as ENVOY_GATEWAY, Gateway, GatewayClass, Topology, labelled_owner,
 };
 use autoscaler_guard::facts::hpa::HorizontalPodAutoscaler;
 use autoscaler_guard::facts::scaled_object::ScaledObject;
@@ -210,22 +210,22 @@ impl Drawing {
                 Some(WorkloadRef::new(&ScaledObject::new(object.clone()).target(), namespace))
             }
             (GATEWAY_API, "GatewayClass") => {
-                if let Some((of, proxy)) = GatewayClass::new(object.clone()).proxy {
-                    self.arrow(("EnvoyProxy", &of, &proxy), Meaning::Configures, this);
+                if let Some(proxy) = GatewayClass::new(object.clone()).proxy.filter(|it| it.other_kind.is_none()) {
+                    self.arrow(("EnvoyProxy", &proxy.namespace, &proxy.name), Meaning::Configures, this);
                 }
                 None
             }
             (GATEWAY_API, "Gateway") => {
                 let gateway = Gateway::new(object.clone());
                 self.arrow(("GatewayClass", "", &gateway.class), Meaning::Configures, this);
-                if let Some(proxy) = gateway.own_proxy {
-                    self.arrow(("EnvoyProxy", namespace, &proxy), Meaning::Configures, this);
+                if let Some(proxy) = gateway.own_proxy.filter(|it| it.other_kind.is_none()) {
+                    self.arrow(("EnvoyProxy", namespace, &proxy.name), Meaning::Configures, this);
                 }
                 None
             }
             ("apps", _) => {
-                if let Some(fleet) = Fleet::labelled(object) {
-                    self.runs(&fleet, this);
+                if let Some((kind, namespace, name)) = labelled_owner(object) {
+                    self.arrow((kind, &namespace, &name), Meaning::Runs, this);
                 }
                 None
             }
@@ -302,12 +302,12 @@ impl Drawing {
                 if effective.is_daemon_set() {
                     continue;
                 }
-                let deployment = fleet.deployment(&effective, settings);
+                let deployment = fleet.deployment(&effective);
                 self.runs(&fleet, (&deployment.kind, &deployment.namespace, &deployment.name));
                 // Another EnvoyProxy of the fleet may be the one that declares it.
-                let own = Effective::new(Some(spec), None).hpa_text();
+                let own = Effective::new(Some(spec), None, None).hpa_text();
                 if own.is_some() && own.map(str::as_ptr) == effective.hpa_text().map(str::as_ptr) {
-                    let (namespace, name) = fleet.hpa(&effective, settings);
+                    let (namespace, name) = fleet.hpa(&effective);
                     let from = ("EnvoyProxy", proxy.metadata.namespace.as_ref(), proxy.metadata.name.as_ref());
                     self.arrow(from, Meaning::Declares, ("HorizontalPodAutoscaler", &namespace, &name));
                 }

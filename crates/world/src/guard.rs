@@ -129,9 +129,14 @@ impl Cluster for World {
             return Presence::Unknown(not_served(query.kind));
         }
         let Some(labels) = query.label_selector.map_or(Some(Vec::new()), requirements) else {
-            return Presence::Unknown(Reason::Failed("this world knows selectors of the form a=b,c=d only".to_owned()));
+            return Presence::Unknown(Reason::Failed("this world knows selectors of the form a=b,c only".to_owned()));
         };
-        let matches = |stored: &Stored| labels.iter().all(|(key, value)| label(&stored.value, key) == Some(value));
+        let matches = |stored: &Stored| {
+            let is = |(key, wanted): &(&str, Option<&str>)| {
+                label(&stored.value, key).is_some_and(|value| wanted.is_none_or(|wanted| value == wanted))
+            };
+            labels.iter().all(is)
+        };
         let mut text = "{\"items\":[".to_owned();
         for (_, stored) in
             World::list(self, group, &query.kind.kind, query.namespace).filter(|(_, stored)| matches(stored))
@@ -155,6 +160,11 @@ fn not_served(kind: &ApiKind<'_>) -> Reason {
     Reason::NotServed(format!("Cannot find resource {}/{}", kind.api_version, kind.kind))
 }
 
-fn requirements(selector: &str) -> Option<Vec<(&str, &str)>> {
-    selector.split(',').map(|part| part.split_once('=').filter(|(key, _)| !key.ends_with('!'))).collect()
+fn requirements(selector: &str) -> Option<Vec<(&str, Option<&str>)>> {
+    let is_key = |key: &&str| !key.is_empty() && !key.contains(['!', ' ', '(']);
+    let of = |part| match str::split_once(part, '=') {
+        Some((key, value)) => Some((key, Some(value))).filter(|(key, _)| is_key(key)),
+        None => Some((part, None)).filter(|(key, _)| is_key(key)),
+    };
+    selector.split(',').map(of).collect()
 }

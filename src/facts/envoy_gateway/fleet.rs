@@ -4,6 +4,7 @@
 //! envoyproxy/gateway: names from internal/infrastructure/kubernetes/resource (`GetHashedName`).
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use autoscaler_guard_reading::{Object, group_of, title};
 use sha2::{Digest, Sha256};
@@ -11,7 +12,10 @@ use sha2::{Digest, Sha256};
 use super::binding::Gateway;
 use super::merge::Effective;
 use super::spec::{DEPLOYMENT, EnvoyProxySpec, HPA};
-use crate::settings::{EnvoyGateway, Settings, Version};
+use crate::cluster::{List, Presence, api};
+use crate::context::Context;
+use crate::facts::hpa;
+use crate::facts::installation::Installation;
 use crate::subject::WorkloadRef;
 
 /// On an HPA of a fleet: the Gateway's name.
@@ -22,7 +26,7 @@ pub const OWNING_GATEWAY_NAMESPACE: &str = "gateway.envoyproxy.io/owning-gateway
 pub const OWNING_GATEWAY_CLASS: &str = "gateway.envoyproxy.io/owning-gatewayclass";
 
 /// What Envoy Gateway itself puts on every HPA from 1.5 on, and deletes HPAs by, together with the owning Gateway or class.
-const OWN_LABELS: &[(&str, &str)] = &[
+pub const OWN_LABELS: &[(&str, &str)] = &[
     ("app.kubernetes.io/managed-by", "envoy-gateway"),
     ("app.kubernetes.io/name", "envoy"),
     ("app.kubernetes.io/component", "proxy"),
@@ -52,11 +56,19 @@ pub struct Fleet<'a> {
     /// The EnvoyProxies other than the governing one that take part.
     own: Option<EnvoyProxySpec<'a>>,
     class: Option<EnvoyProxySpec<'a>>,
+    /// Whose it is.
+    pub home: Rc<Installation<'a>>,
 }
 
 impl<'a> Gateway<'a> {
     /// Its fleet, in a class that does not merge Gateways.
-    pub fn fleet(&self, level: Level, own: Option<EnvoyProxySpec<'a>>, class: Option<EnvoyProxySpec<'a>>) -> Fleet<'a> {
+    pub fn fleet(
+        &self,
+        home: Rc<Installation<'a>>,
+        level: Level,
+        own: Option<EnvoyProxySpec<'a>>,
+        class: Option<EnvoyProxySpec<'a>>,
+    ) -> Fleet<'a> {
         let metadata = &self.object.metadata;
         let (namespace, name) = (metadata.namespace.clone().into_owned(), metadata.name.clone().into_owned());
         Fleet {
@@ -67,45 +79,54 @@ impl<'a> Gateway<'a> {
             has_own_proxy: self.own_proxy.is_some(),
             own,
             class,
+            home,
         }
     }
 }
 
 impl<'a> Fleet<'a> {
     /// The one fleet of a class that merges its Gateways.
-    pub fn merged(class: &str, is_terminating: bool) -> Self {
+    pub fn merged(home: Rc<Installation<'a>>, class: &str, is_terminating: bool) -> Self {
         let (owner, level) = (class.to_owned(), Level::Class);
-        Self { owner, gateway: None, level, is_terminating, has_own_proxy: false, own: None, class: None }
+        Self { owner, gateway: None, level, is_terminating, has_own_proxy: false, own: None, class: None, home }
     }
 
-    /// The fleet whose HPA an object is, by its labels.
-    pub fn labelled(object: &Object<'_>) -> Option<Self> {
-        let label = |key| object.metadata.label(key).map(Cow::into_owned);
-        if let Some(class) = label(OWNING_GATEWAY_CLASS) {
-            return Some(Self::merged(&class, false));
+    /// The fleet to which an object belongs, by its labels.
+    pub fn labelled(home: Rc<Installation<'a>>, object: &Object<'_>) -> Option<Self> {
+        let (kind, namespace, name) = labelled_owner(object)?;
+        if kind == "GatewayClass" {
+            return Some(Self::merged(home, &name, false));
         }
-        let gateway = (label(OWNING_GATEWAY_NAMESPACE)?, label(OWNING_GATEWAY_NAME)?);
-        Some(Self { owner: format!("{}/{}", gateway.0, gateway.1), gateway: Some(gateway), ..Self::merged("", false) })
+        let owner = format!("{namespace}/{name}");
+        Some(Self { owner, gateway: Some((namespace, name)), ..Self::merged(home, "", false) })
     }
 
     /// By which specs it runs when the governing EnvoyProxy has this one; `None` when it is deleted.
     pub fn effective(&self, governing: Option<EnvoyProxySpec<'a>>) -> Effective<'a> {
+        let default = self.home.default_spec();
         match self.level {
-            Level::Class => Effective::new(self.own, governing),
-            Level::Gateway => Effective::new(governing, self.class),
+            Level::Class => Effective::new(self.own, self.home.accepted(governing), default),
+            Level::Gateway => Effective::new(governing, self.home.accepted(self.class), default),
         }
     }
 
     /// The fleet's Deployment.
-    pub fn deployment(&self, effective: &Effective<'_>, settings: &Settings) -> WorkloadRef {
-        let name = effective.name(DEPLOYMENT).map_or_else(|| self.generated_name(settings), Cow::into_owned);
-        WorkloadRef::deployment(&self.namespace(settings), &name)
+    pub fn deployment(&self, effective: &Effective<'_>) -> WorkloadRef {
+        let name = effective.name(DEPLOYMENT).map_or_else(|| self.generated_name(), Cow::into_owned);
+        WorkloadRef::deployment(&self.namespace(), &name)
     }
 
     /// The fleet's HPA, by namespace and name.
-    pub fn hpa(&self, effective: &Effective<'_>, settings: &Settings) -> (String, String) {
-        let name = effective.name(HPA).map_or_else(|| self.generated_name(settings), Cow::into_owned);
-        (self.namespace(settings), name)
+    pub fn hpa(&self, effective: &Effective<'_>) -> (String, String) {
+        let name = effective.name(HPA).map_or_else(|| self.generated_name(), Cow::into_owned);
+        (self.namespace(), name)
+    }
+
+    /// The HPAs of all fleets like it, wherever they are: those with the label that all versions give them.
+    pub fn all_hpas(&self, context: &Context<'a>) -> Presence<Vec<Object<'a>>> {
+        let selector = if self.gateway.is_some() { OWNING_GATEWAY_NAME } else { OWNING_GATEWAY_CLASS };
+        let kind = &api::HORIZONTAL_POD_AUTOSCALER;
+        context.neighbours.list(&List { kind, namespace: None, label_selector: Some(selector), fields: hpa::FIELDS })
     }
 
     /// Whether it is the same fleet.
@@ -140,24 +161,18 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// The namespace of its objects.
-    pub fn namespace(&self, settings: &Settings) -> String {
+    /// The namespace of its objects, as its Envoy Gateway is known to be configured.
+    pub fn namespace(&self) -> String {
         match &self.gateway {
-            Some((namespace, _)) if settings.envoy_gateway.gateway_namespace_mode => namespace.clone(),
-            _ => settings.envoy_gateway.namespace.clone(),
+            Some((namespace, _)) if self.home.gateway_namespace_mode => namespace.clone(),
+            _ => self.home.namespace.clone(),
         }
     }
 
     /// What its objects are called unless the EnvoyProxy says otherwise.
-    pub fn generated_name(&self, settings: &Settings) -> String {
-        let EnvoyGateway { gateway_namespace_mode, version, .. } = &settings.envoy_gateway;
+    pub fn generated_name(&self) -> String {
         match &self.gateway {
-            // Plain names came with 1.5.
-            Some((_, name))
-                if *gateway_namespace_mode && version.is_none_or(|version| version >= Version::new(1, 5, 0)) =>
-            {
-                name.clone()
-            }
+            Some((_, name)) if self.home.gateway_namespace_mode && self.home.running.has_plain_names() => name.clone(),
             _ => generated_name(&self.owner),
         }
     }
@@ -176,9 +191,18 @@ pub fn generated_name(owner: &str) -> String {
     format!("envoy-{readable}-{hash:08x}")
 }
 
+/// Whose fleet an object belongs to by its labels: kind, namespace and name of the Gateway, or of the class that merges them.
+pub fn labelled_owner(object: &Object<'_>) -> Option<(&'static str, String, String)> {
+    let label = |key| object.metadata.label(key).map(Cow::into_owned);
+    if let Some(class) = label(OWNING_GATEWAY_CLASS) {
+        return Some(("GatewayClass", String::new(), class));
+    }
+    Some(("Gateway", label(OWNING_GATEWAY_NAMESPACE)?, label(OWNING_GATEWAY_NAME)?))
+}
+
 /// Whether an HPA carries the labels that Envoy Gateway gives the HPA of a fleet.
 pub fn has_fleet_labels(hpa: &Object<'_>) -> bool {
-    Fleet::labelled(hpa).is_some()
+    labelled_owner(hpa).is_some()
 }
 
 /// Whether an object carries all the labels by which Envoy Gateway 1.5 and later deletes HPAs.

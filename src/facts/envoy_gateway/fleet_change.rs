@@ -44,9 +44,15 @@ pub fn specs<'a>(context: &Context<'a>) -> Option<(Option<EnvoyProxySpec<'a>>, E
 /// Whether the change may give a fleet an HPA, where it is not known which fleets run by what.
 pub fn may_declare_hpa(context: &Context<'_>) -> bool {
     let may = |(before, after): (Option<EnvoyProxySpec<'_>>, EnvoyProxySpec<'_>)| {
-        after.declares_hpa() && !before.is_some_and(|before| before.same_fleets(after))
+        after.declares_hpa() && !before.is_some_and(|before| same_fleets(before, after))
     };
     context.request.kind != Kind::EnvoyProxy || specs(context).is_some_and(may)
+}
+
+/// Whether fleets are made alike by both, whatever these are merged with.
+fn same_fleets(before: EnvoyProxySpec<'_>, after: EnvoyProxySpec<'_>) -> bool {
+    let alone = |spec| Effective::new(Some(spec), None, None);
+    before.same_binding(after) && alone(before).same_fleets(&alone(after))
 }
 
 /// The fleets that the change is about. Gateways that are being deleted have none.
@@ -65,7 +71,7 @@ pub fn look_up<'a>(context: &Context<'a>) -> Result<Vec<FleetChange<'a>>, Reason
 
 fn of_proxy<'a>(context: &Context<'a>, new: &Object<'a>) -> Result<Vec<FleetChange<'a>>, Reason> {
     let Some((before, after)) = specs(context) else { return Ok(Vec::new()) };
-    if before.is_some_and(|before| before.same_fleets(after)) {
+    if before.is_some_and(|before| same_fleets(before, after)) {
         return Ok(Vec::new());
     }
     let topology = Topology::look_up(context)?;
@@ -88,8 +94,7 @@ fn of_class<'a>(
     let before = old.as_ref().map_or(Ok(None), spec)?;
     let after = spec(&new)?;
     let topology = Topology::look_up(context)?;
-    let name = &new.object.metadata.name;
-    let (came, went) = (topology.fleets_of_class(name, after)?, topology.fleets_of_class(name, before)?);
+    let (came, went) = (topology.fleets_of_class(&new, after)?, topology.fleets_of_class(&new, before)?);
     Ok(pairs(came, &went, before, after, old.is_some()))
 }
 
@@ -136,17 +141,18 @@ fn fleet_of<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Result<Option<(
     let classes = classes(context)?;
     let class = classes.iter().find(|class| class.object.metadata.name == gateway.class);
     let Some(class) = class.filter(|class| class.is_envoy_gateways(context)) else { return Ok(None) };
+    let home = class.installation(context);
     let of_class = class.resolve(context)?.spec();
-    if of_class.is_some_and(EnvoyProxySpec::merges_gateways) {
-        let fleet = Fleet::merged(&gateway.class, false);
+    if home.merges(of_class) {
+        let fleet = Fleet::merged(home, &gateway.class, false);
         let effective = fleet.effective(of_class);
         return Ok(Some((fleet, effective)));
     }
     let own = gateway.resolve(context)?;
-    if own.is_missing() {
+    if own.is_missing() || !home.watches(&gateway.object.metadata.namespace) {
         return Ok(None);
     }
-    let fleet = gateway.fleet(Level::Gateway, None, of_class);
+    let fleet = gateway.fleet(home, Level::Gateway, None, of_class);
     let effective = fleet.effective(own.spec());
     Ok(Some((fleet, effective)))
 }

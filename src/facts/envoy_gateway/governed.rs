@@ -2,8 +2,9 @@
 
 use autoscaler_guard_reading::Object;
 
-use super::binding::{Gateway, GatewayClass, Reference, classes, gateways};
+use super::binding::{Gateway, GatewayClass, Reference, classes, gateways, resolve_all};
 use super::fleet::{Fleet, Level, OWNING_GATEWAY_CLASS, OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE};
+use super::merge::Effective;
 use super::spec::EnvoyProxySpec;
 use crate::cluster::{Presence, Reason, api};
 use crate::context::Context;
@@ -14,12 +15,12 @@ pub struct Governed<'a> {
     /// The fleets.
     pub fleets: Vec<Fleet<'a>>,
     /// The GatewayClasses of the controller that refer to it.
-    pub classes: Vec<String>,
+    pub classes: Vec<GatewayClass<'a>>,
     /// Whether any Gateway of the controller, of whatever class, is alive.
     pub any_gateway: bool,
 }
 
-/// All that Envoy Gateway runs.
+/// All that Envoy Gateways run.
 #[derive(Debug)]
 pub struct Topology<'c, 'a> {
     context: &'c Context<'a>,
@@ -28,32 +29,34 @@ pub struct Topology<'c, 'a> {
 }
 
 impl<'c, 'a> Topology<'c, 'a> {
-    /// Looks up all Gateways and the classes of the controller.
+    /// Looks up all Gateways and the classes that are Envoy Gateway's.
     pub fn look_up(context: &'c Context<'a>) -> Result<Self, Reason> {
         let mut classes = classes(context)?;
-        classes.retain(|class| class.is_envoy_gateways(context));
-        Ok(Self { context, classes, gateways: gateways(context)? })
+        let gateways = gateways(context)?;
+        // Whose a class is, matters only where it has Gateways.
+        let is_used = |class: &GatewayClass<'a>| gateways.iter().any(|it| it.class == class.object.metadata.name);
+        classes.retain(|class| (is_used(class) || class.proxy.is_some()) && class.is_envoy_gateways(context));
+        Ok(Self { context, classes, gateways })
     }
 
     /// Which fleets an EnvoyProxy governs, given its spec before the change.
     pub fn governed(&self, proxy: &Object<'a>, spec: EnvoyProxySpec<'a>) -> Result<Governed<'a>, Reason> {
-        let (namespace, name) = (proxy.metadata.namespace.as_ref(), proxy.metadata.name.as_ref());
         let mut governed = Governed { any_gateway: self.has_live_gateway(), ..Governed::default() };
         for class in &self.classes {
-            if class.proxy.as_ref().is_some_and(|proxy| proxy.0 == namespace && proxy.1 == name) {
-                governed.classes.push(class.object.metadata.name.clone().into_owned());
-                governed.fleets.extend(self.fleets_of_class(&class.object.metadata.name, Some(spec))?);
+            if class.proxy.as_ref().is_some_and(|reference| reference.is_to(proxy)) {
+                governed.classes.push(class.clone());
+                governed.fleets.extend(self.fleets_of_class(class, Some(spec))?);
             }
         }
         for gateway in &self.gateways {
-            if gateway.object.metadata.namespace == namespace && gateway.own_proxy.as_deref() == Some(name) {
+            if gateway.own_proxy.as_ref().is_some_and(|reference| reference.is_to(proxy)) {
                 governed.fleets.extend(self.fleet_of_gateway(gateway)?);
             }
         }
         Ok(governed)
     }
 
-    /// Whether any Gateway of the controller, of whatever class, is alive.
+    /// Whether any Gateway of a controller of ours, of whatever class, is alive.
     pub fn has_live_gateway(&self) -> bool {
         let is_live =
             |gateway: &Gateway<'a>| !gateway.object.metadata.is_terminating() && self.class_of(gateway).is_some();
@@ -73,31 +76,36 @@ impl<'c, 'a> Topology<'c, 'a> {
     }
 
     /// The fleets of a class whose EnvoyProxy, the governing one, has this spec.
-    pub fn fleets_of_class(&self, class: &str, spec: Option<EnvoyProxySpec<'a>>) -> Result<Vec<Fleet<'a>>, Reason> {
-        let gateways = || self.gateways.iter().filter(|gateway| gateway.class == class);
-        if spec.is_some_and(EnvoyProxySpec::merges_gateways) {
-            let is_terminating = gateways().all(|gateway| gateway.object.metadata.is_terminating());
-            let merged = Fleet::merged(class, is_terminating);
-            return Ok(gateways().next().map(|_| merged).into_iter().collect());
+    pub fn fleets_of_class(
+        &self,
+        class: &GatewayClass<'a>,
+        spec: Option<EnvoyProxySpec<'a>>,
+    ) -> Result<Vec<Fleet<'a>>, Reason> {
+        let name = class.object.metadata.name.as_ref();
+        let of_class = || self.gateways.iter().filter(|gateway| gateway.class == name);
+        if of_class().next().is_none() {
+            return Ok(Vec::new());
         }
-        let mut fleets = Vec::new();
-        for gateway in gateways() {
-            let own = gateway.resolve(self.context)?;
-            // A reference to nothing is no reason to fall back to the class: the Gateway is not programmed at all.
-            if !own.is_missing() {
-                fleets.push(gateway.fleet(Level::Class, own.spec(), None));
-            }
+        let home = class.installation(self.context);
+        if home.merges(spec) {
+            let is_terminating = of_class().all(|gateway| gateway.object.metadata.is_terminating());
+            return Ok(vec![Fleet::merged(home, name, is_terminating)]);
         }
-        Ok(fleets)
+        let watched: Vec<&Gateway<'a>> =
+            of_class().filter(|gateway| home.watches(&gateway.object.metadata.namespace)).collect();
+        let own = resolve_all(self.context, &watched)?;
+        // A reference to nothing is no reason to fall back to the class: the Gateway is not programmed at all.
+        let programmed = watched.into_iter().zip(own).filter(|(_, own)| !own.is_missing());
+        Ok(programmed.map(|(gateway, own)| gateway.fleet(home.clone(), Level::Class, own.spec(), None)).collect())
     }
 
     /// The fleet of a Gateway whose own EnvoyProxy is the governing one.
     fn fleet_of_gateway(&self, gateway: &Gateway<'a>) -> Result<Option<Fleet<'a>>, Reason> {
         let Some(class) = self.class_of(gateway) else { return Ok(None) };
+        let home = class.installation(self.context);
         let spec = class.resolve(self.context)?.spec();
         // Gateways of a class with merged ones run by the class's EnvoyProxy alone.
-        let merges = spec.is_some_and(EnvoyProxySpec::merges_gateways);
-        Ok((!merges).then(|| gateway.fleet(Level::Gateway, None, spec)))
+        Ok((!home.merges(spec)).then(|| gateway.fleet(home, Level::Gateway, None, spec)))
     }
 }
 
@@ -105,7 +113,7 @@ impl<'c, 'a> Topology<'c, 'a> {
 pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Presence<bool> {
     let label = |key| hpa.metadata.label(key).unwrap_or_default();
     if let Some(class) = hpa.metadata.label(OWNING_GATEWAY_CLASS) {
-        return class_declares(context, &class, true);
+        return class_declares(context, &class, true, Reference::Nothing);
     }
     let gateway = context.neighbours.get(
         &api::GATEWAY,
@@ -120,22 +128,41 @@ pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Presence<b
     }
 }
 
-/// Whether the class's EnvoyProxy declares an HPA for the fleet of all its Gateways, or for those of each.
-fn class_declares(context: &Context<'_>, class: &str, merged: bool) -> Presence<bool> {
-    let declares = |spec: EnvoyProxySpec<'_>| spec.declares_hpa() && spec.merges_gateways() == merged;
-    let class = context.neighbours.get(&api::GATEWAY_CLASS, "", class, &["spec.controllerName", "spec.parametersRef"]);
-    match class.map(|class| GatewayClass::new(class).resolve(context)) {
-        Presence::Found(Ok(reference)) => Presence::Found(reference.spec().is_some_and(declares)),
-        Presence::Absent => Presence::Found(false),
-        Presence::Found(Err(reason)) | Presence::Unknown(reason) => Presence::Unknown(reason),
+/// Whether the EnvoyProxies of a class declare an HPA for the fleet of all its Gateways, or for that of one with this EnvoyProxy.
+fn class_declares<'a>(context: &Context<'a>, class: &str, merged: bool, own: Reference<'a>) -> Presence<bool> {
+    let fields = &["spec.controllerName", "spec.parametersRef"];
+    let class = match context.neighbours.get(&api::GATEWAY_CLASS, "", class, fields) {
+        Presence::Found(class) => GatewayClass::new(class),
+        Presence::Absent => return Presence::Found(false),
+        Presence::Unknown(reason) => return Presence::Unknown(reason),
+    };
+    let of_class = match class.resolve(context) {
+        Ok(reference) => reference.spec(),
+        Err(reason) => return Presence::Unknown(reason),
+    };
+    if Effective::new(own.spec(), of_class, None).declares_hpa()
+        && of_class.is_some_and(EnvoyProxySpec::merges_gateways) == merged
+    {
+        return Presence::Found(true);
+    }
+    let home = class.installation(context);
+    let reaches_default = |spec: Option<EnvoyProxySpec<'_>>| spec.is_none_or(EnvoyProxySpec::is_merged);
+    match &home.default_proxy {
+        // What cannot be read may declare it.
+        Presence::Unknown(reason) if reaches_default(own.spec()) && reaches_default(of_class) => {
+            Presence::Unknown(reason.clone())
+        }
+        _ => {
+            let effective = Effective::new(own.spec(), home.accepted(of_class), home.default_spec());
+            Presence::Found(effective.declares_hpa() && home.merges(of_class) == merged)
+        }
     }
 }
 
 fn gateway_declares<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Presence<bool> {
     match gateway.resolve(context) {
         Ok(Reference::Missing) => Presence::Found(false),
-        Ok(Reference::To(own)) if own.declares_hpa() || !own.is_merged() => Presence::Found(own.declares_hpa()),
-        Ok(Reference::To(_) | Reference::Nothing) => class_declares(context, &gateway.class, false),
+        Ok(own) => class_declares(context, &gateway.class, false, own),
         Err(reason) => Presence::Unknown(reason),
     }
 }

@@ -8,15 +8,15 @@ pub mod merge;
 pub mod spec;
 pub mod version;
 
-pub use binding::{GROUP, Gateway, GatewayClass, Reference, classes};
+pub use binding::{FEW, GROUP, Gateway, GatewayClass, ProxyRef, Reference, classes};
 pub use fleet::{
-    Fleet, Level, OWNING_GATEWAY_CLASS, OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE, generated_name,
-    has_fleet_labels, has_gateway_owner, has_own_labels, label_keys,
+    Fleet, Level, OWN_LABELS, OWNING_GATEWAY_CLASS, OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE, generated_name,
+    has_fleet_labels, has_gateway_owner, has_own_labels, label_keys, labelled_owner,
 };
 pub use governed::{Governed, Topology, declares_fleet_hpa};
 pub use merge::Effective;
 pub use spec::{DEPLOYMENT, EnvoyProxySpec, HPA};
-pub use version::{Removal, Running};
+pub use version::{Removal, Running, WithoutClassProxy, WithoutOwnProxy};
 
 #[cfg(test)]
 mod tests {
@@ -76,7 +76,9 @@ mod tests {
     #[test]
     fn the_version_is_read_from_the_image() {
         let version = |image: &str| {
-            let text = format!(r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"image":"{image}"}}]}}}}}}}}"#);
+            let text = format!(
+                r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"proxy","image":"x:v9.9.9"}},{{"name":"envoy-gateway","image":"{image}"}}]}}}}}}}}"#
+            );
             image_version(&Object::from_text(&text).expect("well-formed"))
         };
         assert_eq!(version("docker.io/envoyproxy/gateway:v1.4.2"), Some(Version::new(1, 4, 2)));
@@ -98,14 +100,14 @@ mod tests {
         let text = r#"{"provider":{"type":"Kubernetes","kubernetes":{
             "envoyDeployment":{"name":"edge","replicas":3,"patch":{"type":"JSONMerge","value":{"metadata":{"name":"other"},"spec":{"replicas":4}}}},
             "envoyHpa":{"maxReplicas":5,"patch":{"value":{"metadata":{"labels":null},"spec":{"scaleTargetRef":{"name":"third"}}}}}}}}"#;
-        let effective = Effective::new(Some(spec(text)), None);
+        let effective = Effective::new(Some(spec(text)), None, None);
         assert_eq!(effective.name(DEPLOYMENT).as_deref(), Some("other"));
         assert_eq!((effective.name(HPA), effective.target_name().as_deref()), (None, Some("third")));
-        assert_eq!((effective.replicas(), effective.patched_replicas()), (Some(3), Some(4)));
+        assert_eq!((effective.replicas(), effective.patched_replicas()), (Some(4), Some(4)));
         let label = effective.patched(HPA, &["metadata", "labels", OWNING_GATEWAY_NAME]);
         assert_eq!(label.map(Json::text), Some("null"));
         assert!(effective.patched(HPA, &["metadata", "annotations"]).is_none());
-        let unpatched = Effective::new(Some(spec(WITHOUT)), None);
+        let unpatched = Effective::new(Some(spec(WITHOUT)), None, None);
         assert_eq!(
             (unpatched.name(DEPLOYMENT), unpatched.target_name(), unpatched.patched_replicas()),
             (None, None, None)
@@ -117,7 +119,7 @@ mod tests {
         const BOTH: &str =
             r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyDeployment":{"replicas":3},"envoyHpa":{}}}}"#;
         let writes = |text: &'static str, version: &str| {
-            Effective::new(Some(spec(text)), None).writes_count(Running(Version::parse(version)))
+            Effective::new(Some(spec(text)), None, None).writes_count(Running(Version::parse(version)))
         };
         for (version, expected) in [
             ("1.2.8", Some(false)),
@@ -133,11 +135,74 @@ mod tests {
 
     #[test]
     fn bounds_and_logging_do_not_make_other_fleets() {
-        let with = |text| spec(text);
+        let same = |one: &'static str, other: &'static str| {
+            let alone = |text| Effective::new(Some(spec(text)), None, None);
+            spec(one).same_binding(spec(other)) && alone(one).same_fleets(&alone(other))
+        };
         let more = r#"{"logging":{},"provider":{"type":"Kubernetes","kubernetes":{"envoyHpa":{"maxReplicas":9}}}}"#;
-        assert!(with(WITH).same_fleets(with(more)) && !with(WITH).same_fleets(with(WITHOUT)));
+        assert!(same(WITH, more) && !same(WITH, WITHOUT));
         let named = r#"{"provider":{"type":"Kubernetes","kubernetes":{"envoyHpa":{"maxReplicas":5,"name":"edge"}}}}"#;
-        assert!(!with(WITH).same_fleets(with(named)) && !with(WITHOUT).same_fleets(with(MERGED)));
+        assert!(!same(WITH, named) && !same(WITHOUT, MERGED));
+    }
+
+    #[test]
+    fn patches_take_back_and_empty() {
+        let with = |patch: &str| {
+            format!(
+                r#"{{"provider":{{"type":"Kubernetes","kubernetes":{{"envoyDeployment":{{"replicas":3,"patch":{patch}}},"envoyHpa":{{"maxReplicas":5,"patch":{patch}}}}}}}}}"#
+            )
+        };
+        let null = with(r#"{"value":{"spec":{"replicas":null}}}"#);
+        assert_eq!(Effective::new(Some(EnvoyProxySpec(Json::new(&null))), None, None).replicas(), None);
+        let target = |text: &str| {
+            let effective = Effective::new(Some(EnvoyProxySpec(Json::new(text))), None, None);
+            effective.patched(HPA, &["spec", "scaleTargetRef", "name"]).map(|name| name.text().to_owned())
+        };
+        let directive = r#""value":{"spec":{"$patch":"replace","minReplicas":2}}}"#;
+        assert_eq!(target(&with(&format!("{{{directive}"))).as_deref(), Some("null"));
+        assert_eq!(target(&with(&format!(r#"{{"type":"JSONMerge",{directive}"#))), None);
+    }
+
+    #[test]
+    fn merging_follows_envoy_gateway() {
+        let merged = |own: &str, class: &str| {
+            let (own, class) = (EnvoyProxySpec(Json::new(own)), EnvoyProxySpec(Json::new(class)));
+            Effective::new(Some(own), Some(class), None).declares_hpa()
+        };
+        let own = |rest: &str| {
+            format!(r#"{{"mergeType":"StrategicMerge","provider":{{"type":"Kubernetes","kubernetes":{{{rest}}}}}}}"#)
+        };
+        let patch = r#""envoyDeployment":{"patch":{"value":{"spec":{}}}}"#;
+        let class = format!(
+            r#"{{"provider":{{"type":"Kubernetes","kubernetes":{{{patch},"envoyHpa":{{"maxReplicas":5}}}}}}}}"#
+        );
+        assert!(merged(&own(""), &class) && merged(&own(patch), WITH) && !merged(&own(patch), &class));
+        assert!(merged(&own(patch).replace("StrategicMerge", "JSONMerge"), &class));
+        assert!(!merged(&own(r#""envoyDaemonSet":{}"#), WITH));
+        assert!(!merged(r#"{"mergeType":"JSONMerge","provider":{"type":"Host"}}"#, WITH));
+        let default = Effective::new(None, None, Some(spec(WITH)));
+        assert!(default.declares_hpa() && !Effective::new(None, Some(spec(WITHOUT)), Some(spec(WITH))).declares_hpa());
+    }
+
+    #[test]
+    fn versions_decide_what_a_missing_proxy_does() {
+        use WithoutClassProxy::{Defaults, DeletesFleets, FreezesAll};
+        use WithoutOwnProxy::{DeletesFleet, FallsBack, Freezes};
+        for (text, class, own) in [
+            ("1.2.8", FreezesAll, FallsBack),
+            ("1.3.2", FreezesAll, DeletesFleet),
+            ("1.3.3", DeletesFleets, DeletesFleet),
+            ("1.4.1", DeletesFleets, DeletesFleet),
+            ("1.4.2", Defaults, DeletesFleet),
+            ("1.7.0", Defaults, Freezes),
+        ] {
+            let running = Running(Version::parse(text));
+            assert_eq!(
+                (running.without_class_proxy(), running.without_own_proxy()),
+                (Some(class), Some(own)),
+                "{text}"
+            );
+        }
     }
 
     #[test]
@@ -149,24 +214,17 @@ mod tests {
         assert!(has_fleet_labels(&read(old)) && !has_own_labels(&read(old)) && has_own_labels(&read(new)));
         let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"gateway.networking.k8s.io/v1","kind":"GatewayClass","name":"eg","uid":"1"}]}}"#;
         assert!(has_gateway_owner(&read(owned)) && !has_gateway_owner(&read(old)));
-        let gateway = Gateway::new(read(r#"{"metadata":{"name":"eg","namespace":"default"}}"#));
-        let fleet = gateway.fleet(Level::Gateway, None, None);
-        assert!(fleet.labels(&read(old)) && !fleet.labels(&read(new)));
-        let labelled = |object| Fleet::labelled(&read(object)).map(|fleet| fleet.title());
-        assert_eq!(labelled(old).as_deref(), Some("Gateway default/eg"));
-        assert_eq!((labelled(new).as_deref(), labelled("{}")), (Some("GatewayClass eg"), None));
-        assert!(Fleet::merged("eg", false).labels(&read(new)) && !Fleet::merged("eg", false).labels(&read(old)));
     }
 
     #[test]
     fn a_gateways_own_proxy_replaces_the_class_unless_merged() {
         let declares = |own: Option<&'static str>, class: Option<&'static str>| {
-            Effective::new(own.map(spec), class.map(spec)).declares_hpa()
+            Effective::new(own.map(spec), class.map(spec), None).declares_hpa()
         };
         assert!(declares(None, Some(WITH)) && declares(Some(WITH), None) && declares(Some(WITH), Some(WITHOUT)));
         assert!(!declares(Some(WITHOUT), Some(WITH)));
         assert!(declares(Some(MERGED), Some(WITH)));
-        assert_eq!(Effective::new(Some(spec(MERGED)), Some(spec(WITH))).replicas(), Some(3));
+        assert_eq!(Effective::new(Some(spec(MERGED)), Some(spec(WITH)), None).replicas(), Some(3));
         assert!(!declares(Some(r#"{"mergeType":"Replace"}"#), Some(WITH)));
         assert!(!declares(Some(r#"{"provider":{"type":"Host","kubernetes":{"envoyHpa":{}}}}"#), None));
     }

@@ -9,6 +9,9 @@ pub const DEPLOYMENT: &str = "envoyDeployment";
 /// The part of an EnvoyProxy that describes the fleet's HPA.
 pub const HPA: &str = "envoyHpa";
 
+/// All parts of an EnvoyProxy that take a patch.
+const COMPONENTS: &[&str] = &[DEPLOYMENT, HPA, "envoyDaemonSet", "envoyPDB", "envoyService", "envoyServiceAccount"];
+
 /// An EnvoyProxy's spec, as far as it decides about autoscaling.
 #[derive(Clone, Copy, Debug)]
 pub struct EnvoyProxySpec<'a>(pub(super) Json<'a>);
@@ -17,6 +20,11 @@ impl<'a> EnvoyProxySpec<'a> {
     /// The spec of an EnvoyProxy.
     pub fn of(proxy: &Object<'a>) -> Self {
         Self(proxy.spec())
+    }
+
+    /// A spec that stands on its own, as in Envoy Gateway's configuration.
+    pub fn new(spec: Json<'a>) -> Self {
+        Self(spec)
     }
 
     /// The Kubernetes provider, where it is that one.
@@ -35,6 +43,11 @@ impl<'a> EnvoyProxySpec<'a> {
         self.kubernetes().is_some_and(|kubernetes| kubernetes.at(&["envoyDaemonSet"]).is_some())
     }
 
+    /// Whether the provider that it names is Kubernetes; `None` where it names none.
+    pub(super) fn is_kubernetes(self) -> Option<bool> {
+        Some(self.0.at(&["provider"])?.string(&["type"]).as_deref() == Some("Kubernetes"))
+    }
+
     /// Whether it is for something else than Kubernetes, where there are no HPAs.
     pub fn is_other_provider(self) -> bool {
         self.0.at(&["provider"]).is_some_and(|provider| provider.string(&["type"]).as_deref() != Some("Kubernetes"))
@@ -43,6 +56,21 @@ impl<'a> EnvoyProxySpec<'a> {
     /// Whether it is merged over the class's EnvoyProxy instead of replacing it (`spec.mergeType`, 1.8 and later).
     pub fn is_merged(self) -> bool {
         matches!(self.0.string(&["mergeType"]).as_deref(), Some("StrategicMerge" | "JSONMerge"))
+    }
+
+    /// Whether merging it over another fails: a strategic merge of two patches of one component does, as a patch is no object to Go
+    /// (run with Envoy Gateway's own merge, 1.9).
+    pub(super) fn cannot_be_merged_over(self, other: Self) -> bool {
+        let patches =
+            |spec: Self, part: &str| spec.kubernetes().is_some_and(|it| it.at(&[part, "patch", "value"]).is_some());
+        self.0.string(&["mergeType"]).as_deref() == Some("StrategicMerge")
+            && COMPONENTS.iter().any(|part| patches(self, part) && patches(other, part))
+    }
+
+    /// Whether Envoy Gateway refuses it for a whole class: `mergeGateways` goes neither with `mergeBackends` nor with gateway namespace
+    /// mode (internal/gatewayapi, `processGatewayClassParamsRef`, 1.9.0).
+    pub fn merges_too_much(self) -> bool {
+        self.merges_gateways() && self.0.at(&["mergeBackends"]).is_some()
     }
 
     /// Whether all Gateways of a class share one fleet; read from the class's EnvoyProxy only.
@@ -55,20 +83,14 @@ impl<'a> EnvoyProxySpec<'a> {
         self.kubernetes()?.integer(&["envoyDeployment", "replicas"])
     }
 
-    /// Whether both ask for the same fleets: names, patches, the declared count, and whether there is an HPA; its bounds do not matter.
-    pub fn same_fleets(self, other: Self) -> bool {
-        let facts: &[&[&str]] = &[&["mergeType"], &["provider", "type"]];
-        let parts: &[&[&str]] = &[
-            &[DEPLOYMENT, "name"],
-            &[DEPLOYMENT, "replicas"],
-            &[DEPLOYMENT, "patch"],
-            &[HPA, "name"],
-            &[HPA, "patch"],
-        ];
-        let part = |spec: Self, path: &[&str]| spec.kubernetes().and_then(|kubernetes| kubernetes.at(path));
-        facts.iter().all(|path| self.0.at(path) == other.0.at(path))
-            && parts.iter().all(|path| part(self, path) == part(other, path))
-            && (self.declares_hpa(), self.is_daemon_set(), self.merges_gateways())
-                == (other.declares_hpa(), other.is_daemon_set(), other.merges_gateways())
+    /// Whether the fleets that run by it are made alike by both, whatever they are merged with.
+    pub fn same_binding(self, other: Self) -> bool {
+        let facts =
+            |spec: Self| (spec.merges_gateways(), spec.merges_too_much(), spec.is_kubernetes(), spec.is_daemon_set());
+        let merge_type = |spec: Self| spec.0.at(&["mergeType"]);
+        let is_patched =
+            |spec: Self, part: &&str| spec.kubernetes().is_some_and(|it| it.at(&[part, "patch", "value"]).is_some());
+        let patches = COMPONENTS.iter().all(|part| is_patched(self, part) == is_patched(other, part));
+        merge_type(self) == merge_type(other) && facts(self) == facts(other) && patches
     }
 }

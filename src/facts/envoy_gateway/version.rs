@@ -1,9 +1,10 @@
 //! Which Envoy Gateway runs, and what its version does: one table, each fact with its source.
 
-use crate::cluster::{Presence, api};
-use crate::context::Context;
 use crate::settings::Version;
 use autoscaler_guard_reading::{Json, Object};
+
+/// What the chart calls Envoy Gateway's Deployment and its container (charts/gateway-helm).
+pub const CONTAINER: &str = "envoy-gateway";
 
 /// What becomes of the HPA of a fleet that loses envoyHpa.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,23 +17,44 @@ pub enum Removal {
     Either,
 }
 
+/// What becomes of a GatewayClass whose EnvoyProxy is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutClassProxy {
+    /// The controller stops reconciling, all classes' fleets alike (to 1.3.2; run with 1.3.0).
+    FreezesAll,
+    /// All that the class's Gateways run by is deleted (1.3.3 to 1.4.1).
+    DeletesFleets,
+    /// The class's fleets run on defaults, without envoyHpa (from 1.4.2).
+    Defaults,
+}
+
+/// What becomes of a Gateway whose own EnvoyProxy is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutOwnProxy {
+    /// It runs by its class's (before 1.3).
+    FallsBack,
+    /// Its fleet is deleted (1.3 to 1.6).
+    DeletesFleet,
+    /// Its fleet stays as it is, unmanaged (from 1.7).
+    Freezes,
+}
+
 /// Which Envoy Gateway runs.
+///
+/// | from | what changes | source in envoyproxy/gateway |
+/// |---|---|---|
+/// | 1.1.3 | an HPA that is no longer declared stays | pull request 4362 |
+/// | 1.3.0 | a Gateway whose own EnvoyProxy is missing gets no infrastructure; `replicas` is forced beside envoyHpa | issues 2807, 5751; run with 1.3.0 |
+/// | 1.3.3 | a class whose EnvoyProxy is missing is skipped, no longer all | internal/gatewayapi, `processGatewayClassParamsRef` |
+/// | 1.4.2 | such a class falls back to defaults | the same |
+/// | 1.5.0 | HPAs are deleted by labels, all of them; names in gateway namespace mode are the Gateways' | pull request 6395 |
+/// | 1.7.0 | the configuration may have a default EnvoyProxy | pull requests 7698 and 8169 |
+/// | 1.7.0 | such a Gateway's fleet is left as it is | internal/gatewayapi, `processGatewayParamsRef`; run with 1.9.1 |
+/// | 1.9.0 | `replicas` is left out beside envoyHpa | pull request 9594 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Running(pub Option<Version>);
 
 impl Running {
-    /// The setting, else the image tag of Deployment `envoy-gateway` in Envoy Gateway's namespace.
-    pub fn look_up(context: &Context<'_>) -> Self {
-        let settings = &context.settings.envoy_gateway;
-        Self(settings.version.or_else(|| {
-            let fields = &["spec.template.spec.containers.image", "spec.template.spec.containers.name"];
-            match context.neighbours.get(&api::DEPLOYMENT, &settings.namespace, "envoy-gateway", fields) {
-                Presence::Found(deployment) => image_version(&deployment),
-                Presence::Absent | Presence::Unknown(_) => None,
-            }
-        }))
-    }
-
     /// What the removal of envoyHpa does to the HPA.
     pub fn removal(self) -> Removal {
         match self.0 {
@@ -42,9 +64,32 @@ impl Running {
         }
     }
 
-    /// Whether a Gateway whose own EnvoyProxy is missing keeps its frozen fleet (from 1.7) instead of losing all of it.
-    pub fn keeps_fleet_without_proxy(self) -> Option<bool> {
+    /// What a class without the EnvoyProxy that it refers to comes to.
+    pub fn without_class_proxy(self) -> Option<WithoutClassProxy> {
+        self.0.map(|version| match version {
+            _ if version < Version::new(1, 3, 3) => WithoutClassProxy::FreezesAll,
+            _ if version < Version::new(1, 4, 2) => WithoutClassProxy::DeletesFleets,
+            _ => WithoutClassProxy::Defaults,
+        })
+    }
+
+    /// What a Gateway without the EnvoyProxy that it refers to comes to.
+    pub fn without_own_proxy(self) -> Option<WithoutOwnProxy> {
+        self.0.map(|version| match version {
+            _ if version < Version::new(1, 3, 0) => WithoutOwnProxy::FallsBack,
+            _ if version < Version::new(1, 7, 0) => WithoutOwnProxy::DeletesFleet,
+            _ => WithoutOwnProxy::Freezes,
+        })
+    }
+
+    /// Whether its configuration may have a default EnvoyProxy (from 1.7).
+    pub fn has_default_proxy(self) -> Option<bool> {
         self.0.map(|version| version >= Version::new(1, 7, 0))
+    }
+
+    /// Whether fleets in gateway namespace mode are called as their Gateways are (from 1.5).
+    pub fn has_plain_names(self) -> bool {
+        self.0.is_none_or(|version| version >= Version::new(1, 5, 0))
     }
 
     /// Whether it forces `envoyDeployment.replicas` on the fleet beside envoyHpa: 1.3 to 1.8 do, the others leave it out
@@ -69,12 +114,15 @@ impl Running {
     }
 }
 
-pub(super) fn image_version(deployment: &Object<'_>) -> Option<Version> {
+/// The version in the image of Envoy Gateway's Deployment: of the container that is called so, whatever side-cars there are.
+pub fn image_version(deployment: &Object<'_>) -> Option<Version> {
     // A registry may have a port, an image may end in a digest: the tag stands behind the last slash, before any `@`.
-    let version = |container: &Json<'_>| {
+    let version = |container: Json<'_>| {
         let image = container.string(&["image"])?;
         let (_, tag) = image.rsplit('/').next()?.split('@').next()?.split_once(':')?;
         Version::parse(tag)
     };
-    deployment.spec().items(&["template", "spec", "containers"]).iter().find_map(version)
+    let containers = deployment.spec().items(&["template", "spec", "containers"]);
+    let named = containers.iter().find(|container| container.string(&["name"]).as_deref() == Some(CONTAINER));
+    version(*named.or_else(|| containers.first().filter(|_| containers.len() == 1))?)
 }

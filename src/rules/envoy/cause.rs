@@ -1,7 +1,7 @@
 //! How findings about a change that may take envoyHpa from fleets are worded.
 
 use crate::cluster::Reason;
-use crate::facts::envoy_gateway::Running;
+use crate::facts::envoy_gateway::{Running, WithoutClassProxy};
 use crate::finding::{Action, Finding, Help};
 use crate::subject::Subject;
 
@@ -12,6 +12,8 @@ pub(super) struct Cause {
     pub(super) subject: Subject,
     /// The change, as a sentence begins.
     pub(super) change: String,
+    /// Whether the changed object is an EnvoyProxy that can declare the fleets' count instead of envoyHpa.
+    pub(super) takes_count: bool,
     /// The EnvoyProxy, other than the changed object, that the fleets would run by.
     pub(super) governing: Option<Subject>,
 }
@@ -37,19 +39,21 @@ impl Cause {
             .help("Try again once the policy may read and list Gateways", Help::text("see policies/rbac.yaml"))
     }
 
-    /// Before 1.5 a class whose EnvoyProxy is missing stops the whole controller; `how` it comes to that follows the change.
-    pub(super) fn freezes_all(&self, running: Running, how: &str) -> Finding {
-        let which = if running.0.is_some() {
-            ""
-        } else {
-            " (before 1.5; which version runs is not known: set envoyGateway.version)"
+    /// What becomes of a class whose EnvoyProxy is missing, where its fleets do not just run on defaults; `how` it comes to that follows
+    /// the change.
+    pub(super) fn without_class_proxy(&self, running: Running, how: &str) -> Option<Finding> {
+        let name = running.name();
+        let outcome = match running.without_class_proxy() {
+            Some(WithoutClassProxy::Defaults) => return None,
+            Some(WithoutClassProxy::FreezesAll) => format!("stops {name} from managing every fleet of every class"),
+            Some(WithoutClassProxy::DeletesFleets) => format!("makes {name} delete every fleet of the class"),
+            None => format!(
+                "stops {name} from managing every fleet of every class (before 1.3.3; which version runs is not known: set envoyGateway.version)"
+            ),
         };
-        let mut finding = self.finding(
-            Action::Reject,
-            &format!("{how} stops {} from managing every fleet of every class{which}", running.name()),
-        );
+        let mut finding = self.finding(Action::Reject, &format!("{how} {outcome}"));
         finding.at_stake = "it";
-        finding
+        Some(finding)
     }
 
     /// Adds what most people meant to do: the next EnvoyProxy has envoyHpa, too.

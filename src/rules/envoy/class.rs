@@ -6,7 +6,7 @@ use super::merge;
 use super::references::see_proxies;
 use crate::cluster::Reason;
 use crate::context::Context;
-use crate::facts::envoy_gateway::{EnvoyProxySpec, GatewayClass, Reference, Removal, Running, Topology};
+use crate::facts::envoy_gateway::{EnvoyProxySpec, GatewayClass, Reference, Topology, WithoutClassProxy};
 use crate::finding::Finding;
 
 /// The verdict on a class that becomes `new`, or that is deleted.
@@ -24,9 +24,11 @@ pub(super) fn judge<'a>(
     let after = new.map_or(Ok(Reference::Nothing), |new| new.resolve(context))?;
     if after.is_missing() {
         cause.is_to_nothing();
-        let running = Running::look_up(context);
-        if !before.is_missing() && running.removal() != Removal::Loses {
-            return Ok(Some(see_proxies(cause.freezes_all(running, ""))));
+        let running = old.installation(context).running;
+        let has_fleets = || topology.fleets_of_class(old, before.spec()).is_ok_and(|fleets| !fleets.is_empty());
+        let concerns = running.without_class_proxy() != Some(WithoutClassProxy::DeletesFleets) || has_fleets();
+        if let Some(finding) = cause.without_class_proxy(running, "").filter(|_| !before.is_missing() && concerns) {
+            return Ok(Some(see_proxies(finding)));
         }
     }
     let lost = fate(context, cause, &topology, old, before.spec(), after.spec())?;
@@ -42,7 +44,7 @@ fn fate<'a>(
     before: Option<EnvoyProxySpec<'a>>,
     after: Option<EnvoyProxySpec<'a>>,
 ) -> Result<Option<Finding>, Reason> {
-    let fleets = topology.fleets_of_class(&class.object.metadata.name, before)?;
+    let fleets = topology.fleets_of_class(class, before)?;
     let merged = merge::judge(context, cause, &fleets, before, after);
     Ok(merged.or_else(|| lost_fleet::judge(context, cause, &lost_fleets(fleets, before, after))))
 }

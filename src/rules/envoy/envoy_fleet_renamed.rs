@@ -12,7 +12,7 @@
 //! ## When it fires
 //! An EnvoyProxy is created or changed, or a Gateway or GatewayClass pointed to another, so that `envoyDeployment.patch` or `envoyHpa.patch`
 //! now makes the HPA's target differ from the Deployment, moves either to another namespace, makes minReplicas or maxReplicas invalid, or
-//! takes Envoy Gateway's labels from the HPA; or, before 1.5 and where which version runs is not known, a fleet with envoyHpa gets another
+//! takes Envoy Gateway's labels from the HPA; or two fleets get a Deployment of one name; or, before 1.5 and where which version runs is not known, a fleet with envoyHpa gets another
 //! Deployment or HPA; or a Deployment that a ScaledObject or plain HPA scales is renamed, merged away or made a DaemonSet.
 //!
 //! ## Overrides
@@ -29,7 +29,8 @@ use crate::cluster::api;
 use crate::context::Context;
 use crate::facts::autoscalers::Namespace;
 use crate::facts::envoy_gateway::fleet_change::{self, FleetChange};
-use crate::facts::envoy_gateway::{DEPLOYMENT, Effective, EnvoyProxySpec, Fleet, HPA, Removal, Running, label_keys};
+use crate::facts::envoy_gateway::{DEPLOYMENT, Effective, EnvoyProxySpec, Fleet, HPA, Removal, label_keys};
+use crate::facts::installation::Installation;
 use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
@@ -50,7 +51,9 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
@@ -58,7 +61,7 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
 ];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let alone = |spec| Effective::new(Some(spec), None);
+    let alone = |spec| Effective::new(Some(spec), None, None);
     if let Some((before, after)) = fleet_change::specs(context) {
         let broken = breaks(context, before.map(alone).as_ref(), &alone(after));
         if broken.is_some() {
@@ -76,7 +79,30 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         }
     };
     let broken = |change: &FleetChange<'_>| breaks(context, change.before.as_ref(), change.after.as_ref()?);
-    changes.iter().find_map(|change| broken(change).or_else(|| renamed(context, change)))
+    let found = changes.iter().find_map(|change| broken(change).or_else(|| renamed(context, change)));
+    found.or_else(|| changes.iter().find_map(|change| shared(context, change, &changes)))
+}
+
+/// Two fleets in one namespace that get a Deployment of one name.
+fn shared(context: &Context<'_>, change: &FleetChange<'_>, changes: &[FleetChange<'_>]) -> Option<Finding> {
+    let after = change.after.as_ref()?;
+    let name = after.name(DEPLOYMENT)?;
+    if change.before.as_ref().is_some_and(|before| before.name(DEPLOYMENT).as_ref() == Some(&name)) {
+        return None;
+    }
+    let deployment = change.fleet.deployment(after);
+    let is_other = |other: &&FleetChange<'_>| {
+        !other.fleet.is(&change.fleet)
+            && other.after.as_ref().is_some_and(|it| other.fleet.deployment(it) == deployment)
+    };
+    let other = changes.iter().find(is_other)?;
+    let (one, other) = (change.fleet.title(), other.fleet.title());
+    let outcome = format!("would give {one} and {other} one Deployment, \"{name}\": each overwrites the other's");
+    let finding = fleet_finding::finding(context, RULE.id, Action::Reject, &outcome);
+    Some(finding.help(
+        "Leave the name out, or give each Gateway an EnvoyProxy of its own with another",
+        Help::field("spec.provider.kubernetes.envoyDeployment.name"),
+    ))
 }
 
 const PART: &str = "part Envoy fleets from what scales them";
@@ -104,7 +130,7 @@ fn broken(context: &Context<'_>, effective: &Effective<'_>) -> Option<(&'static 
     let other = |path, value: &str| word(path).is_some_and(|patched| patched != value);
     let namespace = |part| {
         let patched = patched(part, &["metadata", "namespace"]).and_then(|namespace| namespace.word(&[]));
-        patched.is_some_and(|namespace| namespace != context.settings.envoy_gateway.namespace)
+        patched.is_some_and(|namespace| namespace != Installation::standard(context).namespace)
     };
     let count = |field: &str, default, removed| match patched(HPA, &["spec", field]) {
         Some(patched) if patched.text() == "null" => removed,
@@ -112,6 +138,7 @@ fn broken(context: &Context<'_>, effective: &Effective<'_>) -> Option<(&'static 
         Some(patched) => patched.integer(&[]).unwrap_or(-1),
         None => effective.field(HPA, &[field]).and_then(|count| count.integer(&[])).unwrap_or(default),
     };
+    let unnamed = |part| patched(part, &["metadata", "name"]).is_some_and(|name| name.word(&[]).is_none());
     let (min, max) = (count("minReplicas", 1, 1), count("maxReplicas", i64::MAX, 0));
     if effective.name(DEPLOYMENT) != effective.target_name()
         || other(&["spec", "scaleTargetRef", "kind"], "Deployment")
@@ -123,7 +150,7 @@ fn broken(context: &Context<'_>, effective: &Effective<'_>) -> Option<(&'static 
     } else if namespace(HPA) || namespace(DEPLOYMENT) {
         let what = "would part its fleets' HPA and Deployment: an HPA aims into its own namespace, and Envoy Gateway deletes none in another";
         Some((what, "Leave metadata.namespace out of", "envoyHpa.patch, and of envoyDeployment.patch"))
-    } else if min < 0 || max < 1 || max < min {
+    } else if unnamed(HPA) || unnamed(DEPLOYMENT) || min < 1 || max < 1 || max < min {
         let what = "would make the HPA of its fleets invalid: Envoy Gateway cannot apply it, so that what was there stays as it is";
         Some((what, "Set the bounds there instead of in a patch", "envoyHpa"))
     } else if label_keys().any(|key| patched(HPA, &["metadata", "labels", key]).is_some()) {
@@ -137,7 +164,7 @@ fn broken(context: &Context<'_>, effective: &Effective<'_>) -> Option<(&'static 
 /// A fleet whose Deployment or HPA gets another name.
 fn renamed(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Finding> {
     let (fleet, before) = (&change.fleet, change.before.as_ref()?);
-    let of = |effective: &Effective<'_>| fleet.deployment(effective, context.settings);
+    let of = |effective: &Effective<'_>| fleet.deployment(effective);
     let next = change.after.as_ref().filter(|after| !after.is_daemon_set()).map(of);
     let former = of(before);
     if before.is_daemon_set() {
@@ -151,12 +178,12 @@ fn renamed(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Finding> {
         };
     }
     let after = change.after.as_ref().filter(|after| after.declares_hpa())?;
-    let (hpa, next_hpa) = (fleet.hpa(before, context.settings), fleet.hpa(after, context.settings));
+    let (hpa, next_hpa) = (fleet.hpa(before), fleet.hpa(after));
     let new_deployment = next.filter(|next| *next != former);
     if new_deployment.is_none() && hpa == next_hpa {
         return None;
     }
-    let running = Running::look_up(context);
+    let running = fleet.home.running;
     if running.removal() == Removal::Loses {
         return None;
     }

@@ -12,7 +12,7 @@
 //! An EnvoyProxy is changed whose fleets have no envoyHpa, and an HPA with a fleet's labels, but not with all that Envoy Gateway gives since
 //! 1.5, is there; or a Gateway is deleted whose HPA is such. What the cluster does not tell is not warned of. Deleting what was left behind
 //! is the cure, for which hpa-deleted only warns. An audit reports every HPA with a fleet's labels that neither the Gateway's nor the
-//! class's EnvoyProxy declares.
+//! class's EnvoyProxy declares, nor the default one in Envoy Gateway's configuration; where that cannot be read, none.
 //!
 //! ## Overrides
 //! * Delete the HPA, as the warning shows; or declare envoyHpa again, which adopts it.
@@ -26,7 +26,7 @@ use crate::cluster::{Presence, api};
 use crate::context::Context;
 use crate::facts::autoscalers::hpas;
 use crate::facts::envoy_gateway::{
-    EnvoyProxySpec, Fleet, Gateway, Level, Running, Topology, declares_fleet_hpa, fleet_change, has_fleet_labels,
+    EnvoyProxySpec, Fleet, Gateway, Level, Topology, classes, declares_fleet_hpa, fleet_change, has_fleet_labels,
     has_own_labels,
 };
 use crate::facts::hpa::HorizontalPodAutoscaler;
@@ -53,9 +53,11 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
     Lookup::Get(&api::GATEWAY),
     Lookup::Get(&api::GATEWAY_CLASS),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
@@ -100,16 +102,21 @@ fn at_update(context: &Context<'_>) -> Option<Finding> {
 }
 
 fn at_deletion<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Option<Finding> {
-    let fleet = gateway.fleet(Level::Gateway, None, None);
+    let class = classes(context).ok()?.into_iter().find(|class| class.object.metadata.name == gateway.class)?;
+    if !class.is_envoy_gateways(context) {
+        return None;
+    }
+    let home = class.installation(context);
+    let fleet = gateway.fleet(home.clone(), Level::Gateway, None, None);
     let merged = || {
-        let left = left_behind(context, &Fleet::merged(&gateway.class, false))?;
+        let left = left_behind(context, &Fleet::merged(home.clone(), &gateway.class, false))?;
         let others = Topology::look_up(context).ok()?.has_other_gateway(gateway);
         (!others).then_some(left)
     };
     let left = left_behind(context, &fleet).or_else(merged)?;
     // In the Gateway's own namespace the garbage collector takes it.
     let collected = left.object.metadata.owner_with_uid(&gateway.object.metadata.uid).is_some();
-    let goes = collected || Running::look_up(context).deletes_by_name();
+    let goes = collected || home.running.deletes_by_name();
     (!goes).then(|| told(context, &left, "behind: Envoy Gateway does not delete it, and it keeps aiming at"))
 }
 
@@ -118,7 +125,7 @@ fn left_behind<'a>(context: &Context<'a>, fleet: &Fleet<'_>) -> Option<Horizonta
     let of_fleet = |hpa: &HorizontalPodAutoscaler<'_>| {
         fleet.labels(&hpa.object) && !has_own_labels(&hpa.object) && !hpa.object.metadata.is_terminating()
     };
-    hpas(context, &fleet.namespace(context.settings), &mut None).into_iter().find(of_fleet)
+    hpas(context, &fleet.namespace(), &mut None).into_iter().find(of_fleet)
 }
 
 fn told(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, fate: &str) -> Finding {

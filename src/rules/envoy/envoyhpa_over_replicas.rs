@@ -25,7 +25,7 @@ use super::cause::{and_more, version_unknown};
 use crate::cluster::{Presence, api};
 use crate::context::Context;
 use crate::facts::envoy_gateway::fleet_change::{self, FleetChange};
-use crate::facts::envoy_gateway::{Effective, Running};
+use crate::facts::envoy_gateway::{Effective, FEW, Running};
 use crate::facts::workload;
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
@@ -45,29 +45,36 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] =
-    &[Lookup::Get(&api::ENVOY_PROXY), Lookup::List(&api::GATEWAY), Lookup::List(&api::GATEWAY_CLASS)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
+    Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::List(&api::DEPLOYMENT),
+    Lookup::List(&api::GATEWAY),
+    Lookup::List(&api::GATEWAY_CLASS),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let changes = match fleet_change::look_up(context) {
         Ok(changes) => changes,
         Err(reason) => {
             let (before, after) = fleet_change::specs(context)?;
-            let alone = |spec| Effective::new(Some(spec), None);
-            lets_go(context, &alone(before?), &alone(after))?;
+            let alone = |spec| Effective::new(Some(spec), None, None);
+            lets_go(Running(context.settings.envoy_gateway.version), &alone(before?), &alone(after))?;
             return Some(fleet_finding::unknown(context, RULE.id, "restart Envoy fleets at 1 replica", &reason));
         }
     };
-    let restarts: Vec<Restart> = changes.iter().filter_map(|change| restart(context, change)).collect();
+    // One is enough to know; all are looked up only where they are few.
+    let few = if changes.len() > FEW { 1 } else { FEW };
+    let restarts: Vec<Restart> = changes.iter().filter_map(|change| restart(context, change)).take(few).collect();
     let Restart { fleet, count, is_certain } = restarts.first()?;
-    let fleet = format!("{fleet}{}", and_more(restarts.len()));
+    let fleet = format!("{fleet}{}", and_more(if changes.len() > FEW { changes.len() } else { restarts.len() }));
     let from = count.map_or_else(String::new, |count| format!(", {count} now,"));
     let restarts_at = if *is_certain { "restarts" } else { "may restart" };
     let outcome = format!(
         "{restarts_at} {fleet} at 1 replica: Envoy Gateway lets go of its count{from} before envoyHpa's HPA scales it"
     );
     let mut finding = fleet_finding::finding(context, RULE.id, Action::Warn, &outcome);
-    finding.notes = restarts.iter().take(10).map(keep).collect();
+    finding.notes = restarts.iter().map(keep).collect();
     if !is_certain {
         finding = version_unknown(finding);
     }
@@ -86,10 +93,10 @@ struct Restart {
 
 fn restart(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Restart> {
     let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
-    let is_certain = lets_go(context, before, after)?;
-    let deployment = change.fleet.deployment(before, context.settings);
+    let is_certain = lets_go(change.fleet.home.running, before, after)?;
+    let deployment = change.fleet.deployment(before);
     // Another Deployment starts anew in any case.
-    if change.fleet.deployment(after, context.settings) != deployment {
+    if change.fleet.deployment(after) != deployment {
         return None;
     }
     let count = match deployment.get(&context.neighbours) {
@@ -102,7 +109,7 @@ fn restart(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Restart> {
 }
 
 /// Whether Envoy Gateway wrote the count and leaves it to envoyHpa's HPA from now on: certainly, or as some versions do.
-fn lets_go(context: &Context<'_>, before: &Effective<'_>, after: &Effective<'_>) -> Option<bool> {
+fn lets_go(running: Running, before: &Effective<'_>, after: &Effective<'_>) -> Option<bool> {
     let facts = |effective: &Effective<'_>| {
         (effective.declares_hpa(), effective.replicas().is_some(), effective.patched_replicas().is_some())
     };
@@ -110,7 +117,6 @@ fn lets_go(context: &Context<'_>, before: &Effective<'_>, after: &Effective<'_>)
     if !declared || !after.declares_hpa() || facts(before) == facts(after) {
         return None;
     }
-    let running = Running::look_up(context);
     match (before.writes_count(running), after.writes_count(running)) {
         (Some(false), _) | (_, Some(true)) => None,
         (Some(true), Some(false)) => Some(true),

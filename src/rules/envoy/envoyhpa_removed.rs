@@ -5,13 +5,15 @@
 //!
 //! ## Why
 //! Envoy Gateway 1.1.3 to 1.4.x leaves the HPA behind: it keeps scaling, even after the Gateway is gone, and fights whatever comes next
-//! (envoyproxy/gateway issue 5357). From 1.5 on the HPA is deleted and the replica count freezes where it happens to be.
+//! (envoyproxy/gateway issue 5357). From 1.5 on the HPA is deleted and the replica count freezes where it happens to be; one from which
+//! somebody took a label of Envoy Gateway's stays.
 //!
 //! ## When it fires
 //! An update takes envoyHpa from a fleet that the EnvoyProxy governs, through a GatewayClass or through a Gateway's own reference: envoyHpa,
 //! kubernetes, provider or spec removed, provider type changed, `mergeType` removed so that the class's envoyHpa no longer reaches the
-//! Gateway. Which Envoy Gateway runs comes from setting `envoyGateway.version`, else from the image of its Deployment; when neither tells,
-//! both hazards are named. To a DaemonSet it is refused where the HPA would stay behind, and warned of from 1.5 on.
+//! Gateway, or a patch added so that the merge fails. Which Envoy Gateway runs, and how, is read from its Deployment and its ConfigMap
+//! `envoy-gateway-config`, in whatever namespace; settings `envoyGateway` override. When neither tells the version, both hazards are named.
+//! Before 1.5 an HPA that is not there is no hazard. To a DaemonSet it is refused where the HPA would stay behind, and warned of from 1.5 on.
 //!
 //! ## Overrides
 //! * From 1.5: declare `envoyDeployment.replicas` in the same change, or scale the fleet by a ScaledObject, or let the fleet's Deployment
@@ -27,8 +29,8 @@ use super::lost_fleet::{LostFleet, judge, lost_fleets};
 use crate::change::{Kind, Operation};
 use crate::cluster::api;
 use crate::context::Context;
-use crate::facts::envoy_gateway::{EnvoyProxySpec, Topology};
-use crate::finding::{Action, Finding};
+use crate::facts::envoy_gateway::{Effective, EnvoyProxySpec, FEW, Topology};
+use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
 use crate::repair::Edit;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
@@ -49,10 +51,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
     Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
+    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
     Lookup::List(&api::SCALED_OBJECT),
 ];
 
@@ -62,30 +67,46 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
     let before = EnvoyProxySpec::of(old);
     let after = EnvoyProxySpec::of(new);
-    let loses_own = before.declares_hpa() && !after.declares_hpa();
-    let loses_merged = before.is_merged() && !after.is_merged() && !after.declares_hpa();
-    if !loses_own && !loses_merged {
+    let alone = |spec| Effective::new(Some(spec), None, None).declares_hpa();
+    let loses_own = alone(before) && !alone(after);
+    // Merged with another, what is declared there or here may no longer reach the fleets.
+    if !loses_own && before.same_binding(after) {
         return None;
     }
     let subject = Subject::new("envoyproxy", &new.metadata);
-    let change = format!("removing envoyHpa from {}", new.title("EnvoyProxy"));
-    let cause = Cause { rule: RULE.id, subject, change, governing: None };
+    let this = new.title("EnvoyProxy");
+    let by_merge_type = !loses_own && before.is_merged() && !after.is_merged();
+    let change = match (loses_own, by_merge_type) {
+        (true, _) => format!("removing envoyHpa from {this}"),
+        (_, true) => format!("removing mergeType from {this}"),
+        _ => format!("changing how {this} is merged"),
+    };
+    let cause = Cause { rule: RULE.id, subject, change, takes_count: loses_own, governing: None };
     match Topology::look_up(context).and_then(|topology| topology.governed(old, before)) {
         Ok(governed) => {
             let lost = lost_fleets(governed.fleets, Some(before), Some(after));
-            Some(pinned(context, judge(context, &cause, &lost)?, after, &lost))
+            let mut finding = judge(context, &cause, &lost)?;
+            if by_merge_type {
+                finding = finding.help("Keep it", Help::field("spec.mergeType"));
+            }
+            Some(pinned(context, finding, after, &lost))
         }
-        Err(reason) => Some(cause.unknown_fleets(&reason)),
+        Err(reason) => (loses_own || by_merge_type).then(|| cause.unknown_fleets(&reason)),
     }
 }
 
 /// Setting `envoyHpaRemoval: pin`: envoyHpa stays with min = max, where that is possible.
-fn pinned(context: &Context<'_>, mut finding: Finding, after: EnvoyProxySpec<'_>, lost: &[LostFleet<'_>]) -> Finding {
+fn pinned<'a>(
+    context: &Context<'a>,
+    mut finding: Finding,
+    after: EnvoyProxySpec<'a>,
+    lost: &[LostFleet<'a>],
+) -> Finding {
     let pins = context.settings.envoy_hpa_removal == EnvoyHpaRemoval::Pin && matches!(finding.action, Action::Reject);
     let possible = !after.is_daemon_set() && !after.is_other_provider();
     let count = after
         .replicas()
-        .or_else(|| lost.iter().filter_map(|fleet| fleet.count(context)).max())
+        .or_else(|| lost.iter().take(FEW).filter_map(|fleet| fleet.count(context)).max())
         .filter(|count| *count > 0);
     if let Some(count) = count.filter(|_| pins && possible) {
         let count_text = count.to_string();

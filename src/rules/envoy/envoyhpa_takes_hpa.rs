@@ -27,8 +27,9 @@ use crate::cluster::{Reason, api};
 use crate::context::Context;
 use crate::facts::autoscalers::{hpas, target_of};
 use crate::facts::envoy_gateway::fleet_change::{self, FleetChange};
-use crate::facts::envoy_gateway::{Effective, Fleet, HPA, Running, has_gateway_owner, has_own_labels};
+use crate::facts::envoy_gateway::{Effective, Fleet, HPA, has_gateway_owner, has_own_labels};
 use crate::facts::hpa::scaled_object_owners;
+use crate::facts::installation::Installation;
 use crate::facts::owner::Owner;
 use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
@@ -56,7 +57,9 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
@@ -93,7 +96,7 @@ fn shared(context: &Context<'_>, change: &FleetChange<'_>, changes: &[FleetChang
         !other.fleet.is(&change.fleet) && after.is_some_and(|after| after.name(HPA).as_ref() == Some(&name))
     };
     let other = changes.iter().find(is_other)?;
-    if context.settings.envoy_gateway.gateway_namespace_mode {
+    if change.fleet.namespace() != other.fleet.namespace() {
         return None;
     }
     let (one, other) = (change.fleet.title(), other.fleet.title());
@@ -110,9 +113,9 @@ fn taken(context: &Context<'_>, change: &FleetChange<'_>, unknown: &mut Option<R
         return None;
     }
     let fleet = &change.fleet;
-    let (_, former) = fleet.hpa(&before, context.settings);
-    let (namespace, next) = fleet.hpa(&after, context.settings);
-    let deployment = fleet.deployment(&after, context.settings);
+    let (_, former) = fleet.hpa(&before);
+    let (namespace, next) = fleet.hpa(&after);
+    let deployment = fleet.deployment(&after);
     for hpa in &hpas(context, &namespace, unknown) {
         let name = hpa.object.metadata.name.as_ref();
         let workload = hpa.workload();
@@ -147,16 +150,15 @@ fn free_name(finding: Finding) -> Finding {
 /// An HPA or ScaledObject that gets Envoy Gateway's labels.
 fn labelled(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new().filter(|new| has_own_labels(new))?;
-    let fleet = Fleet::labelled(new)?;
-    // Envoy Gateway's own may be put back from a backup.
-    let own = has_gateway_owner(new) || new.metadata.name == fleet.generated_name(context.settings);
-    if context.change.old().is_some_and(has_own_labels)
-        || own
-        || fleet.namespace(context.settings) != new.metadata.namespace
-    {
+    if context.change.old().is_some_and(has_own_labels) || has_gateway_owner(new) {
         return None;
     }
-    let running = Running::look_up(context);
+    let fleet = Fleet::labelled(Installation::standard(context), new)?;
+    // Envoy Gateway's own may be put back from a backup.
+    if new.metadata.name == fleet.generated_name() || fleet.namespace() != new.metadata.namespace {
+        return None;
+    }
+    let running = fleet.home.running;
     let by = match running.deletes_by_labels() {
         Some(false) => return None,
         Some(true) => running.name(),

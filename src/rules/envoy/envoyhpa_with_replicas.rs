@@ -26,6 +26,7 @@ use super::cause::version_unknown;
 use crate::cluster::api;
 use crate::context::Context;
 use crate::facts::envoy_gateway::{Effective, HPA, Running, fleet_change};
+use crate::facts::installation::Installation;
 use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
 use crate::repair::Edit;
@@ -44,17 +45,23 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] =
-    &[Lookup::Get(&api::ENVOY_PROXY), Lookup::List(&api::GATEWAY), Lookup::List(&api::GATEWAY_CLASS)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
+    Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::List(&api::DEPLOYMENT),
+    Lookup::List(&api::GATEWAY),
+    Lookup::List(&api::GATEWAY_CLASS),
+];
 
 const REPLICAS: &[&str] = &["spec", "provider", "kubernetes", "envoyDeployment", "replicas"];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     if let Some((before, after)) = fleet_change::specs(context) {
-        let alone = Effective::new(Some(after), None);
+        let alone = Effective::new(Some(after), None, None);
         let is_new = before.is_none_or(|before| before.replicas().is_none());
         if both(&alone) {
-            return told(context, &alone, is_new && alone.patched_replicas().is_none());
+            let running = Installation::standard(context).running;
+            return told(context, running, &alone, is_new && alone.patched_replicas().is_none());
         }
         // What it takes from a class, or gives to Gateways, has to be merged.
         if !after.declares_hpa() && after.replicas().is_none() && !after.is_merged() {
@@ -64,8 +71,10 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     // Which fleets run by what is told by the rules that refuse.
     let changes = fleet_change::look_up(context).ok()?;
     let comes = |before: &Option<Effective<'_>>| !before.as_ref().is_some_and(both);
-    let merged = changes.iter().filter(|change| comes(&change.before)).find_map(|change| change.after.filter(both))?;
-    told(context, &merged, false)
+    let come = changes.iter().filter(|change| comes(&change.before));
+    let (running, merged) =
+        come.filter_map(|change| Some((change.fleet.home.running, change.after.filter(both)?))).next()?;
+    told(context, running, &merged, false)
 }
 
 /// Whether a count is declared beside envoyHpa; one that its bounds pin does not flap.
@@ -76,8 +85,7 @@ fn both(effective: &Effective<'_>) -> bool {
     effective.declares_hpa() && count.is_some() && !is_pinned
 }
 
-fn told(context: &Context<'_>, effective: &Effective<'_>, repairs: bool) -> Option<Finding> {
-    let running = Running::look_up(context);
+fn told(context: &Context<'_>, running: Running, effective: &Effective<'_>, repairs: bool) -> Option<Finding> {
     let patched = effective.patched_replicas();
     let writes = effective.writes_count(running);
     if writes == Some(false) {

@@ -4,12 +4,13 @@
 //! Envoy's fleets do not lose their HPAs, nor their whole infrastructure, with the object that declares them.
 //!
 //! ## Why
-//! No finalizer holds an EnvoyProxy. Deleted at the class, the fleets fall back to defaults and lose their HPAs (1.5 and later), or the
-//! whole controller stops managing every fleet of every class (before 1.5). Deleted at a Gateway, the fleet is deleted (before 1.7) or
-//! freezes with an HPA that nothing declares (1.7 and later).
+//! No finalizer holds an EnvoyProxy. Deleted at the class, the fleets fall back to defaults and lose their HPAs, or leave
+//! them behind (from 1.4.2), are deleted (1.3.3 to 1.4.1), or the whole controller stops managing every fleet of every class (to 1.3.2).
+//! Deleted at a Gateway, the fleet runs by the class's EnvoyProxy (before 1.3), is deleted (1.3 to 1.6) or freezes with an HPA that nothing
+//! declares (1.7 and later).
 //!
 //! ## When it fires
-//! Gateways that are not being deleted resolve to the EnvoyProxy and their fleets have envoyHpa; before 1.5 also without, when a
+//! Gateways that are not being deleted resolve to the EnvoyProxy and their fleets have envoyHpa; before 1.4.2 also without, when a
 //! GatewayClass of the controller refers to it and any Gateway is alive. Helm-managed: a warning, as `helm uninstall` deletes EnvoyProxy, Gateway and
 //! GatewayClass in that order.
 //!
@@ -29,7 +30,10 @@ use crate::cluster::api;
 use crate::command::Command;
 use crate::context::Context;
 use crate::facts::application;
-use crate::facts::envoy_gateway::{EnvoyProxySpec, Fleet, Governed, Level, Removal, Running, Topology};
+use crate::facts::envoy_gateway::{
+    EnvoyProxySpec, Fleet, Governed, Level, Topology, WithoutClassProxy, WithoutOwnProxy,
+};
+use crate::facts::installation::Installation;
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
@@ -48,7 +52,9 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
     Lookup::List(&api::SCALED_OBJECT),
@@ -58,12 +64,21 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
     let spec = EnvoyProxySpec::of(old);
     let change = format!("deleting {}", old.title("EnvoyProxy"));
-    let cause = Cause { rule: RULE.id, subject: Subject::new("envoyproxy", &old.metadata), change, governing: None };
+    let cause = Cause {
+        rule: RULE.id,
+        subject: Subject::new("envoyproxy", &old.metadata),
+        change,
+        takes_count: false,
+        governing: None,
+    };
     let mut finding = match Topology::look_up(context).and_then(|topology| topology.governed(old, spec)) {
         Ok(governed) => judge(context, &cause, spec, governed),
         Err(reason) => {
-            let harmless =
-                !spec.declares_hpa() && !spec.is_merged() && Running::look_up(context).removal() == Removal::Loses;
+            let defaults = || {
+                let running = Installation::standard(context).running;
+                running.without_class_proxy() == Some(WithoutClassProxy::Defaults)
+            };
+            let harmless = !spec.declares_hpa() && !spec.is_merged() && defaults();
             (!harmless).then(|| cause.unknown_fleets(&reason))
         }
     }?;
@@ -79,18 +94,21 @@ fn judge<'a>(
     spec: EnvoyProxySpec<'a>,
     governed: Governed<'a>,
 ) -> Option<Finding> {
-    let running = Running::look_up(context);
-    if let Some(class) =
-        governed.classes.first().filter(|_| running.removal() != Removal::Loses && governed.any_gateway)
-    {
-        let move_on = Command::kubectl(&["patch", "gatewayclass"])
-            .arg(class.clone())
-            .arg("--type")
-            .arg("merge")
-            .arg("-p")
-            .arg(r#"{"spec":{"parametersRef":{"name":"<another>"}}}"#);
-        let how = format!(", to which GatewayClass {class} refers,");
-        return Some(cause.freezes_all(running, &how).help("Point the class at another EnvoyProxy first", move_on));
+    if let Some(class) = governed.classes.first().filter(|_| governed.any_gateway) {
+        let name = class.object.metadata.name.as_ref();
+        let running = class.installation(context).running;
+        let has_fleets = governed.fleets.iter().any(|fleet| fleet.level == Level::Class && !fleet.is_terminating);
+        let concerns = running.without_class_proxy() != Some(WithoutClassProxy::DeletesFleets) || has_fleets;
+        let how = format!(", to which GatewayClass {name} refers,");
+        if let Some(finding) = cause.without_class_proxy(running, &how).filter(|_| concerns) {
+            let move_on = Command::kubectl(&["patch", "gatewayclass"])
+                .arg(name.to_owned())
+                .arg("--type")
+                .arg("merge")
+                .arg("-p")
+                .arg(r#"{"spec":{"parametersRef":{"name":"<another>"}}}"#);
+            return Some(finding.help("Point the class at another EnvoyProxy first", move_on));
+        }
     }
     let (at_gateways, at_classes): (Vec<Fleet<'a>>, Vec<Fleet<'a>>) = governed
         .fleets
@@ -101,8 +119,15 @@ fn judge<'a>(
         at_gateways.into_iter().filter(|fleet| fleet.effective(Some(spec)).declares_hpa()).collect();
     if let Some(first) = dangling.first() {
         let how = format!(", by which {} runs, leaves that unmanaged", first.title());
-        let finding = dangles(context, cause, &how, first, &first.effective(Some(spec)));
-        return Some(drop_reference(finding, first));
+        if first.home.running.without_own_proxy() != Some(WithoutOwnProxy::FallsBack) {
+            let finding = dangles(cause, &how, first, &first.effective(Some(spec)));
+            // Without the reference it runs by the class's, which has to declare envoyHpa then.
+            return Some(if first.effective(None).declares_hpa() { drop_reference(finding, first) } else { finding });
+        }
+        let lost = lost_fleets(dangling, Some(spec), None);
+        if let Some(finding) = lost_fleet::judge(context, cause, &lost) {
+            return Some(finding);
+        }
     }
     lost_fleet::judge(context, cause, &lost_fleets(at_classes, Some(spec), None))
 }

@@ -6,7 +6,7 @@
 //! ## Why
 //! A Gateway's own EnvoyProxy replaces the class's, envoyHpa and all, unless it says `mergeType`; another class brings another EnvoyProxy.
 //! Envoy Gateway 1.1.3 to 1.4.x leaves the HPA behind, still scaling; from 1.5 on it is deleted and the replica count freezes. Without the
-//! EnvoyProxy that it refers to, a Gateway is not managed at all; and where the class merges Gateways, one with an EnvoyProxy of its own
+//! EnvoyProxy that it refers to, or with a reference to something else, a Gateway is not managed at all (from 1.3); and where the class merges Gateways, one with an EnvoyProxy of its own
 //! loses its whole fleet.
 //!
 //! ## When it fires
@@ -33,7 +33,7 @@ use crate::cluster::{Reason, api};
 use crate::command::Command;
 use crate::context::Context;
 use crate::facts::envoy_gateway::{
-    Effective, EnvoyProxySpec, Fleet, Gateway, GatewayClass, Level, Removal, Running, classes,
+    Effective, EnvoyProxySpec, Fleet, Gateway, GatewayClass, Level, ProxyRef, Removal, WithoutOwnProxy, classes,
 };
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
@@ -54,8 +54,10 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
     Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY_CLASS),
     Lookup::List(&api::SCALED_OBJECT),
 ];
@@ -67,7 +69,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let subject = Subject::new("gateway", &new.object.metadata);
-    let mut cause = Cause { rule: RULE.id, subject, change: change(&old, &new), governing: None };
+    let mut cause = Cause { rule: RULE.id, subject, change: change(&old, &new), takes_count: false, governing: None };
     judge(context, &mut cause, &old, &new).unwrap_or_else(|reason| Some(cause.unknown_fleets(&reason)))
 }
 
@@ -77,7 +79,7 @@ fn change(old: &Gateway<'_>, new: &Gateway<'_>) -> String {
         return format!("moving {gateway} to {}", title("GatewayClass", "", &new.class));
     }
     match &new.own_proxy {
-        Some(name) => format!("pointing {gateway} to {}", title("EnvoyProxy", &new.object.metadata.namespace, name)),
+        Some(proxy) => format!("pointing {gateway} to {}", proxy.title()),
         None => format!("removing parametersRef from {gateway}"),
     }
 }
@@ -92,29 +94,26 @@ fn judge<'a>(
     let class = |name: &str| classes.iter().find(|class| class.object.metadata.name == name);
     let Some(old_class) = class(&old.class).filter(|class| class.is_envoy_gateways(context)) else { return Ok(None) };
     let before = old_class.resolve(context)?.spec();
-    if before.is_some_and(EnvoyProxySpec::merges_gateways) {
-        return Ok(leaves_merged(context, cause, old_class, before, old, new));
+    let home = old_class.installation(context);
+    if home.merges(before) {
+        return Ok(leaves_merged(cause, Fleet::merged(home, &old.class, false), old_class, before, old, new));
     }
     let own = old.resolve(context)?;
-    let fleet = old.fleet(Level::Gateway, None, before);
+    let fleet = old.fleet(home, Level::Gateway, None, before);
     let effective = fleet.effective(own.spec());
     // Without the EnvoyProxy that it refers to, there is no fleet to lose.
     if own.is_missing() || !effective.declares_hpa() {
         return Ok(None);
     }
     let Some(new_class) = class(&new.class) else {
-        return Ok(Some(to_no_class(context, cause, &fleet, &effective)));
+        return Ok(Some(to_no_class(cause, &fleet, &effective)));
     };
     becomes(context, cause, fleet, effective, new, new_class)
 }
 
 /// The EnvoyProxy in which envoyHpa would have to be declared.
 fn governing(gateway: &Gateway<'_>, class: &GatewayClass<'_>) -> Option<Subject> {
-    let own = gateway.own_proxy.as_deref().map(|name| {
-        let namespace = gateway.object.metadata.namespace.to_string();
-        Subject { resource: "envoyproxy".into(), namespace, name: name.to_owned() }
-    });
-    own.or_else(|| references::proxy_of(class))
+    gateway.own_proxy.as_ref().or(class.proxy.as_ref()).and_then(ProxyRef::subject)
 }
 
 /// What becomes of a fleet that has envoyHpa.
@@ -128,51 +127,56 @@ fn becomes<'a>(
 ) -> Result<Option<Finding>, Reason> {
     let ours = class.is_envoy_gateways(context);
     let of_class = if ours { class.resolve(context)?.spec() } else { None };
-    let merges = of_class.is_some_and(EnvoyProxySpec::merges_gateways);
+    let merges = ours && class.installation(context).merges(of_class);
     if merges && new.own_proxy.is_some() {
-        return Ok(Some(drop_reference(merge::deletes(context, cause, "the whole", &fleet, &before), &fleet)));
+        return Ok(Some(drop_reference(merge::deletes(cause, "the whole", &fleet, &before), &fleet)));
     }
     if !ours || merges && of_class.is_some_and(EnvoyProxySpec::declares_hpa) {
         // The fleet goes, as was plainly asked for; its HPA should go with it.
-        let goes = Running::look_up(context).removal() == Removal::Loses;
+        let goes = fleet.home.running.removal() == Removal::Loses;
         let left = LostFleet::between(fleet, before, Effective::default()).filter(|_| !goes);
         return Ok(left.and_then(|left| lost_fleet::judge(context, cause, &[left])));
     }
     let own = new.resolve(context)?;
-    if own.is_missing() {
-        let finding = dangles(context, cause, ", which does not exist, leaves it unmanaged", &fleet, &before);
+    let falls_back = fleet.home.running.without_own_proxy() == Some(WithoutOwnProxy::FallsBack);
+    if own.is_missing() && !falls_back {
+        let what = match &new.own_proxy {
+            Some(proxy) if proxy.other_kind.is_some() => ", which is no EnvoyProxy, leaves it unmanaged",
+            _ => ", which does not exist, leaves it unmanaged",
+        };
+        let finding = dangles(cause, what, &fleet, &before);
         return Ok(Some(references::see_proxies(finding)));
     }
     cause.governing = governing(new, class);
-    let lost = LostFleet::between(fleet, before, Effective::new(own.spec(), of_class));
+    let after = new.fleet(class.installation(context), Level::Gateway, None, of_class).effective(own.spec());
+    let lost = LostFleet::between(fleet, before, after);
     Ok(lost.and_then(|lost| lost_fleet::judge(context, cause, &[lost])))
 }
 
 /// A Gateway without a fleet of its own: it has none to lose, but may not get an EnvoyProxy of its own.
 fn leaves_merged<'a>(
-    context: &Context<'a>,
     cause: &Cause,
+    fleet: Fleet<'a>,
     class: &GatewayClass<'a>,
     merged: Option<EnvoyProxySpec<'a>>,
     old: &Gateway<'a>,
     new: &Gateway<'a>,
 ) -> Option<Finding> {
     let gets_own = old.class == new.class && old.own_proxy.is_none() && new.own_proxy.is_some();
-    let fleet = Fleet::merged(&old.class, false);
     let effective = fleet.effective(merged);
     if !gets_own || !effective.declares_hpa() {
         return None;
     }
-    let finding = merge::deletes(context, cause, "its part of the", &fleet, &effective);
-    let proxy = references::proxy_of(class)?;
+    let finding = merge::deletes(cause, "its part of the", &fleet, &effective);
+    let proxy = class.proxy.as_ref().and_then(ProxyRef::subject)?;
     Some(finding.help("Configure the shared fleet instead", proxy.kubectl("edit", &[])))
 }
 
-fn to_no_class<'a>(context: &Context<'a>, cause: &Cause, fleet: &Fleet<'a>, before: &Effective<'a>) -> Finding {
-    let (namespace, name) = fleet.hpa(before, context.settings);
+fn to_no_class(cause: &Cause, fleet: &Fleet<'_>, before: &Effective<'_>) -> Finding {
+    let (namespace, name) = fleet.hpa(before);
     let hpa = title("HPA", &namespace, &name);
     let outcome = format!(", which does not exist, leaves it unmanaged: nothing declares {hpa} any more");
-    let mut finding = cause.finding(Action::Reject, &outcome).about(fleet.deployment(before, context.settings), hpa);
+    let mut finding = cause.finding(Action::Reject, &outcome).about(fleet.deployment(before), hpa);
     finding.at_stake = "it";
     finding.help("See which GatewayClasses there are", Command::kubectl(&["get", "gatewayclasses"]))
 }

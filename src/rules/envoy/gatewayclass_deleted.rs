@@ -46,8 +46,10 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
     Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
     Lookup::List(&api::SCALED_OBJECT),
@@ -56,12 +58,12 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
     let class = GatewayClass::new(old.clone());
-    if !class.is_envoy_gateways(context) || class.proxy.is_none() {
+    if !class.is_envoy_gateways(context) {
         return None;
     }
     let subject = Subject::new("gatewayclass", &old.metadata);
     let change = format!("deleting {}", old.title("GatewayClass"));
-    let mut cause = Cause { rule: RULE.id, subject, change, governing: None };
+    let mut cause = Cause { rule: RULE.id, subject, change, takes_count: false, governing: None };
     let finding = class::judge(context, &mut cause, &class, None);
     let mut finding = finding.unwrap_or_else(|reason| Some(cause.unknown_fleets(&reason)))?;
     let gateways = Advice {

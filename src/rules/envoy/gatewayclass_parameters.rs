@@ -5,13 +5,14 @@
 //!
 //! ## Why
 //! The class's `parametersRef` decides by which EnvoyProxy its Gateways run. Envoy Gateway 1.1.3 to 1.4.x leaves the HPAs of the former one
-//! behind, still scaling, and stops managing every fleet of every class when the new one does not exist. From 1.5 on the HPAs are deleted
-//! and the replica counts freeze.
+//! behind, still scaling; from 1.5 on the HPAs are deleted and the replica counts freeze. When the new one does not exist, or is no
+//! EnvoyProxy, it stops managing every fleet of every class (to 1.3.2) or deletes those of the class (1.3.3 to 1.4.1). An EnvoyProxy at the
+//! class takes the place of the default one in Envoy Gateway's configuration.
 //!
 //! ## When it fires
-//! An update of a GatewayClass of Envoy Gateway's controller (setting `envoyGateway.controllerName`) adds, moves or removes
+//! An update of a GatewayClass of an Envoy Gateway (by its configuration, or setting `envoyGateway.controllerName`) adds, moves or removes
 //! `spec.parametersRef`, and a live fleet of the class loses envoyHpa, counted after merging with the Gateway's own EnvoyProxy; or
-//! `mergeGateways` differs between the two, as in merge-gateways; or, before 1.5, the new EnvoyProxy does not exist.
+//! `mergeGateways` differs between the two, as in merge-gateways; or, before 1.4.2, the new EnvoyProxy does not exist.
 //!
 //! ## Overrides
 //! * Declare envoyHpa in the new EnvoyProxy first.
@@ -25,16 +26,14 @@
 
 use super::cause::Cause;
 use super::class;
-use super::references::proxy_of;
 use crate::change::{Kind, Operation};
 use crate::cluster::api;
 use crate::context::Context;
-use crate::facts::envoy_gateway::GatewayClass;
+use crate::facts::envoy_gateway::{GatewayClass, ProxyRef};
 use crate::finding::Finding;
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
 use crate::subject::Subject;
-use autoscaler_guard_reading::title;
 
 pub(in crate::rules) static RULE: Rule = Rule {
     id: "gatewayclass-parameters",
@@ -49,8 +48,10 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
     Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
     Lookup::List(&api::SCALED_OBJECT),
@@ -63,14 +64,15 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let subject = Subject::new("gatewayclass", &new.object.metadata);
-    let mut cause = Cause { rule: RULE.id, subject, change: change(&new), governing: proxy_of(&new) };
+    let governing = new.proxy.as_ref().and_then(ProxyRef::subject);
+    let mut cause = Cause { rule: RULE.id, subject, change: change(&new), takes_count: false, governing };
     class::judge(context, &mut cause, &old, Some(&new)).unwrap_or_else(|reason| Some(cause.unknown_fleets(&reason)))
 }
 
 fn change(new: &GatewayClass<'_>) -> String {
     let class = new.object.title("GatewayClass");
     match &new.proxy {
-        Some((namespace, name)) => format!("pointing {class} to {}", title("EnvoyProxy", namespace, name)),
+        Some(proxy) => format!("pointing {class} to {}", proxy.title()),
         None => format!("removing parametersRef from {class}"),
     }
 }

@@ -4,7 +4,7 @@ use super::cause::{Cause, and_more, version_unknown};
 use super::lost_fleet::{LostFleet, about, clean_up};
 use super::references::drop_reference;
 use crate::context::Context;
-use crate::facts::envoy_gateway::{Effective, EnvoyProxySpec, Fleet, Removal, Running};
+use crate::facts::envoy_gateway::{Effective, EnvoyProxySpec, Fleet, Removal};
 use crate::finding::{Action, Finding};
 use autoscaler_guard_reading::title;
 
@@ -16,14 +16,18 @@ pub(super) fn judge<'a>(
     before: Option<EnvoyProxySpec<'a>>,
     after: Option<EnvoyProxySpec<'a>>,
 ) -> Option<Finding> {
-    let merges = |spec: Option<EnvoyProxySpec<'a>>| spec.is_some_and(EnvoyProxySpec::merges_gateways);
+    let home = &fleets.first()?.home;
+    if let Some(refused) = refused(context, cause, fleets, before, after) {
+        return Some(refused);
+    }
+    let merges = |spec: Option<EnvoyProxySpec<'a>>| home.merges(spec);
     if merges(before) == merges(after) {
         return None;
     }
     let autoscaled = |fleet: &&Fleet<'a>| !fleet.is_terminating && fleet.effective(before).declares_hpa();
     let own = fleets.iter().filter(autoscaled).find(|fleet| merges(after) && fleet.has_own_proxy);
     if let Some(fleet) = own {
-        return Some(drop_reference(deletes(context, cause, "the whole", fleet, &fleet.effective(before)), fleet));
+        return Some(drop_reference(deletes(cause, "the whole", fleet, &fleet.effective(before)), fleet));
     }
     // Without envoyHpa afterwards it is a loss, as which it is judged.
     let remade: Vec<LostFleet<'a>> =
@@ -31,28 +35,52 @@ pub(super) fn judge<'a>(
     remake(context, cause, &remade, merges(after))
 }
 
-/// A Gateway with an EnvoyProxy of its own is taken out of a class whose Gateways are merged.
-pub(super) fn deletes<'a>(
+/// `mergeGateways` where Envoy Gateway does not take it.
+fn refused<'a>(
     context: &Context<'a>,
     cause: &Cause,
-    part: &str,
-    fleet: &Fleet<'a>,
-    before: &Effective<'a>,
-) -> Finding {
-    let (namespace, name) = fleet.hpa(before, context.settings);
+    fleets: &[Fleet<'a>],
+    before: Option<EnvoyProxySpec<'a>>,
+    after: Option<EnvoyProxySpec<'a>>,
+) -> Option<Finding> {
+    let is_refused = |fleet: &Fleet<'a>, spec| fleet.home.accepted(spec).is_none();
+    let was_autoscaled = |fleet: &&Fleet<'a>| {
+        !fleet.is_terminating
+            && is_refused(fleet, after)
+            && !is_refused(fleet, before)
+            && fleet.effective(before).declares_hpa()
+            && !fleet.effective(after).declares_hpa()
+    };
+    after?;
+    let fleet = fleets.iter().find(was_autoscaled)?;
+    let lost = LostFleet::between(fleet.clone(), fleet.effective(before), fleet.effective(after))?;
+    let deployment = lost.deployment(context);
+    let outcome = if after.is_some_and(EnvoyProxySpec::merges_too_much) {
+        format!(
+            " would delete {deployment}: with mergeGateways beside mergeBackends Envoy Gateway accepts no Gateway of the class"
+        )
+    } else {
+        format!(
+            " would take envoyHpa from {deployment}: in gateway namespace mode Envoy Gateway refuses an EnvoyProxy with mergeGateways, and its fleets run on defaults"
+        )
+    };
+    Some(about(cause.finding(Action::Reject, &outcome), context, &[lost]))
+}
+
+/// A Gateway with an EnvoyProxy of its own is taken out of a class whose Gateways are merged.
+pub(super) fn deletes(cause: &Cause, part: &str, fleet: &Fleet<'_>, before: &Effective<'_>) -> Finding {
+    let (namespace, name) = fleet.hpa(before);
     let outcome = format!(
         " would delete {part} fleet of {}: where Gateways are merged, none may have an EnvoyProxy of its own",
         fleet.title()
     );
-    cause
-        .finding(Action::Reject, &outcome)
-        .about(fleet.deployment(before, context.settings), title("HPA", &namespace, &name))
+    cause.finding(Action::Reject, &outcome).about(fleet.deployment(before), title("HPA", &namespace, &name))
 }
 
 /// Fleets that are autoscaled before and after, but not the same.
-fn remake(context: &Context<'_>, cause: &Cause, remade: &[LostFleet<'_>], merged: bool) -> Option<Finding> {
+fn remake<'a>(context: &Context<'a>, cause: &Cause, remade: &[LostFleet<'a>], merged: bool) -> Option<Finding> {
     let first = remade.first()?;
-    let running = Running::look_up(context);
+    let running = first.running();
     let (namespace, name) = first.hpa(context);
     let hpa = format!("{}{}", title("HPA", &namespace, &name), and_more(remade.len()));
     let fleets = if merged { "one fleet for all Gateways" } else { "a fleet for each Gateway" };

@@ -6,11 +6,12 @@
 //! ## Why
 //! With `mergeGateways` all Gateways of a class share one fleet; flipped, Envoy Gateway makes other fleets and deletes the former ones. 1.1.3
 //! to 1.4.x leaves their HPAs behind. From 1.5 on those go, too, and the new fleets restart at 1 replica, whatever the load is. A Gateway
-//! with an EnvoyProxy of its own cannot be merged: Envoy Gateway deletes its whole fleet.
+//! with an EnvoyProxy of its own cannot be merged: Envoy Gateway deletes its whole fleet. Beside `mergeBackends` it accepts no Gateway of the
+//! class; in gateway namespace mode it drops the class's EnvoyProxy.
 //!
 //! ## When it fires
 //! An update of an EnvoyProxy to which a GatewayClass refers flips `mergeGateways` (absent is false), and fleets of the class have envoyHpa
-//! before and after. Refused where HPAs would stay behind, where which version runs is not known, and where a Gateway of the class would
+//! before and after; or it is set where Envoy Gateway does not take it. Refused where HPAs would stay behind, where which version runs is not known, and where a Gateway of the class would
 //! lose its fleet; warned of otherwise.
 //!
 //! ## Overrides
@@ -43,18 +44,36 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] =
-    &[Lookup::Get(&api::ENVOY_PROXY), Lookup::List(&api::GATEWAY), Lookup::List(&api::GATEWAY_CLASS)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
+    Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::DEPLOYMENT),
+    Lookup::List(&api::GATEWAY),
+    Lookup::List(&api::GATEWAY_CLASS),
+    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;
     let (before, after) = (EnvoyProxySpec::of(old), EnvoyProxySpec::of(new));
-    if before.merges_gateways() == after.merges_gateways() {
+    let facts = |spec: EnvoyProxySpec<'_>| (spec.merges_gateways(), spec.merges_too_much());
+    if facts(before) == facts(after) {
         return None;
     }
-    let switch = if after.merges_gateways() { "on" } else { "off" };
-    let change = format!("switching mergeGateways {switch} in {}", new.title("EnvoyProxy"));
-    let cause = Cause { rule: RULE.id, subject: Subject::new("envoyproxy", &new.metadata), change, governing: None };
+    let this = new.title("EnvoyProxy");
+    let change = match (before.merges_gateways(), after.merges_gateways()) {
+        (false, true) => format!("switching mergeGateways on in {this}"),
+        (true, false) => format!("switching mergeGateways off in {this}"),
+        _ => format!("changing mergeBackends in {this}"),
+    };
+    let cause = Cause {
+        rule: RULE.id,
+        subject: Subject::new("envoyproxy", &new.metadata),
+        change,
+        takes_count: false,
+        governing: None,
+    };
     match Topology::look_up(context).and_then(|topology| topology.governed(old, before)) {
         Ok(mut governed) => {
             governed.fleets.retain(|fleet| fleet.level == Level::Class);

@@ -2,37 +2,26 @@
 
 use super::cause::Cause;
 use crate::command::Command;
-use crate::context::Context;
-use crate::facts::envoy_gateway::{Effective, Fleet, GatewayClass, Running};
+use crate::facts::envoy_gateway::{Effective, Fleet, WithoutOwnProxy};
 use crate::finding::{Action, Finding};
 use crate::subject::Subject;
 use autoscaler_guard_reading::title;
 
-/// The class's EnvoyProxy as kubectl addresses it.
-pub(super) fn proxy_of(class: &GatewayClass<'_>) -> Option<Subject> {
-    let (namespace, name) = class.proxy.as_ref()?;
-    Some(Subject { resource: "envoyproxy".into(), namespace: namespace.to_string(), name: name.to_string() })
-}
-
 /// A Gateway whose own EnvoyProxy is missing is not managed any more; `how` it comes to that follows the change.
-pub(super) fn dangles<'a>(
-    context: &Context<'a>,
-    cause: &Cause,
-    how: &str,
-    fleet: &Fleet<'a>,
-    effective: &Effective<'a>,
-) -> Finding {
-    let running = Running::look_up(context);
-    let (namespace, name) = fleet.hpa(effective, context.settings);
+pub(super) fn dangles(cause: &Cause, how: &str, fleet: &Fleet<'_>, effective: &Effective<'_>) -> Finding {
+    let running = fleet.home.running;
+    let (namespace, name) = fleet.hpa(effective);
     let hpa = title("HPA", &namespace, &name);
-    let outcome = match running.keeps_fleet_without_proxy() {
-        Some(true) => format!("{how}: {} freezes its fleet, and nothing declares {hpa} any more", running.name()),
-        Some(false) => format!("{how}: {} deletes its whole fleet", running.name()),
+    let outcome = match running.without_own_proxy() {
+        Some(WithoutOwnProxy::Freezes) => {
+            format!("{how}: {} freezes its fleet, and nothing declares {hpa} any more", running.name())
+        }
+        Some(_) => format!("{how}: {} deletes its whole fleet", running.name()),
         None => format!(
             "{how}: Envoy Gateway deletes its whole fleet (before 1.7), or freezes it with {hpa} that nothing declares"
         ),
     };
-    let mut finding = cause.finding(Action::Reject, &outcome).about(fleet.deployment(effective, context.settings), hpa);
+    let mut finding = cause.finding(Action::Reject, &outcome).about(fleet.deployment(effective), hpa);
     finding.at_stake = "it";
     finding
 }

@@ -58,6 +58,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
     Lookup::Get(&api::ENVOY_PROXY),
     Lookup::List(&api::GATEWAY),
     Lookup::List(&api::GATEWAY_CLASS),
@@ -111,11 +112,11 @@ fn beside_envoy_hpa(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> 
     let mut not_seen = None;
     for change in &changes {
         let Some(after) = change.gets_hpa() else { continue };
-        let deployment = change.fleet.deployment(after, context.settings);
+        let deployment = change.fleet.deployment(after);
         let mut namespace = Namespace::look_up(context, &deployment.namespace);
         // The fleet's former HPA goes by its labels.
         namespace.hpas.retain(|hpa| !change.fleet.labels(&hpa.object) || !has_own_labels(&hpa.object));
-        let (_, name) = change.fleet.hpa(after, context.settings);
+        let (_, name) = change.fleet.hpa(after);
         if let Some(other) = beside_hpa(&namespace, new, &name, &deployment.target()) {
             return Some(second(context, new, deployment.clone(), &other));
         }

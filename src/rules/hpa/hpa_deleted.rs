@@ -52,6 +52,7 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
     Lookup::Get(&api::GATEWAY),
     Lookup::Get(&api::GATEWAY_CLASS),
     Lookup::Get(&api::SCALED_OBJECT),
+    Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
     Lookup::List(&api::SCALED_OBJECT),
 ];

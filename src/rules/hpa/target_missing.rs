@@ -19,8 +19,10 @@
 //! `kubectl autoscale deployment wbe --max 5`, for Deployment `web`.
 
 use crate::change::{Kind, Operation};
+use crate::command::Command;
 use crate::context::Context;
 use crate::facts::autoscalers::{keeps_target, target_of};
+use crate::facts::envoy_gateway::has_fleet_labels;
 use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
@@ -56,5 +58,11 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let what = format!("{this} scales {workload}, which does not exist");
     let action = if context.change.is_audit() { Action::Reject } else { Action::Warn };
     let finding = Finding::new(RULE.id, action, Subject::new(context.request.kind.resource(), &new.metadata), what);
-    Some(finding.about(workload, this).help("Correct it", Help::field("spec.scaleTargetRef")))
+    let finding = finding.about(workload, this);
+    if has_fleet_labels(new) {
+        // Envoy Gateway would put another target back.
+        let proxies = Command::kubectl(&["get", "envoyproxies", "--all-namespaces"]);
+        return Some(finding.help("See which EnvoyProxy declares it, and delete it if none does", proxies));
+    }
+    Some(finding.help("Correct it", Help::field("spec.scaleTargetRef")))
 }
