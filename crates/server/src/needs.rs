@@ -106,6 +106,8 @@ const OTHER_AUTOSCALERS: &str =
 const GATEWAYS: &str = "Which fleets run by an EnvoyProxy.";
 const WORKLOADS: &str =
     "Whether the workload is there, and who owns its replica count. Add the kinds of your own that HPAs scale.";
+const RECORDS: &str =
+    "What Flux or Argo CD is about to do, where it is installed: one object is read, when it deletes an autoscaler.";
 const NAMESPACES: &str = "Whether a namespace is going away.";
 
 /// The kinds of workloads that HPAs scale, beside Deployments.
@@ -141,6 +143,7 @@ fn why(kind: &ApiKind<'_>) -> &'static str {
         "horizontalpodautoscalers" | "scaledobjects" => OTHER_AUTOSCALERS,
         "gateways" | "gatewayclasses" | "envoyproxies" => GATEWAYS,
         "deployments" => WORKLOADS,
+        "kustomizations" | "applications" => RECORDS,
         "namespaces" => NAMESPACES,
         _ => "What rules look up.",
     }

@@ -27,7 +27,7 @@ use crate::context::Context;
 use crate::facts::envoy_gateway::fleet_change::{self, FleetChange};
 use crate::facts::envoy_gateway::{Effective, Running};
 use crate::facts::workload;
-use crate::finding::{Action, Finding};
+use crate::finding::{Action, Advice, Finding, Help};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
 use crate::rules::fleet_finding::{self, WATCHES};
@@ -67,7 +67,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         "{restarts_at} {fleet} at 1 replica: Envoy Gateway lets go of its count{from} before envoyHpa's HPA scales it"
     );
     let mut finding = fleet_finding::finding(context, RULE.id, Action::Warn, &outcome);
-    finding.notes = restarts.iter().take(10).map(keep).collect();
+    finding.by_hand = restarts.iter().take(10).map(keep).collect();
     if !is_certain {
         finding = version_unknown(finding);
     }
@@ -119,10 +119,11 @@ fn lets_go(context: &Context<'_>, before: &Effective<'_>, after: &Effective<'_>)
 }
 
 /// The command that keeps the count, short enough for a warning.
-fn keep(restart: &Restart) -> String {
+fn keep(restart: &Restart) -> Advice {
     let count = restart.count.map_or_else(|| "<count>".to_owned(), |count| count.to_string());
     let WorkloadRef { namespace, name, .. } = &restart.fleet;
-    format!(
-        "First: echo '{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{replicas: {count}}}}}' | kubectl apply --server-side --field-manager=count -n {namespace} -f -"
-    )
+    let apply = format!(
+        "echo '{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{replicas: {count}}}}}' | kubectl apply --server-side --field-manager=count -n {namespace} -f -"
+    );
+    Advice { purpose: "First", help: Help::text(apply) }
 }
