@@ -109,7 +109,7 @@ pub struct Attributes<'a> {
     pub field_manager: Cow<'a, str>,
     /// `options.propagationPolicy` of a delete: `Orphan`, `Background`, `Foreground`, or empty.
     pub propagation_policy: Cow<'a, str>,
-    /// Nothing will be stored. The verdict is the same.
+    /// Nothing will be stored. The verdict is the same, but for Flux's.
     pub dry_run: bool,
 }
 

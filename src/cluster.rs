@@ -111,6 +111,11 @@ pub mod api {
     pub static CONFIG_MAP: ApiKind<'static> = ApiKind::new("v1", "ConfigMap", "configmaps");
     /// Secret: the records of Helm's releases, only with setting `helm.readReleases`.
     pub static SECRET: ApiKind<'static> = ApiKind::new("v1", "Secret", "secrets");
+    /// Flux's record of what it manages.
+    pub static KUSTOMIZATION: ApiKind<'static> =
+        ApiKind::new("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "kustomizations");
+    /// Argo CD's record of what it manages.
+    pub static APPLICATION: ApiKind<'static> = ApiKind::new("argoproj.io/v1alpha1", "Application", "applications");
     /// Envoy Gateway's EnvoyProxy.
     pub static ENVOY_PROXY: ApiKind<'static> =
         ApiKind::new("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy", "envoyproxies");
@@ -129,6 +134,8 @@ pub mod api {
         &ENVOY_PROXY,
         &CONFIG_MAP,
         &DEPLOYMENT,
+        &KUSTOMIZATION,
+        &APPLICATION,
         &NAMESPACE,
         &SECRET,
     ];

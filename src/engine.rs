@@ -5,7 +5,7 @@ use autoscaler_guard_reading::Request;
 use crate::change::{AdmissionRequest, Attributes, Change, Kind, Operation, Unreadable};
 use crate::cluster::{Cluster, Neighbours};
 use crate::context::Context;
-use crate::finding::{Action, Finding};
+use crate::finding::{self, Action, Finding};
 use crate::gate::{self, Scope};
 use crate::overrides::{self, Ruling};
 use crate::repair;
@@ -115,8 +115,10 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
     if verdict.rejections().next().is_some() && overrides::is_being_cleaned_up(context) {
         verdict.findings.retain(|finding| !matches!(finding.action, Action::Reject));
     }
+    let rejected: Vec<&str> = verdict.rejections().map(|finding| finding.rule).collect();
     for finding in &mut verdict.findings {
-        finding.acknowledgement = Some(overrides::acknowledgement(finding));
+        finding.clean();
+        finding.acknowledgement = Some(overrides::acknowledgement(context, finding, &rejected));
     }
     verdict.decision = match verdict.findings.first().map(|strongest| &strongest.action) {
         Some(Action::Reject) => Decision::Reject(403),
@@ -124,7 +126,7 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
         Some(Action::Warn) | None => Decision::Allow,
     };
     if !verdict.is_accepted() {
-        verdict.hints.extend(overrides::misspelt_acknowledgement(context));
+        verdict.hints.extend(overrides::misspelt_acknowledgement(context).map(finding::cleaned));
     }
     verdict.lookups = context.neighbours.lookups();
     verdict

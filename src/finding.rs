@@ -92,6 +92,12 @@ pub struct Advice {
     pub help: Help,
 }
 
+impl fmt::Display for Advice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.purpose, self.help)
+    }
+}
+
 /// One rule's finding about a change.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -105,6 +111,8 @@ pub struct Finding {
     pub repaired: String,
     /// More to know, a sentence each.
     pub notes: Vec<String>,
+    /// What has to be done by hand, whatever else: warnings tell it too, as Helm shows nothing but warnings.
+    pub by_hand: Vec<Advice>,
     /// Ways forward, the most likely first.
     pub help: Vec<Advice>,
     /// How to acknowledge a rejection; filled in once it stands.
@@ -128,6 +136,7 @@ impl Finding {
             what,
             repaired: String::new(),
             notes: Vec::new(),
+            by_hand: Vec::new(),
             help: Vec::new(),
             acknowledgement: None,
             at_stake: "the loss",
@@ -144,11 +153,81 @@ impl Finding {
         self
     }
 
+    /// Adds what has to be done by hand.
+    #[must_use]
+    pub fn by_hand(mut self, purpose: &'static str, help: impl Into<Help>) -> Self {
+        self.by_hand.push(Advice { purpose, help: help.into() });
+        self
+    }
+
+    /// Takes out what a request may have brought in: line breaks and other characters that forge a line, and commands with words that are
+    /// no names.
+    pub fn clean(&mut self) {
+        let workloads = self.workloads.iter_mut().flat_map(|workload| [&mut workload.kind, &mut workload.name]);
+        for text in [&mut self.what, &mut self.repaired, &mut self.autoscaler]
+            .into_iter()
+            .chain(&mut self.notes)
+            .chain(workloads)
+        {
+            clean(text);
+        }
+        for ways in [&mut self.by_hand, &mut self.help] {
+            ways.retain(|way| !matches!(&way.help, Help::Command(command) if !command.is_plain()));
+            for way in ways {
+                match &mut way.help {
+                    Help::Manifest { value, .. } => clean(value),
+                    Help::Text(text) if text.chars().any(is_unseen) => clean(text.to_mut()),
+                    Help::Text(_) | Help::Command(_) => {}
+                }
+            }
+        }
+    }
+
     /// Adds the workload and the autoscaler at stake.
     #[must_use]
     pub fn about(mut self, workload: WorkloadRef, autoscaler: String) -> Self {
         self.workloads.push(workload);
         self.autoscaler = autoscaler;
         self
+    }
+}
+
+/// Control characters, and those that turn the direction of writing.
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text without characters that forge a line.
+pub(crate) fn cleaned(mut text: String) -> String {
+    clean(&mut text);
+    text
+}
+
+fn clean(text: &mut String) {
+    if text.chars().any(is_unseen) {
+        *text = text.chars().map(|character| if is_unseen(character) { '\u{fffd}' } else { character }).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_forges_a_line_or_a_command() {
+        let subject =
+            |name: &str| Subject { resource: "hpa".into(), namespace: "shop".to_owned(), name: name.to_owned() };
+        let mut finding = Finding::new("rule", Action::Warn, subject("web"), "a\nb\u{202e}c".to_owned())
+            .help("Yes", subject("web").kubectl("get", &["-o", "yaml"]))
+            .help("No", subject("web; curl").kubectl("get", &[]))
+            .help("Patch", subject("web").kubectl("patch", &["-p"]).arg(r#"{"spec":{"replicas":2}}"#))
+            .help("No patch", subject("web").kubectl("patch", &["-p"]).arg(r#"{"spec":{"name":"$(curl)"}}"#))
+            .by_hand("Text", Help::text("a\tb"));
+        finding.clean();
+        assert_eq!(finding.what, "a\u{fffd}b\u{fffd}c");
+        let purposes: Vec<&str> = finding.help.iter().map(|way| way.purpose).collect();
+        assert_eq!(purposes, ["Yes", "Patch"]);
+        assert_eq!(finding.by_hand.first().map(|way| way.help.to_string()).as_deref(), Some("a\u{fffd}b"));
     }
 }

@@ -3,6 +3,9 @@
 //! They are tried in the order of what they cost: the annotations of the request's own objects first, lookups only when something is
 //! about to be repaired or refused.
 
+use std::borrow::Cow;
+
+use crate::change::Change;
 use crate::cluster::{Access, Presence, api};
 use crate::context::Context;
 use crate::facts::application;
@@ -50,7 +53,8 @@ pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Findin
     if !context.settings.repair && matches!(finding.action, Action::Repair(_)) {
         finding.action = if rule.may_reject { Action::Reject } else { Action::Warn };
     }
-    if context.settings.only_warns && matches!(finding.action, Action::Reject) {
+    let softened = context.settings.only_warns || application::is_dry_run_of_flux(context);
+    if softened && matches!(finding.action, Action::Reject) {
         finding.action = Action::Warn;
     }
     Some(finding)
@@ -83,12 +87,27 @@ pub fn is_being_cleaned_up(context: &Context<'_>) -> bool {
             context.neighbours.get(&api::NAMESPACE, "", namespace, &[]),
             Presence::Found(namespace) if namespace.metadata.is_terminating()
         );
-    terminating || application::is_uninstalling(context, object)
+    terminating || application::helm::is_uninstalling(context, object)
 }
 
-/// How to acknowledge a finding.
-pub fn acknowledgement(finding: &Finding) -> Help {
-    finding.annotate.kubectl("annotate", &[]).arg(format!("{ALLOW}={}", finding.rule)).into()
+/// How to acknowledge a finding of that rule, and with it all that `rejected` names: one annotation says all, those already there too. In a
+/// manifest while the object is not there yet, as nobody can annotate it.
+pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&str]) -> Help {
+    let stored = context.change.old().or_else(|| context.change.new()).map(|object| &object.metadata);
+    let value = stored.and_then(|metadata| metadata.annotation(ALLOW));
+    let known = value.iter().flat_map(|value| value.split(',')).filter_map(|id| rules::find(id.trim()));
+    let mut ids: Vec<&str> = Vec::new();
+    for id in known.map(|rule| rule.id).chain(rejected.iter().copied()).chain([finding.rule]) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    let ids = ids.join(",");
+    if matches!(context.change, Change::Create(_)) {
+        return Help::Manifest { path: Cow::Borrowed(r#"metadata.annotations."autoscaler-guard/allow""#), value: ids };
+    }
+    let command = finding.annotate.kubectl("annotate", &[]).arg(format!("{ALLOW}={ids}"));
+    if value.is_some() { command.arg("--overwrite").into() } else { command.into() }
 }
 
 /// A hint when the annotation is there but names no rule, or another one.

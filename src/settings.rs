@@ -14,7 +14,7 @@ mod version;
 
 pub use catalogue::Catalogue;
 pub use declaration::Declaration;
-pub use model::{EnvoyGateway, EnvoyHpaRemoval, HelmHpaDeletes, RuleAction, Settings};
+pub use model::{EnvoyGateway, EnvoyHpaRemoval, FluxPrune, HelmHpaDeletes, RuleAction, Settings};
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
 #[cfg(not(target_arch = "wasm32"))]
@@ -83,6 +83,7 @@ mod tests {
             "rules": {"hpa-deleted": "warn", "owned-hpa-changed": "reject"},
             "handover": {"fieldManagers": ["helm", "my-*"]},
             "helm": {"hpaDeletes": "reject", "readReleases": true},
+            "flux": {"prune": "reject"},
             "envoyHpaRemoval": "pin",
             "envoyGateway": {"version": "v1.4.2", "namespace": "edge", "gatewayNamespaceMode": true, "controllerName": "example.com/eg"},
             "declarations": [{"apiVersion": "operator.victoriametrics.com/v1beta1", "kind": "VMAgent", "pointer": "/spec/hpa", "hpa": {"name": "vmagent-{name}"}}],
@@ -99,7 +100,7 @@ mod tests {
                 && !settings.handover_field_managers.match_name("kapp")
         );
         assert_eq!(settings.envoy_gateway.version, Version::parse("1.4.2"));
-        assert_eq!(settings.envoy_hpa_removal, EnvoyHpaRemoval::Pin);
+        assert_eq!((settings.envoy_hpa_removal, settings.flux_prune), (EnvoyHpaRemoval::Pin, FluxPrune::Reject));
         assert_eq!(settings.service_account, "system:serviceaccount:policies:server");
         let declaration = settings.declarations.first().expect("it is given");
         assert_eq!((declaration.kind.as_str(), declaration.hpa_namespace.as_str()), ("VMAgent", "{namespace}"));

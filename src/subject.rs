@@ -28,8 +28,8 @@ impl Subject {
 
     /// `kubectl <verb> <resource> <name> -n <namespace>`, with these arguments behind.
     pub fn kubectl(&self, verb: &'static str, rest: &[&'static str]) -> Command {
-        let command = Command::kubectl(&[verb]).arg(self.resource.clone()).arg(self.name.clone());
-        let command = if self.namespace.is_empty() { command } else { command.arg("-n").arg(self.namespace.clone()) };
+        let command = Command::kubectl(&[verb]).arg(self.resource.clone()).name(self.name.clone());
+        let command = if self.namespace.is_empty() { command } else { command.arg("-n").name(self.namespace.clone()) };
         rest.iter().fold(command, |command, argument| command.arg(*argument))
     }
 }

@@ -17,15 +17,18 @@ impl Finding {
         format!("autoscaler-guard[{}]: {text}", self.rule)
     }
 
-    /// The headline and the notes as warnings: one line each, no longer than the API server keeps.
+    /// The headline, the notes and what has to be done by hand as warnings: one line each, no longer than the API server keeps. A command
+    /// is told whole or not at all.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let notes = self.notes.iter().map(|note| shorten(&format!("autoscaler-guard[{}]: {note}", self.rule)));
-        std::iter::once(shorten(&self.headline())).chain(notes)
+        let whole = self.by_hand.iter().map(|way| format!("autoscaler-guard[{}]: {way}", self.rule));
+        let whole = whole.filter(|text| text.chars().count() <= LONGEST_WARNING);
+        std::iter::once(shorten(&self.headline())).chain(notes).chain(whole)
     }
 
     /// The whole text of a rejection.
     pub fn message(&self) -> String {
-        let help = self.help.iter().map(|Advice { purpose, help }| format!("{purpose}: {help}"));
+        let help = self.by_hand.iter().chain(&self.help).map(Advice::to_string);
         let acknowledge = self.acknowledgement.iter().map(|help| format!("Or acknowledge {}: {help}", self.at_stake));
         let lines = std::iter::once(self.headline()).chain(self.notes.iter().cloned()).chain(help).chain(acknowledge);
         lines.collect::<Vec<_>>().join("\n")

@@ -1,6 +1,6 @@
 //! What else scales a workload when one autoscaler goes.
 
-use super::application;
+use super::application::{Member, of_one_application};
 use super::hpa::{self, HorizontalPodAutoscaler};
 use super::scaled_object::{self, Ready, ScaledObject};
 use crate::change::Kind;
@@ -123,9 +123,9 @@ pub fn other_autoscaler(context: &Context<'_>, going: &Departing<'_, '_>) -> Rep
     if let Some(other) = scaled_objects.iter().find(|candidate| has_working_hpa(candidate, going, &hpas)) {
         return Replacement::Scales(other.object.title("ScaledObject"));
     }
+    let departing = Member::of_request(context, going.object);
     let of_release = |candidate: &&ScaledObject<'_>| {
-        candidate.ready() != Ready::False
-            && application::same_release(&candidate.object.metadata, &going.object.metadata)
+        candidate.ready() != Ready::False && of_one_application(Member::scaled_object(&candidate.object), departing)
     };
     match scaled_objects.iter().find(of_release) {
         Some(other) => Replacement::Takes(other.object.title("ScaledObject")),

@@ -5,6 +5,7 @@
 
 pub mod application;
 pub mod autoscalers;
+pub mod departure;
 pub mod envoy_gateway;
 pub mod hpa;
 pub mod installation;

@@ -21,9 +21,9 @@ pub fn not_autoscaled(workload: &WorkloadRef) -> Command {
         group => format!("{kind}.{group}"),
     };
     Command::kubectl(&["annotate"])
-        .arg(format!("{kind}/{}", workload.name))
+        .name(format!("{kind}/{}", workload.name))
         .arg("-n")
-        .arg(workload.namespace.clone())
+        .name(workload.namespace.clone())
         .arg(format!("{AUTOSCALING}=off"))
 }
 

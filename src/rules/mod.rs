@@ -7,6 +7,7 @@
 use crate::rule::{Lookup, Rule};
 use crate::settings::Catalogue;
 
+mod departing;
 mod fleet_finding;
 mod retarget;
 

@@ -2,11 +2,13 @@
 
 use crate::cluster::Presence;
 use crate::context::Context;
+use crate::facts::application::{self, Member, belong_together};
 use crate::facts::autoscalers::{Departing, Replacement, other_autoscaler};
 use crate::facts::hpa::HorizontalPodAutoscaler;
-use crate::facts::{application, workload};
+use crate::facts::workload;
 use crate::finding::{Action, Finding};
 use crate::subject::{ScaleTargetRef, Subject, WorkloadRef};
+use autoscaler_guard_reading::group_of;
 
 /// An autoscaler that moves to another workload.
 pub(super) struct Retarget<'m, 'a> {
@@ -36,14 +38,11 @@ impl Retarget<'_, '_> {
         let unseen = workload::needs_autoscaler(&from, context, hpa)?;
         let (action, then) = match other_autoscaler(context, &self.departing) {
             Replacement::Scales(_) => return None,
-            Replacement::Takes(other) => (
-                Action::Warn,
-                format!("leaves {from} to {other} of the same Helm release: check that it becomes Ready"),
-            ),
+            Replacement::Takes(other) => {
+                (Action::Warn, format!("leaves {from} to {other} of the same application: check that it becomes Ready"))
+            }
             Replacement::Nothing(_)
-                if application::declares(context)
-                    && self.is_renamed(context, &from)
-                    && self.is_renamed(context, &to) =>
+                if application::declares(context) && self.is_renamed(context, &from) && is_new_name(context, &to) =>
             {
                 (
                     Action::Warn,
@@ -77,9 +76,21 @@ impl Retarget<'_, '_> {
         Some(finding)
     }
 
-    /// Whether a chart or an app renames this workload: the new one is created before the autoscaler is written, the old one deleted last.
+    /// Whether the old workload is of the autoscaler's chart or app, which is expected to delete it last.
     fn is_renamed(&self, context: &Context<'_>, workload: &WorkloadRef) -> bool {
-        let this = &self.departing.object.metadata;
-        matches!(workload.get(&context.neighbours), Presence::Found(found) if application::same_release_or_app(&found.metadata, this))
+        let this = Member::of_request(context, self.departing.object);
+        matches!(workload.get(&context.neighbours), Presence::Found(found) if belong_together(this, Member::workload(workload, &found)))
+    }
+}
+
+/// Whether the new workload is of the chart or app, too. One that is not there yet comes next if it is of a custom kind, as Helm writes
+/// kinds that it does not know last (helm/helm, `pkg/release/v1/util/kind_sorter.go`; argoproj/argo-rollouts issue 4110), and with Argo CD
+/// whatever it is: that updates an HPA before it creates another kind of workload (`gitops-engine/pkg/sync/sync_tasks.go`).
+fn is_new_name(context: &Context<'_>, workload: &WorkloadRef) -> bool {
+    let Some(new) = context.change.new() else { return false };
+    match workload.get(&context.neighbours) {
+        Presence::Found(found) => belong_together(Member::of_request(context, new), Member::workload(workload, &found)),
+        Presence::Absent => group_of(&workload.api_version) != "apps" || application::writes_late(context),
+        Presence::Unknown(_) => true,
     }
 }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub helm_read_releases: bool,
     /// `maxAction: warn`: no rule refuses, for a trial.
     pub only_warns: bool,
+    /// `flux.prune: reject`: what Flux prunes is judged like any other delete where its Kustomization does not tell the outcome.
+    pub flux_prune: FluxPrune,
     /// `envoyHpaRemoval: pin`: envoyHpa stays with min = max instead of a rejection.
     pub envoy_hpa_removal: EnvoyHpaRemoval,
     /// `envoyGateway`: which Envoy Gateway runs, and how.
@@ -59,6 +61,15 @@ pub enum HelmHpaDeletes {
     Reject,
 }
 
+/// What becomes of an autoscaler that Flux prunes when its Kustomization does not tell whether the workload goes too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FluxPrune {
+    /// A warning: kustomize-controller before 1.9 forgets what it could not delete.
+    Warn,
+    /// A rejection: later ones try again, and then their record tells.
+    Reject,
+}
+
 /// What the removal of envoyHpa from a governed fleet becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvoyHpaRemoval {
@@ -91,6 +102,8 @@ const FIELD_MANAGERS: &[&str] = &[
     "fleetagent",
     "kapp",
     "Terraform",
+    // Its provider's typed resources, out of their user agent.
+    "HashiCorp",
     "pulumi-kubernetes*",
 ];
 
@@ -115,6 +128,7 @@ impl Default for Settings {
             handover_field_managers: Patterns::Default(FIELD_MANAGERS),
             helm_hpa_deletes: HelmHpaDeletes::Warn,
             helm_read_releases: false,
+            flux_prune: FluxPrune::Warn,
             envoy_hpa_removal: EnvoyHpaRemoval::Reject,
             envoy_gateway: EnvoyGateway::default(),
             declarations: Vec::new(),

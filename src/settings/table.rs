@@ -3,7 +3,7 @@
 //! The reader, the JSON Schema and the checks of the documentation all walk it.
 
 use super::declaration::Declaration;
-use super::model::{EnvoyHpaRemoval, HelmHpaDeletes, Settings};
+use super::model::{EnvoyHpaRemoval, FluxPrune, HelmHpaDeletes, Settings};
 use super::version::Version;
 use crate::pattern::Patterns;
 
@@ -188,6 +188,17 @@ pub static SETTINGS: &[Setting] = &[
             ),
         ]),
         "How Helm's deletes are judged.",
+    ),
+    setting(
+        "flux",
+        Takes::Group(&[setting(
+            "prune",
+            Takes::Word(&["warn", "reject"], |draft, word| {
+                draft.settings.flux_prune = if word == 0 { FluxPrune::Warn } else { FluxPrune::Reject };
+            }),
+            "What becomes of an autoscaler that Flux prunes while its Kustomization does not tell whether the workload goes too. `reject` is for kustomize-controller 1.9 and later, which tries again; earlier ones forget what was refused.",
+        )]),
+        "How Flux's deletes are judged.",
     ),
     setting(
         "envoyHpaRemoval",

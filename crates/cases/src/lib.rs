@@ -131,7 +131,8 @@ fn page(file: &Path) -> Page {
 }
 
 /// The objects around the captured requests of each folder of `tests/fixtures/requests`, by their names in `tests/fixtures/objects`.
-const AROUND: [(&str, &[&str]); 5] = [
+const AROUND: [(&str, &[&str]); 7] = [
+    ("argocd-3.6", &["deployment-web-argocd", "application-shop", "namespace-shop"]),
     ("declared", &["hpa-vmagent-main", "hpa-function-exclaim"]),
     (
         "edited",
@@ -145,6 +146,7 @@ const AROUND: [(&str, &[&str]); 5] = [
         "envoy-gateway-1.9.1",
         &["gatewayclass-eg-1.9.1", "gateway-eg-1.9.1", "hpa-fleet-1.9.1", "deployment-envoy-gateway-1.9.1"],
     ),
+    ("flux-1.9", &["deployment-web-flux", "kustomization-shop", "namespace-shop"]),
     ("keda-hpa-helm3", &["scaledobject-web", "hpa-web-owned", "deployment-web", "namespace-shop"]),
 ];
 

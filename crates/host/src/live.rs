@@ -185,7 +185,29 @@ impl Api {
         view::write_list(&api_version, &kind, objects.map(|object| View { object, mask: &mask, place: Place::Listed }))
     }
 
+    /// Whoever asks in the policy server's stead is named when something is denied: the policy knows the policy server's account alone.
     async fn can_i(&self, can_i: CanI) -> Result<Vec<u8>, String> {
+        let review = &can_i.subject_access_review;
+        let own = self.stands_for.as_ref() == Some(&review.user);
+        let (verb, resource) = (review.resource_attributes.verb.clone(), review.resource_attributes.resource.clone());
+        let answer = self.may(can_i).await?;
+        if !own || parse(&String::from_utf8_lossy(&answer))?["allowed"] == true {
+            return Ok(answer);
+        }
+        let who = self.who().await.unwrap_or_else(|| "the account of this connection".to_owned());
+        Err(wording::failure(&format!("{who} may not {verb} {resource}")))
+    }
+
+    /// Under which name this connection asks.
+    async fn who(&self) -> Option<String> {
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        let request = Request::new(path).create(&PostParams::default(), view::write(&body).ok()?);
+        let review = parse(&self.request(request).await.ok()?).ok()?;
+        review.pointer("/status/userInfo/username")?.as_str().map(str::to_owned)
+    }
+
+    async fn may(&self, can_i: CanI) -> Result<Vec<u8>, String> {
         let review = can_i.subject_access_review;
         let attributes = review.resource_attributes;
         let own = self.stands_for.as_ref() == Some(&review.user);

@@ -111,6 +111,8 @@ const CONFIGURATION: &str =
     "How Envoy Gateway is configured, as its ConfigMap envoy-gateway-config tells; no other is read.";
 const WORKLOADS: &str =
     "Whether the workload is there, and who owns its replica count. Add the kinds of your own that HPAs scale.";
+const RECORDS: &str =
+    "What Flux or Argo CD is about to do, where it is installed: one object is read, when it deletes an autoscaler.";
 const NAMESPACES: &str = "Whether a namespace is going away.";
 
 /// The kinds of workloads that HPAs scale, beside Deployments.
@@ -147,6 +149,7 @@ fn why(kind: &ApiKind<'_>) -> &'static str {
         "gateways" | "gatewayclasses" | "envoyproxies" => GATEWAYS,
         "configmaps" => CONFIGURATION,
         "deployments" => WORKLOADS,
+        "kustomizations" | "applications" => RECORDS,
         "namespaces" => NAMESPACES,
         _ => "What rules look up.",
     }

@@ -292,7 +292,7 @@ impl FindingFacts {
             action: finding.action.name(),
             headline: finding.headline(),
             notes: finding.notes,
-            advice: finding.help.into_iter().map(AdviceFacts::new).collect(),
+            advice: finding.by_hand.into_iter().chain(finding.help).map(AdviceFacts::new).collect(),
             acknowledge: finding.acknowledgement.map(|help| help.to_string()),
             at_stake: finding.at_stake,
             workloads: finding.workloads.iter().map(ToString::to_string).collect(),

@@ -55,7 +55,7 @@ pub(crate) fn rule(world: &World, settings: &Settings, asked: &Asked<'_>) -> Rul
 }
 
 fn commands(finding: &Finding) -> Vec<Vec<String>> {
-    let all = finding.help.iter().map(|advice| &advice.help).chain(&finding.acknowledgement);
+    let all = finding.by_hand.iter().chain(&finding.help).map(|advice| &advice.help).chain(&finding.acknowledgement);
     let commands = all.filter_map(|help| match help {
         Help::Command(command) if command.program == "kubectl" => {
             Some(command.arguments.iter().map(|argument| argument.clone().into_owned()).collect())

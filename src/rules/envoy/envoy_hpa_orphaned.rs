@@ -132,7 +132,8 @@ fn told(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, fate: &str) ->
     let metadata = &hpa.object.metadata;
     let (theirs, workload) = (hpa.object.title("HPA"), hpa.workload());
     let outcome = format!("leaves {theirs} {fate} {workload}");
-    let mut finding = fleet_finding::finding(context, RULE.id, Action::Warn, &outcome).about(workload, theirs);
-    finding.notes.push(format!("Delete it: {}", Subject::new("hpa", metadata).kubectl("delete", &[])));
-    finding
+    let delete = Subject::new("hpa", metadata).kubectl("delete", &[]);
+    fleet_finding::finding(context, RULE.id, Action::Warn, &outcome)
+        .about(workload, theirs)
+        .by_hand("Delete it", delete)
 }

@@ -27,7 +27,7 @@ use crate::context::Context;
 use crate::facts::envoy_gateway::fleet_change::{self, FleetChange};
 use crate::facts::envoy_gateway::{Effective, FEW, Running};
 use crate::facts::workload;
-use crate::finding::{Action, Finding};
+use crate::finding::{Action, Advice, Finding, Help};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
 use crate::rules::fleet_finding::{self, WATCHES};
@@ -74,7 +74,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         "{restarts_at} {fleet} at 1 replica: Envoy Gateway lets go of its count{from} before envoyHpa's HPA scales it"
     );
     let mut finding = fleet_finding::finding(context, RULE.id, Action::Warn, &outcome);
-    finding.notes = restarts.iter().map(keep).collect();
+    finding.by_hand = restarts.iter().map(keep).collect();
     if !is_certain {
         finding = version_unknown(finding);
     }
@@ -125,10 +125,11 @@ fn lets_go(running: Running, before: &Effective<'_>, after: &Effective<'_>) -> O
 }
 
 /// The command that keeps the count, short enough for a warning.
-fn keep(restart: &Restart) -> String {
+fn keep(restart: &Restart) -> Advice {
     let count = restart.count.map_or_else(|| "<count>".to_owned(), |count| count.to_string());
     let WorkloadRef { namespace, name, .. } = &restart.fleet;
-    format!(
-        "First: echo '{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{replicas: {count}}}}}' | kubectl apply --server-side --field-manager=count -n {namespace} -f -"
-    )
+    let apply = format!(
+        "echo '{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{replicas: {count}}}}}' | kubectl apply --server-side --field-manager=count -n {namespace} -f -"
+    );
+    Advice { purpose: "First", help: Help::text(apply) }
 }

@@ -82,7 +82,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
             (!harmless).then(|| cause.unknown_fleets(&reason))
         }
     }?;
-    if matches!(finding.action, Action::Reject) && application::softens_delete(context, old) {
+    if matches!(finding.action, Action::Reject)
+        && application::softens_delete(context, application::Member::changed(context))
+    {
         finding.action = Action::Warn;
     }
     Some(finding)

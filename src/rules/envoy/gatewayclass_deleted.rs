@@ -71,7 +71,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         help: Command::kubectl(&["get", "gateways", "-A"]).into(),
     };
     finding.help.insert(0, gateways);
-    if matches!(finding.action, Action::Reject) && application::softens_delete(context, old) {
+    if matches!(finding.action, Action::Reject)
+        && application::softens_delete(context, application::Member::changed(context))
+    {
         finding.action = Action::Warn;
     }
     Some(finding)

@@ -61,14 +61,15 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let there = match context.neighbours.list(&query) {
         Presence::Found(objects) => match objects.iter().filter(|object| !object.metadata.is_terminating()).count() {
             0 => return None,
-            count => format!("{count} of them"),
+            1 => format!("the {} that there is", kind.kind),
+            count => format!("every {}, {count} of them", kind.kind),
         },
         Presence::Absent | Presence::Unknown(Reason::NotServed(_)) => return None,
-        Presence::Unknown(reason) => format!("all of them (how many is not known: {reason})"),
+        Presence::Unknown(reason) => format!("every {} (how many there are is not known: {reason})", kind.kind),
     };
     let what = format!(
-        "deleting CustomResourceDefinition {} deletes every {}, {there}, and the autoscalers that hang on them",
-        old.metadata.name, kind.kind
+        "deleting CustomResourceDefinition {} deletes {there}, with the autoscalers that hang on it",
+        old.metadata.name
     );
     let first = Command::kubectl(&["delete", kind.resource, "--all", "--all-namespaces"]);
     let finding = Finding::new(RULE.id, Action::Reject, Subject::new("customresourcedefinition", &old.metadata), what);

@@ -11,8 +11,8 @@
 //! ## When it fires
 //! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales; or an
 //! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. A declarative
-//! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; two ScaledObjects on one HPA
-//! are always refused. An audit reports both. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
+//! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; not across the charts of an
+//! umbrella chart. Two ScaledObjects on one HPA are refused, but to Flux and Argo CD within one of their apps. An audit reports both. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
 //!
 //! ## Overrides
 //! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the
@@ -27,7 +27,7 @@ use crate::change::{Kind, Operation};
 use crate::cluster::{Reason, api};
 use crate::command::Command;
 use crate::context::Context;
-use crate::facts::application;
+use crate::facts::application::{self, Member};
 use crate::facts::autoscalers::{Namespace, keeps_target, target_of};
 use crate::facts::envoy_gateway::{fleet_change, has_fleet_labels, has_own_labels};
 use crate::facts::hpa::HorizontalPodAutoscaler;
@@ -169,9 +169,15 @@ fn beside_scaled_object<'a>(
 }
 
 fn second(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, other: &Other<'_>) -> Finding {
-    let renames =
-        application::declares(context) && application::same_release_or_app(&new.metadata, &other.object.metadata);
-    let action = if renames && !other.same_hpa { Action::Warn } else { Action::Reject };
+    let (this, that) = (Member::of_request(context, new), Member::autoscaler(other.kind, &other.object));
+    // Helm hides a delete that fails, so a rename that writes one HPA twice would stay so unseen; the others report it and try again.
+    let renames = (application::declares(context) || application::of_one_operator(this, that))
+        && if other.same_hpa {
+            application::of_one_record(this, that)
+        } else {
+            application::belong_together(this, that)
+        };
+    let action = if renames { Action::Warn } else { Action::Reject };
     let theirs = other.object.title(other.kind.name());
     let what = if other.same_hpa {
         format!(

@@ -10,12 +10,22 @@
 //! ## When it fires
 //! Someone deletes an HPA that no controller owns, its target lives and does not own its count, and nothing else scales it. A ScaledObject
 //! counts as something else if it is Ready and names this HPA or has one of its own; one of the same Helm release and target unless its
-//! Ready is False; an HPA, unless the garbage collector is about to take it. Helm-managed HPAs only get a warning, since Helm deletes an HPA before its Deployment and would be stuck in `uninstall`
-//! (settings `helm.hpaDeletes`, `helm.readReleases`). So do HPAs that Envoy Gateway left behind: deleting them is the cure.
+//! Ready is False; an HPA, unless the garbage collector is about to take it. An HPA that Envoy Gateway left behind gets a warning: deleting
+//! it is the cure.
+//!
+//! A tool that deletes what it manages is not stopped in a clean-up; its own record is asked where there is one:
+//!
+//! * Helm: a warning, as `uninstall` deletes an HPA before its Deployment (settings `helm.hpaDeletes`, `helm.readReleases`). Hooks too.
+//! * Flux: silent when the Kustomization is deleted with the workload, or when a prune that failed before has taken the workload off its
+//!   inventory; refused when that still lists it. A first prune is a warning (setting `flux.prune`), as nothing tells its outcome.
+//! * Argo CD: silent when its Application is deleted or prunes the workload too. It prunes before it writes: a warning when its Application
+//!   brings another autoscaler, or writes the workload, which may bring a count; refused when the workload stays as it is and nothing comes.
+//!   With sync option `PruneLast=true` it writes first.
+//! * kapp and Terraform: a warning, where HPA and workload are of one app.
 //!
 //! ## Overrides
 //! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
-//! * Delete the workload first, or declare another autoscaler first.
+//! * Delete the workload first, or declare another autoscaler first. To replace the HPA, change it in place.
 //! * `autoscaler-guard/allow: hpa-deleted` on the HPA or its workload.
 //!
 //! ## Example
@@ -25,13 +35,14 @@ use crate::change::{Kind, Operation};
 use crate::cluster::{Presence, api};
 use crate::context::Context;
 use crate::facts::autoscalers::{Departing, Replacement, other_autoscaler};
+use crate::facts::departure::Departure;
 use crate::facts::hpa::{HorizontalPodAutoscaler, other_controller, scaled_object_owners};
 use crate::facts::released::ReleaseMark;
-use crate::facts::{application, envoy_gateway, scaled_object, workload};
+use crate::facts::{envoy_gateway, scaled_object, workload};
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
-use crate::settings::HelmHpaDeletes;
+use crate::rules::departing;
 use crate::subject::{Subject, WorkloadRef};
 use autoscaler_guard_reading::Object;
 
@@ -48,9 +59,11 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::APPLICATION),
     Lookup::Get(&api::ENVOY_PROXY),
     Lookup::Get(&api::GATEWAY),
     Lookup::Get(&api::GATEWAY_CLASS),
+    Lookup::Get(&api::KUSTOMIZATION),
     Lookup::Get(&api::SCALED_OBJECT),
     Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
@@ -65,16 +78,17 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let hpa = HorizontalPodAutoscaler::new(old.clone());
-    let target = WorkloadRef::new(&hpa.target(), &old.metadata.namespace);
+    let scales = hpa.target();
+    let target = WorkloadRef::new(&scales, &old.metadata.namespace);
     let unseen = workload::needs_autoscaler(&target, context, Some(&hpa))?;
     let release = ReleaseMark::of(old);
-    let departing = Departing {
+    let going = Departing {
         object: old,
-        target: &hpa.target(),
+        target: &scales,
         hpa: &old.metadata.name,
         scaled_object: release.as_ref().map(|release| release.uid.as_str()),
     };
-    let caveat = match other_autoscaler(context, &departing) {
+    let caveat = match other_autoscaler(context, &going) {
         Replacement::Scales(_) | Replacement::Takes(_) => return None,
         Replacement::Nothing(reason) => Replacement::caveat(reason.as_ref()),
     };
@@ -82,10 +96,13 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let what =
         format!("deleting {this} would leave {target} with no autoscaler: nothing else scales it{unseen}{caveat}");
     let off = workload::not_autoscaled(&target);
-    let finding = Finding::new(RULE.id, action(context, old), Subject::new("hpa", &old.metadata), what)
-        .about(target, this)
+    let finding = Finding::new(RULE.id, Action::Reject, Subject::new("hpa", &old.metadata), what)
+        .about(target.clone(), this)
         .help("Say that the workload is not autoscaled", off);
-    Some(finding)
+    if is_left_behind(context, old) {
+        return Some(Finding { action: Action::Warn, ..finding });
+    }
+    departing::judge(context, finding, Departure::of(context, &going, &target))
 }
 
 /// Owned or released by a ScaledObject that lives, it is another rule's: owned-hpa-deleted, released-hpa-deleted.
@@ -103,10 +120,7 @@ fn has_live_scaled_object(context: &Context<'_>, hpa: &Object<'_>) -> bool {
     owned || ReleaseMark::of(hpa).is_some_and(released)
 }
 
-fn action(context: &Context<'_>, hpa: &Object<'_>) -> Action {
-    let left_behind = envoy_gateway::has_fleet_labels(hpa)
-        && envoy_gateway::declares_fleet_hpa(context, hpa) == Presence::Found(false);
-    let helm_uninstalls =
-        application::softens_delete(context, hpa) && context.settings.helm_hpa_deletes == HelmHpaDeletes::Warn;
-    if left_behind || helm_uninstalls { Action::Warn } else { Action::Reject }
+/// Envoy Gateway left it behind: deleting it is the cure.
+fn is_left_behind(context: &Context<'_>, hpa: &Object<'_>) -> bool {
+    envoy_gateway::has_fleet_labels(hpa) && envoy_gateway::declares_fleet_hpa(context, hpa) == Presence::Found(false)
 }

@@ -8,7 +8,7 @@
 //!
 //! ## When it fires
 //! An HPA is created whose name is the one that a ScaledObject in the namespace, a paused one too, uses for its HPA. For the same target,
-//! by a declarative writer of the same Helm release (a chart that goes back from a paused ScaledObject), it warns: the ScaledObject is
+//! by a declarative writer of the same release or app (one that goes back from a paused ScaledObject), it warns: the ScaledObject is
 //! deleted next. A restored HPA that refers to that ScaledObject as its owner is left to hpa-owner-stale.
 //!
 //! ## Overrides
@@ -21,7 +21,7 @@
 use crate::change::{Kind, Operation};
 use crate::cluster::{List, Presence, api};
 use crate::context::Context;
-use crate::facts::application;
+use crate::facts::application::{self, Member};
 use crate::facts::hpa::{HorizontalPodAutoscaler, scaled_object_owners};
 use crate::facts::scaled_object::{self, ScaledObject};
 use crate::finding::{Action, Finding};
@@ -64,7 +64,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let what = format!("creating {this} under the name that {from} uses for its HPA: KEDA {fate}");
     let goes_back = application::declares(context)
         && hpa.target().same_workload(&owner.target())
-        && application::same_release(&new.metadata, &owner.object.metadata);
+        && application::belong_together(Member::hpa(new), Member::scaled_object(&owner.object));
     let action = if goes_back { Action::Warn } else { Action::Reject };
     let delete_first = Subject::new("scaledobject", &owner.object.metadata).kubectl("delete", &[]);
     let finding = Finding::new(RULE.id, action, Subject::new("hpa", &new.metadata), what)

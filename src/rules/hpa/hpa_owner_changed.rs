@@ -66,7 +66,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     finding.at_stake = "it";
     let scaled_object = before.iter().find(|owner| is_scaled_object(&owner.api_version, &owner.kind));
     if let Some(owner) = scaled_object.filter(|owner| !has(after, owner)) {
-        let hand_over = finding.annotate.kubectl("annotate", &[]).arg(format!("{}={}", HANDOVER, owner.name));
+        let hand_over = finding.annotate.kubectl("annotate", &[]).name(format!("{}={}", HANDOVER, owner.name));
         finding = finding.help("Hand the HPA over instead", hand_over);
     }
     Some(finding)

@@ -10,9 +10,9 @@
 //! `scaleTargetRef` (API group, kind or name; the version does not matter) moves away from a workload that lives and does not own its
 //! count, and nothing else scales it; what counts as something else is told by `hpa-deleted`. What cannot be read counts as a loss, and the
 //! message says so. It only warns where a chart or an app renames a workload: a declarative writer (setting `handover.fieldManagers`) aims
-//! the HPA, and it, the old and the new workload are all there and of one Helm release or app (label `app.kubernetes.io/instance`), for Helm
-//! and GitOps tools create the new workload first and delete the old one last. So it does where a ScaledObject of the same release is
-//! expected to take over. HPAs of a live ScaledObject, of Envoy Gateway or of another operator are other rules' business, or their owner's.
+//! the HPA, and it, the old and the new workload are of one release or app (the marks of Helm, Flux, Argo CD, kapp and Terraform, or label
+//! `app.kubernetes.io/instance` within one chart), for these create the new workload first, or next, and delete the old one last. So it
+//! does where a ScaledObject of the same application is expected to take over. HPAs of a live ScaledObject, of Envoy Gateway or of another operator are other rules' business, or their owner's.
 //!
 //! ## Overrides
 //! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.

@@ -9,7 +9,8 @@
 //!
 //! ## When it fires
 //! Someone deletes an HPA whose ScaledObject (by uid) lives and is not being deleted, or cannot be read. With Helm's labels, which KEDA
-//! copies as well, it only warns: Helm may be uninstalling, and KEDA makes the HPA anew.
+//! copies as well, it only warns: Helm may be uninstalling, and KEDA makes the HPA anew. So it does where Flux prunes it and its inventory
+//! lists it, as an HPA that KEDA took over between two tries. Silent when the ScaledObject is paused: KEDA deletes the HPA itself.
 //!
 //! ## Overrides
 //! * Delete or pause the ScaledObject instead.
@@ -43,7 +44,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::SCALED_OBJECT)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::KUSTOMIZATION), Lookup::Get(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
@@ -51,7 +52,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let namespace = &old.metadata.namespace;
     let caveat = match scaled_object::with_uid(context, namespace, &owner.name, &owner.uid) {
         Presence::Absent => return None,
-        Presence::Found(owner) if owner.object.metadata.is_terminating() => return None,
+        // Of a paused one KEDA deletes the HPA itself, and makes none.
+        Presence::Found(owner) if owner.object.metadata.is_terminating() || owner.is_paused() => return None,
         Presence::Found(_) => String::new(),
         Presence::Unknown(reason) => format!(" (whether it lives could not be read: {reason})"),
     };
@@ -60,7 +62,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let (this, from) = (old.title("HPA"), title("ScaledObject", namespace, &owner.name));
     let what =
         format!("deleting {this} leaves {target} unscaled until KEDA makes it anew, as {from} declares it{caveat}");
-    let action = if application::softens_delete(context, old) { Action::Warn } else { Action::Reject };
+    let action = if is_pruned(context) { Action::Warn } else { Action::Reject };
     let scaled_object =
         Subject { resource: "scaledobject".into(), namespace: namespace.to_string(), name: owner.name.to_string() };
     let finding = Finding::new(RULE.id, action, Subject::new("hpa", &old.metadata), what)
@@ -72,4 +74,10 @@ fn check(context: &Context<'_>) -> Option<Finding> {
             scaled_object.kubectl("annotate", &["scaledobject.keda.sh/hpa-excluded-labels=<label>"]),
         );
     Some(finding)
+}
+
+/// Helm may be uninstalling. Flux retries what its inventory lists, as an HPA that KEDA took over between two tries.
+fn is_pruned(context: &Context<'_>) -> bool {
+    let deleted = application::Member::changed(context);
+    application::softens_delete(context, deleted) || application::flux::prunes(context, deleted)
 }

@@ -11,7 +11,9 @@
 //! ## When it fires
 //! The ScaledObject's HPA exists, refers to it as an owner (controller or not), the workload lives, does not own its count, and nothing else
 //! scales it. It is judged for Helm too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try again.
-//! Not when the ScaledObject is paused. Another ScaledObject of the same release and target, unless its Ready is False, makes it a warning: a rename.
+//! Not when the ScaledObject is paused. Another ScaledObject of the same release or app and target, unless its Ready is False, makes it a
+//! warning: a rename. So does annotation `helm.sh/hook`, as Helm creates a hook anew. What Flux, Argo CD, kapp and Terraform delete is judged
+//! by their own records, as in `hpa-deleted`; an HPA of the same name that Argo CD has written already does not count as coming.
 //!
 //! ## Overrides
 //! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA. It warns: nothing declares that HPA then, and external metrics
@@ -26,14 +28,17 @@
 use crate::change::{Kind, Operation};
 use crate::cluster::{Presence, Reason, api};
 use crate::context::Context;
+use crate::facts::application::{self, Tool};
 use crate::facts::autoscalers::{Departing, Replacement, other_autoscaler};
+use crate::facts::departure::Departure;
 use crate::facts::hpa::HorizontalPodAutoscaler;
 use crate::facts::owner::Owner;
 use crate::facts::scaled_object::{self, ScaledObject};
-use crate::facts::{application, workload};
+use crate::facts::workload;
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
+use crate::rules::departing;
 use crate::subject::{Subject, WorkloadRef};
 use autoscaler_guard_reading::{OwnerReference, title};
 
@@ -50,7 +55,9 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::APPLICATION),
     Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::Get(&api::KUSTOMIZATION),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
     Lookup::List(&api::SCALED_OBJECT),
 ];
@@ -113,23 +120,29 @@ impl Loss<'_, '_> {
         let workload = WorkloadRef::new(&target, &metadata.namespace);
         let unseen = workload::needs_autoscaler(&workload, context, self.hpa.as_ref())?;
         let name = self.scaled_object.hpa_name();
-        let departing = Departing {
+        let going = Departing {
             object: &self.scaled_object.object,
             target: &target,
             hpa: &name,
             scaled_object: Some(&metadata.uid),
         };
-        match other_autoscaler(context, &departing) {
+        match other_autoscaler(context, &going) {
             Replacement::Scales(_) => None,
             Replacement::Takes(other) => {
                 let this = self.scaled_object.object.title("ScaledObject");
                 let what = format!(
-                    "deleting {this} takes its HPA \"{name}\"; {other} of the same Helm release is expected to scale {workload}: check that it becomes Ready"
+                    "deleting {this} takes its HPA \"{name}\"; {other} of the same application is expected to scale {workload}: check that it becomes Ready"
                 );
                 Some(self.finding(Action::Warn, what))
             }
             Replacement::Nothing(reason) => {
-                Some(self.refused(&workload, &format!("{unseen}{}", Replacement::caveat(reason.as_ref()))))
+                let finding = self.refused(&workload, &format!("{unseen}{}", Replacement::caveat(reason.as_ref())));
+                let comes_to = match Departure::of(context, &going, &workload) {
+                    // Helm deletes a Deployment before its ScaledObject, so that is a loss.
+                    Departure::Open(Tool::Helm) => Departure::Unmanaged,
+                    told => told,
+                };
+                departing::judge(context, finding, comes_to)
             }
         }
     }
@@ -143,11 +156,10 @@ impl Loss<'_, '_> {
             None => format!("HPA \"{name}\" is owned by it and would be garbage-collected"),
         };
         let what = format!("deleting {this} would leave {workload} with no autoscaler: {because}{caveat}");
-        let mut finding = self.finding(Action::Reject, what);
-        if application::release(metadata).is_none() {
+        let finding = self.finding(Action::Reject, what);
+        if application::helm::release(metadata).is_none() {
             return finding.help("Keep the HPA", finish);
         }
-        finding.notes.push(format!("Helm does not try again to delete {this}; keep the HPA and finish with: {finish}"));
-        finding
+        finding.by_hand("Helm does not try again; keep the HPA and finish with", finish)
     }
 }

@@ -11,7 +11,8 @@
 //! ## When it fires
 //! A ScaledObject is created whose HPA name, the default `keda-hpa-<name>` too, is an existing HPA that it does not own and that scales
 //! another workload, or that another controller owns. An owner that is gone, or a ScaledObject of the very same name (a restore), does not
-//! count.
+//! count. It warns where Flux or Argo CD renames a ScaledObject of one of their apps: KEDA writes the HPA for the new one before the old one
+//! goes.
 //!
 //! ## Overrides
 //! * Set `spec.advanced.horizontalPodAutoscalerConfig.name` to a free name.
@@ -23,7 +24,8 @@
 use crate::change::{Kind, Operation};
 use crate::cluster::{Presence, api};
 use crate::context::Context;
-use crate::facts::hpa::{self, HorizontalPodAutoscaler};
+use crate::facts::application::{self, Member};
+use crate::facts::hpa::{self, HorizontalPodAutoscaler, scaled_object_owners};
 use crate::facts::owner::{Owner, is_scaled_object};
 use crate::facts::scaled_object::ScaledObject;
 use crate::finding::{Action, Finding, Help};
@@ -44,7 +46,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] =
+    &[Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::Get(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let scaled_object = ScaledObject::new(context.change.new()?.clone());
@@ -66,10 +69,21 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     } else {
         format!("creating {this} {fate} {theirs}, which scales {workload}: that would be left with no autoscaler")
     };
-    let finding = Finding::new(RULE.id, Action::Reject, Subject::new("scaledobject", metadata), what)
+    let action = if is_renamed(context, &hpa, &scaled_object) { Action::Warn } else { Action::Reject };
+    let finding = Finding::new(RULE.id, action, Subject::new("scaledobject", metadata), what)
         .about(workload, theirs)
         .help("Use a free name", Help::field("spec.advanced.horizontalPodAutoscalerConfig.name"));
     Some(finding)
+}
+
+/// Whether Flux or Argo CD gives its ScaledObject another name, and deletes the one that has the HPA next: KEDA's write for the new one
+/// comes before the garbage collector, which then spares the HPA.
+fn is_renamed(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, new: &ScaledObject<'_>) -> bool {
+    let metadata = &hpa.object.metadata;
+    let mut owners = scaled_object_owners(&hpa.object).map(|owner| owner.look_up(context, &metadata.namespace));
+    application::declares(context)
+        && hpa.target().same_workload(&new.target())
+        && owners.any(|owner| matches!(owner, Presence::Found(owner) if application::of_one_record(Member::scaled_object(&owner), Member::scaled_object(&new.object))))
 }
 
 /// A controller of the HPA that lives and is no ScaledObject of that name.

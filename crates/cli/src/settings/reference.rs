@@ -13,6 +13,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("handover.fieldManagers", "handover:\n  fieldManagers: [helm, kustomize-controller, \"our-deployer*\"]"),
     ("helm.hpaDeletes", "helm:\n  hpaDeletes: reject"),
     ("helm.readReleases", "helm:\n  readReleases: true"),
+    ("flux.prune", "flux:\n  prune: reject"),
     ("envoyHpaRemoval", "envoyHpaRemoval: pin"),
     (
         "envoyGateway.version",

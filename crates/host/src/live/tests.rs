@@ -52,7 +52,11 @@ fn answer(method: &Method, path: &str, body: &Value) -> (u16, String) {
             (201, json!({"status": {"allowed": false, "reason": reason}}).to_string())
         }
         ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews?") => {
-            (201, json!({"status": {"allowed": body["spec"]["user"].is_null()}}).to_string())
+            let denied = body["spec"]["resourceAttributes"]["resource"] == "secrets";
+            (201, json!({"status": {"allowed": body["spec"]["user"].is_null() && !denied}}).to_string())
+        }
+        ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews?") => {
+            (201, json!({"status": {"userInfo": {"username": "jane"}}}).to_string())
         }
         ("GET", path) if path.starts_with("/apis/apps/v1/") || path.starts_with("/api/v1/") => {
             let status = json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "not found"});
@@ -173,13 +177,16 @@ fn an_answer_that_does_not_come_is_not_waited_for() {
 #[test]
 fn the_policy_servers_own_rights_are_the_runners() {
     let (cluster, _) = cluster();
-    let ask = |user: &str| {
-        let attributes = json!({"verb": "list", "resource": "pods", "group": null, "namespace": null});
+    let may = |user: &str, resource: &str| {
+        let attributes = json!({"verb": "list", "resource": resource, "group": null, "namespace": null});
         let request = json!({"subject_access_review": {"user": user, "groups": ["a"], "resource_attributes": attributes}, "disable_cache": true});
-        call(&cluster, "can_i", &request).unwrap()
+        call(&cluster, "can_i", &request)
     };
-    assert_eq!(ask("jane"), json!({"allowed": false, "reason": "jane"}));
-    assert_eq!(ask("policy-server"), json!({"allowed": true}));
+    assert_eq!(may("jane", "pods"), Ok(json!({"allowed": false, "reason": "jane"})));
+    assert_eq!(may("policy-server", "pods"), Ok(json!({"allowed": true})));
+    // It is jane who asks.
+    let denied = Err("Callback evaluation failure: jane may not list secrets".to_owned());
+    assert_eq!(may("policy-server", "secrets"), denied);
 }
 
 #[test]

@@ -1,9 +1,7 @@
-//! Helm's mark on what it manages, and whether a release is being uninstalled.
+//! Helm: its mark on what it manages, and whether a release is being uninstalled.
 //!
 //! Helm deletes an HPA before its Deployment in `uninstall`, so a refusal there is repeated for ever; and Helm 3 hides refused deletes in
 //! `upgrade`. What is Helm's is therefore judged softer, where its rule says so.
-
-use std::borrow::Cow;
 
 use crate::cluster::{List, Presence, api};
 use crate::context::Context;
@@ -26,20 +24,10 @@ pub fn release(metadata: &Metadata<'_>) -> Option<HelmRelease> {
     Some(HelmRelease { name: name.into_owned(), namespace: namespace.into_owned() })
 }
 
-/// Whether two objects belong to one release.
-pub fn same_release(one: &Metadata<'_>, other: &Metadata<'_>) -> bool {
-    release(one).is_some_and(|one| release(other) == Some(one))
-}
-
-/// Whether two objects belong to one release, or to one app by the label that charts and GitOps tools share.
-pub fn same_release_or_app(one: &Metadata<'_>, other: &Metadata<'_>) -> bool {
-    let app = |metadata: &Metadata<'_>| metadata.label("app.kubernetes.io/instance").map(Cow::into_owned);
-    same_release(one, other) || app(one).is_some_and(|name| app(other) == Some(name))
-}
-
-/// Whether the writer of a change declares what it writes (setting `handover.fieldManagers`): Helm, Flux, Argo CD and their like.
-pub fn declares(context: &Context<'_>) -> bool {
-    context.settings.handover_field_managers.match_name(&context.request.field_manager)
+/// Whether Helm deletes the object and creates it anew at each upgrade: a hook bears no marks of a release, and its delete policy is
+/// `before-hook-creation` where it names none (helm/helm, pkg/action/hooks.go; SeleniumHQ/docker-selenium issue 2196).
+pub fn is_hook(metadata: &Metadata<'_>) -> bool {
+    metadata.annotation("helm.sh/hook").is_some()
 }
 
 /// Whether the deletion of a Helm-managed object is softened to a warning. With setting `helm.readReleases`, only while the release is
