@@ -7,6 +7,7 @@ pub mod application;
 pub mod autoscalers;
 pub mod envoy_gateway;
 pub mod hpa;
+pub mod keda_installation;
 pub mod owner;
 pub mod released;
 pub mod scaled_object;
