@@ -48,6 +48,10 @@ pub enum Kind {
     GatewayClass,
     /// `apiextensions.k8s.io` CustomResourceDefinition.
     CustomResourceDefinition,
+    /// `http.keda.sh` HTTPScaledObject of KEDA's HTTP add-on.
+    HttpScaledObject,
+    /// `apiregistration.k8s.io` APIService.
+    ApiService,
     /// A kind that no rule knows by name; settings may name it.
     Other,
 }
@@ -61,6 +65,8 @@ impl Kind {
             ("gateway.networking.k8s.io", "Gateway") => Self::Gateway,
             ("gateway.networking.k8s.io", "GatewayClass") => Self::GatewayClass,
             ("apiextensions.k8s.io", "CustomResourceDefinition") => Self::CustomResourceDefinition,
+            ("apiregistration.k8s.io", "APIService") => Self::ApiService,
+            ("http.keda.sh", "HTTPScaledObject") => Self::HttpScaledObject,
             _ => Self::Other,
         }
     }
@@ -74,6 +80,8 @@ impl Kind {
             Self::Gateway => "Gateway",
             Self::GatewayClass => "GatewayClass",
             Self::CustomResourceDefinition => "CustomResourceDefinition",
+            Self::HttpScaledObject => "HTTPScaledObject",
+            Self::ApiService => "APIService",
             Self::Other => "object",
         }
     }
@@ -87,6 +95,8 @@ impl Kind {
             Self::Gateway => "gateway",
             Self::GatewayClass => "gatewayclass",
             Self::CustomResourceDefinition => "customresourcedefinition",
+            Self::HttpScaledObject => "httpscaledobject",
+            Self::ApiService => "apiservice",
             Self::Other => "",
         }
     }
@@ -219,9 +229,13 @@ fn change_of<'a>(
     let old = || needed("request.oldObject", old);
     let new = || needed("request.object", new);
     Ok(Some(match operation {
-        Operation::Create => Change::Create(new()?),
+        // The kinds of all rules have status as a sub-resource: the API server drops what a writer puts in. But admission sees it.
+        Operation::Create => Change::Create(new()?.with_status_of(None)),
         // The new object first: its author can mend it.
-        Operation::Update => Change::Update { new: new()?, old: old()? },
+        Operation::Update => {
+            let (new, old) = (new()?, old()?);
+            Change::Update { new: new.with_status_of(Some(&old)), old }
+        }
         // Gatekeeper hands the old object of a DELETE over as `object` too.
         Operation::Delete => Change::Delete(old()?),
         Operation::Audit => Change::Audit(new()?),

@@ -57,6 +57,12 @@ impl<T> Presence<T> {
         matches!(self, Self::Absent)
     }
 
+    /// A kind that the API server does not serve has no objects: whether one is there is known then.
+    #[must_use]
+    pub fn unless_not_served(self) -> Self {
+        if matches!(self, Self::Unknown(Reason::NotServed(_))) { Self::Absent } else { self }
+    }
+
     /// Turns what was found into something else.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Presence<U> {
         match self {

@@ -4,6 +4,9 @@ use crate::change::{Attributes, Change};
 use crate::cluster::Neighbours;
 use crate::settings::Settings;
 
+/// The finalizer by which an object says that its deletion keeps what it owns.
+const ORPHAN: &str = "orphan";
+
 /// Everything a check may read.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -15,4 +18,22 @@ pub struct Context<'a> {
     pub neighbours: Neighbours<'a>,
     /// How the policy is set.
     pub settings: &'a Settings,
+}
+
+impl Context<'_> {
+    /// Whether a service account asks: an operator or another tool, no person.
+    pub fn is_service_account(&self) -> bool {
+        self.request.user.username.starts_with("system:serviceaccount:")
+    }
+
+    /// Whether a delete keeps what the object owns: an explicit policy says so, else the finalizer (Kubernetes, `shouldOrphanDependents` in
+    /// apiserver/pkg/registry/generic/registry/store.go).
+    pub fn orphans_dependents(&self) -> bool {
+        let finalizers =
+            || self.change.old().is_some_and(|old| old.metadata.finalizers().iter().any(|own| own == ORPHAN));
+        match self.request.propagation_policy.as_ref() {
+            "" => finalizers(),
+            policy => policy == "Orphan",
+        }
+    }
 }

@@ -5,6 +5,7 @@ use autoscaler_guard_reading::Request;
 use crate::change::{AdmissionRequest, Attributes, Change, Kind, Operation, Unreadable};
 use crate::cluster::{Cluster, Neighbours};
 use crate::context::Context;
+use crate::facts::keda_installation;
 use crate::finding::{self, Action, Finding};
 use crate::gate::{self, Scope};
 use crate::overrides::{self, Ruling};
@@ -81,7 +82,7 @@ fn judge<'a>(
     cluster: &dyn Cluster,
     settings: &Settings,
 ) -> Verdict {
-    let scope = gate::after_reading(change, scope);
+    let scope = gate::after_reading(request, change, scope);
     if scope == Scope::Exempt {
         return Verdict::default();
     }
@@ -106,13 +107,22 @@ fn find(context: &Context<'_>, scope: Scope) -> Vec<Finding> {
 /// Applies the overrides, then takes the strongest action.
 fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
     let mut verdict = Verdict::default();
-    for finding in findings.into_iter().filter_map(|finding| overrides::by_settings(context, finding)) {
+    let findings = findings.into_iter().filter_map(|finding| overrides::by_settings(context, finding));
+    for finding in findings.map(|finding| overrides::by_controller(context, finding)) {
         match overrides::by_acknowledgement(context, finding) {
             Ruling::Stands(finding) => insert(&mut verdict.findings, finding),
-            Ruling::Passes(by, finding) => verdict.overridden.push(Overridden { rule: finding.rule, by }),
+            Ruling::Passes(by, finding) => {
+                verdict.overridden.push(Overridden { rule: finding.rule, by });
+                if finding.stays && matches!(finding.action, Action::Reject) {
+                    insert(&mut verdict.findings, Finding { action: Action::Warn, ..finding });
+                }
+            }
         }
     }
-    if verdict.rejections().next().is_some() && overrides::is_being_cleaned_up(context) {
+    let refuses = verdict.rejections().next().is_some();
+    if refuses && keda_installation::is_keda(context) {
+        verdict.findings.clear();
+    } else if refuses && overrides::is_being_cleaned_up(context) {
         verdict.findings.retain(|finding| !matches!(finding.action, Action::Reject));
     }
     let rejected: Vec<&str> = verdict.rejections().map(|finding| finding.rule).collect();

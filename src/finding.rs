@@ -117,6 +117,8 @@ pub struct Finding {
     pub help: Vec<Advice>,
     /// How to acknowledge a rejection; filled in once it stands.
     pub acknowledgement: Option<Help>,
+    /// Whether something stays behind that has to be cleaned up, which is told even when the finding was acknowledged.
+    pub stays: bool,
     /// What an acknowledgement takes on oneself: `the loss`, `the orphan`.
     pub at_stake: &'static str,
     /// The workloads whose autoscaling is at stake; an annotation on all of them acknowledges too.
@@ -139,6 +141,7 @@ impl Finding {
             by_hand: Vec::new(),
             help: Vec::new(),
             acknowledgement: None,
+            stays: false,
             at_stake: "the loss",
             workloads: Vec::new(),
             autoscaler: String::new(),

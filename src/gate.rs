@@ -3,7 +3,7 @@
 //! A guard that blocks clean-up is worse than none. What passes here is never refused, whatever the rules say.
 
 use crate::change::{Attributes, Change, Kind, Operation};
-use crate::facts::released::ReleaseMark;
+use crate::facts::released::{RELEASED_FROM, ReleaseMark};
 use crate::settings::Settings;
 
 /// Who judges a change.
@@ -53,12 +53,23 @@ pub fn before_reading(request: &Attributes<'_>, settings: &Settings) -> Scope {
 }
 
 /// What the objects say: deletion under way, a finalizer removed, an HPA that KEDA never released.
-pub fn after_reading(change: &Change<'_>, scope: Scope) -> Scope {
+pub fn after_reading(request: &Attributes<'_>, change: &Change<'_>, scope: Scope) -> Scope {
     if change.object().metadata.is_terminating() || only_removes_finalizers(change) {
         return Scope::Exempt;
     }
-    let released = || change.old().is_some_and(|old| ReleaseMark::of(old).is_some());
-    if scope == Scope::KedaUpdatesReleased && !released() { Scope::Exempt } else { scope }
+    let Some((old, new)) = change.update() else { return scope };
+    let release = || ReleaseMark::of(old);
+    if scope == Scope::KedaUpdatesReleased {
+        return if release().is_some() { scope } else { Scope::Exempt };
+    }
+    // KEDA is known by what it writes, wherever it runs: the mark goes and the very owner comes back. It names no field manager
+    // (kedacore/keda controllers/keda/hpa.go); a person's giveback, which looks like it when it is judged again, comes from kubectl.
+    let takes_back = || {
+        let back = matches!(request.field_manager.as_ref(), "" | "keda")
+            && release().is_some_and(|release| new.metadata.owner_with_uid(&release.uid).is_some());
+        back && new.metadata.annotation(RELEASED_FROM).is_none()
+    };
+    if takes_back() { Scope::KedaUpdatesReleased } else { scope }
 }
 
 /// Whether nothing but finalizers goes. With a changed spec, owner or annotation in the same request it is judged like any other.
@@ -86,8 +97,9 @@ mod tests {
         if scope == Scope::Exempt {
             return scope;
         }
-        let change = request.change().1.expect("the objects are well-formed").expect("the operation is judged");
-        after_reading(&change, scope)
+        let (request, change) = request.change();
+        let change = change.expect("the objects are well-formed").expect("the operation is judged");
+        after_reading(&request, &change, scope)
     }
 
     fn request(edit: &Value) -> Value {

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 
-use crate::change::Change;
+use crate::change::{Change, Kind};
 use crate::cluster::{Access, Presence, api};
 use crate::context::Context;
-use crate::facts::application;
+use crate::facts::envoy_gateway::has_fleet_labels;
+use crate::facts::owner::Owner;
+use crate::facts::{application, hpa};
 use crate::finding::{Action, Finding, Help};
 use crate::rule::DefaultAction;
 use crate::rules;
@@ -58,6 +60,24 @@ pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Findin
         finding.action = Action::Warn;
     }
     Some(finding)
+}
+
+/// Whoever controls an object through a live controller reference may do with it what it likes, and makes it anew when it wants it: what
+/// happens to such an object is told, not refused. ScaledObjects are KEDA's and the HPAs of Envoy's fleets Envoy Gateway's to control;
+/// their rules know them.
+pub fn by_controller(context: &Context<'_>, mut finding: Finding) -> Finding {
+    if matches!(finding.action, Action::Reject) && has_live_controller(context) {
+        finding.action = Action::Warn;
+    }
+    finding
+}
+
+fn has_live_controller(context: &Context<'_>) -> bool {
+    // Its old controllers: nobody softens a change by naming one in it.
+    let object = context.change.old().unwrap_or(context.change.object());
+    let is_autoscaler = matches!(context.request.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject);
+    let controller = hpa::other_controller(object).filter(|_| is_autoscaler && !has_fleet_labels(object));
+    controller.is_some_and(|owner| !owner.look_up(context, &object.metadata.namespace).is_absent())
 }
 
 /// Asks who may have acknowledged the finding.

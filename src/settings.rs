@@ -13,7 +13,7 @@ pub mod table;
 mod version;
 
 pub use catalogue::Catalogue;
-pub use declaration::Declaration;
+pub use declaration::{Declaration, Effect};
 pub use model::{EnvoyGateway, EnvoyHpaRemoval, FluxPrune, HelmHpaDeletes, RuleAction, Settings};
 pub use reader::SettingsError;
 pub(crate) use reader::suggestion;
@@ -42,7 +42,11 @@ impl Settings {
     pub fn read(value: Json<'_>, catalogue: &Catalogue) -> Result<Self, Vec<SettingsError>> {
         let mut reader = Reader::new(*catalogue);
         reader.read(&Takes::Group(SETTINGS), value);
-        if reader.errors.is_empty() { Ok(reader.draft.settings) } else { Err(reader.errors) }
+        if !reader.errors.is_empty() {
+            return Err(reader.errors);
+        }
+        reader.draft.settings.derive();
+        Ok(reader.draft.settings)
     }
 }
 

@@ -60,6 +60,9 @@ impl<'a> ScaleTargetRef<'a> {
     }
 }
 
+/// The fields that a lookup of a workload has to bring.
+const FIELDS: &[&str] = &["spec.replicas", "spec.selector", "spec.template.metadata.labels"];
+
 /// A workload by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadRef {
@@ -80,14 +83,10 @@ impl fmt::Display for WorkloadRef {
 }
 
 impl WorkloadRef {
-    /// What an autoscaler in `namespace` scales. Old versions of the built-in kinds (`apps/v1beta2`, `extensions/v1beta1`) are not
-    /// served any more, and the HPA controller does not care: it maps by group and kind.
+    /// What an autoscaler in `namespace` scales. Old versions of the built-in kinds (`apps/v1beta2`) are not served any more, and the HPA
+    /// controller does not care: it maps by group and kind. Group `extensions` is not served at all, so nothing is scaled by it.
     pub fn new(target: &ScaleTargetRef<'_>, namespace: &str) -> Self {
-        let api_version = if matches!(group_of(&target.api_version), "apps" | "extensions") {
-            "apps/v1"
-        } else {
-            &target.api_version
-        };
+        let api_version = if group_of(&target.api_version) == "apps" { "apps/v1" } else { &target.api_version };
         Self {
             api_version: api_version.to_owned(),
             kind: target.kind.clone().into_owned(),
@@ -115,11 +114,11 @@ impl WorkloadRef {
         }
     }
 
-    /// Looks the workload up.
+    /// Looks the workload up; there is none of a kind that is not served.
     pub fn get<'a>(&self, neighbours: &Neighbours<'a>) -> Presence<Object<'a>> {
         let kind =
             ApiKind { api_version: Cow::Borrowed(&self.api_version), kind: Cow::Borrowed(&self.kind), resource: "" };
-        neighbours.get(&kind, &self.namespace, &self.name, &["spec.replicas"])
+        neighbours.get(&kind, &self.namespace, &self.name, FIELDS).unless_not_served()
     }
 }
 

@@ -26,12 +26,16 @@ pub const NAMESPACE: Kind = ("v1", "Namespace");
 /// A definition of a kind.
 pub const DEFINITION: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 
+/// Who serves an API of its own.
+pub const API_SERVICE: Kind = ("apiregistration.k8s.io/v1", "APIService");
+
 /// The annotation in which `kubectl apply` keeps what it applied.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 const CLUSTER_WIDE: &[&str] = &[
     "Namespace",
     "CustomResourceDefinition",
+    "APIService",
     "GatewayClass",
     "ClusterRole",
     "ClusterRoleBinding",

@@ -508,7 +508,7 @@ impl<'a> Stage<'a> {
         let mine = |event: &Event| match event.resource() {
             // Scenarios call their class as their namespace.
             "gatewayclasses" => event.name() == self.namespace,
-            "customresourcedefinitions" => event.user() == self.user(),
+            "customresourcedefinitions" | "apiservices" => event.user() == self.user(),
             _ => event.namespace() == self.namespace,
         };
         Ok(events.into_iter().filter(mine).collect())

@@ -1,7 +1,7 @@
 //! What else scales a workload when one autoscaler goes.
 
 use super::application::{Member, of_one_application};
-use super::hpa::{self, HorizontalPodAutoscaler};
+use super::hpa::{self, HorizontalPodAutoscaler, scaled_object_owners};
 use super::scaled_object::{self, Ready, ScaledObject};
 use crate::change::Kind;
 use crate::cluster::{List, Presence, Reason, api};
@@ -21,6 +21,8 @@ pub struct Departing<'q, 'a> {
     pub hpa: &'q str,
     /// The ScaledObject that goes, or that the HPA was released from, by uid: it does not count as another.
     pub scaled_object: Option<&'q str>,
+    /// Whether the workload is at 0, from where KEDA starts it, but no other HPA than the one that brought it there.
+    pub at_zero: bool,
 }
 
 /// What else scales the workload.
@@ -30,6 +32,8 @@ pub enum Replacement {
     Scales(String),
     /// A ScaledObject of the same Helm release will, as far as can be told: a rename, or a change from HPA to KEDA.
     Takes(String),
+    /// This HPA would, but the workload is at 0, from where it does not start it.
+    Asleep(String),
     /// Nothing that can be seen; with what could not be seen.
     Nothing(Option<Reason>),
 }
@@ -51,11 +55,20 @@ pub fn target_of<'a>(context: &Context<'a>, object: &Object<'a>) -> ScaleTargetR
     }
 }
 
-/// Whether an update leaves an autoscaler aimed where it was.
+/// Whether an update leaves an autoscaler aimed where it was, and does not wake it: KEDA makes an HPA of a ScaledObject that is not paused
+/// any more, as of a new one.
 pub fn keeps_target(context: &Context<'_>) -> bool {
     context.change.update().is_some_and(|(old, new)| {
+        if unpauses(context, old, new) {
+            return false;
+        }
         old.spec_text() == new.spec_text() || target_of(context, old).same_workload(&target_of(context, new))
     })
+}
+
+fn unpauses(context: &Context<'_>, old: &Object<'_>, new: &Object<'_>) -> bool {
+    let paused = |object: &Object<'_>| scaled_object::is_paused(object);
+    context.request.kind == Kind::ScaledObject && paused(old) && !paused(new)
 }
 
 /// The HPAs and ScaledObjects of a namespace, as far as they can be listed.
@@ -116,7 +129,11 @@ pub fn other_autoscaler(context: &Context<'_>, going: &Departing<'_, '_>) -> Rep
     let scales = |hpa: &&HorizontalPodAutoscaler<'_>| {
         scales_instead(hpa, going) && (unknown.is_some() || !is_doomed(hpa, &scaled_objects))
     };
-    if let Some(other) = hpas.iter().find(scales) {
+    let starts = |hpa: &&HorizontalPodAutoscaler<'_>| {
+        !going.at_zero || hpa.has_scaled_to_zero() || scaled_object_owners(&hpa.object).next().is_some()
+    };
+    let others: Vec<&HorizontalPodAutoscaler<'_>> = hpas.iter().filter(scales).collect();
+    if let Some(other) = others.iter().copied().find(starts) {
         return Replacement::Scales(other.object.title("HPA"));
     }
     scaled_objects.retain(|candidate| may_scale(candidate, going));
@@ -127,9 +144,10 @@ pub fn other_autoscaler(context: &Context<'_>, going: &Departing<'_, '_>) -> Rep
     let of_release = |candidate: &&ScaledObject<'_>| {
         candidate.ready() != Ready::False && of_one_application(Member::scaled_object(&candidate.object), departing)
     };
-    match scaled_objects.iter().find(of_release) {
-        Some(other) => Replacement::Takes(other.object.title("ScaledObject")),
-        None => Replacement::Nothing(unknown),
+    match (scaled_objects.iter().find(of_release), others.first()) {
+        (Some(other), _) => Replacement::Takes(other.object.title("ScaledObject")),
+        (None, Some(other)) => Replacement::Asleep(other.object.title("HPA")),
+        (None, None) => Replacement::Nothing(unknown),
     }
 }
 

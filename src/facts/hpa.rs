@@ -1,12 +1,22 @@
 //! HorizontalPodAutoscaler: what it scales, who owns it. `autoscaling/v1`, `v2` and `v2beta2` agree in all that is read here.
 
+use std::borrow::Cow;
+
 use crate::facts::owner::is_scaled_object;
 use crate::subject::{ScaleTargetRef, WorkloadRef};
-use autoscaler_guard_reading::{Object, OwnerReference};
+use autoscaler_guard_reading::{Json, Object, OwnerReference};
 
 /// The fields that a lookup of an HPA has to bring.
-pub const FIELDS: &[&str] =
-    &["spec.scaleTargetRef", "spec.metrics.type", "status.lastScaleTime", "status.currentReplicas"];
+pub const FIELDS: &[&str] = &[
+    "spec.scaleTargetRef",
+    "spec.metrics.type",
+    "status.lastScaleTime",
+    "status.currentReplicas",
+    "status.conditions",
+];
+
+/// KEDA's label with the name of the ScaledObject, on that, on its HPA, and in the selectors of its metrics.
+const SCALED_OBJECT_NAME: &str = "scaledobject.keda.sh/name";
 
 /// An HPA.
 #[derive(Clone, Debug)]
@@ -45,9 +55,32 @@ impl<'a> HorizontalPodAutoscaler<'a> {
             .any(|metric| metric.string(&["type"]).as_deref() == Some("External"))
     }
 
-    /// Whether it has ever changed the count.
-    pub fn has_scaled(&self) -> bool {
-        self.object.status().at(&["lastScaleTime"]).is_some()
+    /// The ScaledObject by whose metrics it scales: KEDA puts its name into the selector of each external metric (kedacore/keda
+    /// `getScaledObjectMetricSpecs`, controllers/keda/hpa.go), and its metrics server answers for no other.
+    pub fn metrics_of(&self) -> Option<Cow<'a, str>> {
+        let metrics = self.object.spec().items(&["metrics"]);
+        metrics
+            .iter()
+            .find_map(|metric| metric.word(&["external", "metric", "selector", "matchLabels", SCALED_OBJECT_NAME]))
+    }
+
+    /// Whether it has no metric but external ones.
+    pub fn has_only_external_metrics(&self) -> bool {
+        let metrics = self.object.spec().items(&["metrics"]);
+        !metrics.is_empty() && metrics.iter().all(|metric| metric.string(&["type"]).as_deref() == Some("External"))
+    }
+
+    /// When it last changed the count, if it ever did.
+    pub fn last_scale_time(&self) -> Option<Cow<'a, str>> {
+        self.object.status().word(&["lastScaleTime"])
+    }
+
+    /// Whether it took its workload to 0 itself, from where it then starts it again: Kubernetes 1.37 and later (kubernetes/kubernetes PR
+    /// 135118, pkg/controller/podautoscaler/horizontal.go). At any other 0 an HPA does nothing.
+    pub fn has_scaled_to_zero(&self) -> bool {
+        let is = |condition: &Json<'_>, field, value| condition.string(&[field]).as_deref() == Some(value);
+        let conditions = self.object.status().items(&["conditions"]);
+        conditions.iter().any(|condition| is(condition, "type", "ScaledToZero") && is(condition, "status", "True"))
     }
 
     /// The count it saw last. Before it has looked, `autoscaling/v1` says 0 and `v2` nothing.
@@ -59,6 +92,15 @@ impl<'a> HorizontalPodAutoscaler<'a> {
 /// The ScaledObjects that an HPA refers to as owners, controller or not.
 pub fn scaled_object_owners<'o, 'a>(hpa: &'o Object<'a>) -> impl Iterator<Item = &'o OwnerReference<'a>> {
     hpa.metadata.owner_references().iter().filter(|owner| is_scaled_object(&owner.api_version, &owner.kind))
+}
+
+/// The ScaledObject that KEDA made an HPA for which refers to none: kept by an orphaning delete, or restored without its owner. KEDA's
+/// own value of `managed-by` says so, which KEDA's next write would put back but a handover's writer replaces; or its metrics do.
+pub fn left_by_keda<'a>(hpa: &HorizontalPodAutoscaler<'a>) -> Option<Cow<'a, str>> {
+    let metadata = &hpa.object.metadata;
+    let is_kedas = metadata.label("app.kubernetes.io/managed-by").as_deref() == Some("keda-operator");
+    let name = hpa.metrics_of().or_else(|| metadata.label(SCALED_OBJECT_NAME).filter(|_| is_kedas))?;
+    scaled_object_owners(&hpa.object).next().is_none().then_some(name)
 }
 
 /// An owner that manages the HPA and is no ScaledObject: another operator's HPA, whose life is that operator's business.
@@ -82,14 +124,22 @@ mod tests {
         let v1 = r#"{"apiVersion":"autoscaling/v1","spec":{"scaleTargetRef":{"kind":"Deployment","name":"web"},"targetCPUUtilizationPercentage":80},"status":{"currentReplicas":3,"lastScaleTime":"2026-11-21T17:09:40Z"}}"#;
         let read = hpa(v1);
         assert_eq!(
-            (read.target().name.as_ref(), read.current_replicas(), read.has_scaled(), read.has_external_metrics()),
+            (
+                read.target().name.as_ref(),
+                read.current_replicas(),
+                read.last_scale_time().is_some(),
+                read.has_external_metrics()
+            ),
             ("web", Some(3), true, false)
         );
         let fresh = hpa(r#"{"apiVersion":"autoscaling/v1","status":{"currentReplicas":0,"desiredReplicas":0}}"#);
-        assert_eq!((fresh.current_replicas(), fresh.has_scaled()), (None, false));
+        assert_eq!((fresh.current_replicas(), fresh.last_scale_time().is_some()), (None, false));
         let v2 = r#"{"spec":{"scaleTargetRef":{"kind":"Deployment","name":"web"},"metrics":[{"type":"Resource"},{"type":"External"}]}}"#;
         let read = hpa(v2);
-        assert_eq!((read.current_replicas(), read.has_scaled(), read.has_external_metrics()), (None, false, true));
+        assert_eq!(
+            (read.current_replicas(), read.last_scale_time().is_some(), read.has_external_metrics()),
+            (None, false, true)
+        );
     }
 
     #[test]

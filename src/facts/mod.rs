@@ -9,6 +9,7 @@ pub mod departure;
 pub mod envoy_gateway;
 pub mod hpa;
 pub mod installation;
+pub mod keda_installation;
 pub mod owner;
 pub mod released;
 pub mod scaled_object;

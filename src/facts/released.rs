@@ -24,8 +24,14 @@ pub struct ReleaseMark {
 }
 
 impl ReleaseMark {
-    /// The mark on an HPA; a text that is no mark counts as none.
+    /// The mark on an HPA; a text that is no mark counts as none. So does one of a ScaledObject that still owns the HPA: a handover takes
+    /// the reference away in the same change.
     pub fn of(hpa: &Object<'_>) -> Option<Self> {
+        Self::written(hpa).filter(|mark| hpa.metadata.owner_with_uid(&mark.uid).is_none())
+    }
+
+    /// The mark on an HPA, whoever owns that.
+    pub fn written(hpa: &Object<'_>) -> Option<Self> {
         hpa.metadata.annotation(RELEASED_FROM).and_then(|mark| Self::parse(&mark))
     }
 

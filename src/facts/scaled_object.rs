@@ -11,8 +11,17 @@ use autoscaler_guard_reading::Object;
 /// The API group of KEDA's kinds.
 pub const GROUP: &str = "keda.sh";
 
+/// On a ScaledObject: paused, unless the value is a parsable false.
+pub const PAUSED: &str = "autoscaling.keda.sh/paused";
+
 /// On a ScaledObject: paused, and at how many replicas.
 pub const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
+
+/// What takes [`PAUSED`] away, for kubectl.
+pub const UNPAUSE: &str = "autoscaling.keda.sh/paused-";
+
+/// What takes [`PAUSED_REPLICAS`] away, for kubectl.
+pub const UNPAUSE_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas-";
 
 /// The fields that a lookup of a ScaledObject has to bring.
 pub const FIELDS: &[&str] =
@@ -48,6 +57,11 @@ impl<'a> ScaledObject<'a> {
         self.object.status().word(&["hpaName"]).unwrap_or_else(|| self.configured_hpa_name())
     }
 
+    /// Whether KEDA has written an HPA for it, as far as its status tells.
+    pub fn has_hpa_name(&self) -> bool {
+        self.object.status().word(&["hpaName"]).is_some()
+    }
+
     /// The HPA that its spec asks for: the spec's name, else `keda-hpa-<name>`. KEDA deletes the one that it writes if it is called
     /// otherwise (kedacore/keda `isHpaRenamed`, controllers/keda/hpa.go).
     pub fn configured_hpa_name(&self) -> Cow<'a, str> {
@@ -70,10 +84,7 @@ impl<'a> ScaledObject<'a> {
     /// Whether KEDA has deleted, or will delete, its HPA: `paused` with any value but a parsable false, the empty one too;
     /// `paused-replicas` by its mere presence.
     pub fn is_paused(&self) -> bool {
-        let paused = self.object.metadata.annotation("autoscaling.keda.sh/paused");
-        let paused =
-            paused.is_some_and(|value| !matches!(value.as_ref(), "0" | "f" | "F" | "false" | "FALSE" | "False"));
-        paused || self.object.metadata.annotation(PAUSED_REPLICAS).is_some()
+        is_paused(&self.object)
     }
 
     /// The condition `Ready`.
@@ -104,12 +115,25 @@ impl<'a> ScaledObject<'a> {
     }
 }
 
+/// Whether an object is paused, as [`ScaledObject::is_paused`] tells.
+pub fn is_paused(scaled_object: &Object<'_>) -> bool {
+    let paused = scaled_object.metadata.annotation(PAUSED);
+    let paused = paused.is_some_and(|value| !matches!(value.as_ref(), "0" | "f" | "F" | "false" | "FALSE" | "False"));
+    paused || scaled_object.metadata.annotation(PAUSED_REPLICAS).is_some()
+}
+
 /// Looks up the ScaledObject of that very uid; another one of the same name counts as absent.
 pub fn with_uid<'a>(context: &Context<'a>, namespace: &str, name: &str, uid: &str) -> Presence<ScaledObject<'a>> {
-    match context.neighbours.get(&api::SCALED_OBJECT, namespace, name, FIELDS).map(ScaledObject::new) {
+    match by_name(context, namespace, name) {
         Presence::Found(found) if found.object.metadata.uid != uid => Presence::Absent,
         answer => answer,
     }
+}
+
+/// Looks up the ScaledObject of that name; where its kind is not served there is none.
+pub fn by_name<'a>(context: &Context<'a>, namespace: &str, name: &str) -> Presence<ScaledObject<'a>> {
+    let found = context.neighbours.get(&api::SCALED_OBJECT, namespace, name, FIELDS).unless_not_served();
+    found.map(ScaledObject::new)
 }
 
 /// Looks up an HPA that a ScaledObject writes, or wants to.

@@ -78,6 +78,7 @@ rules! {
         duplicate_autoscaler: "duplicate-autoscaler",
         autoscaler_disabled: "autoscaler-disabled",
         target_missing: "target-missing",
+        replicas_declared: "replicas-declared",
         crd_deleted: "crd-deleted",
         hpa_retargeted: "hpa-retargeted",
         declared_hpa_removed: "declared-hpa-removed",
@@ -90,6 +91,7 @@ rules! {
         scaledobject_hpa_renamed: "scaledobject-hpa-renamed",
         scaledobject_paused: "scaledobject-paused",
         scaledobject_without_hpa: "scaledobject-without-hpa",
+        metrics_api_changed: "metrics-api-changed",
     }
     envoy shares [cause, class, lost_fleet, merge, references] {
         envoyhpa_removed: "envoyhpa-removed",

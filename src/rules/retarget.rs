@@ -35,11 +35,14 @@ impl Retarget<'_, '_> {
     ) -> Option<Finding> {
         let namespace = &self.departing.object.metadata.namespace;
         let (from, to) = (WorkloadRef::new(self.departing.target, namespace), WorkloadRef::new(self.to, namespace));
-        let unseen = workload::needs_autoscaler(&from, context, hpa)?;
-        let (action, then) = match other_autoscaler(context, &self.departing) {
+        let need = workload::needs_autoscaler(&from, context, hpa)?;
+        let (action, then) = match other_autoscaler(context, &Departing { at_zero: need.at_zero, ..self.departing }) {
             Replacement::Scales(_) => return None,
             Replacement::Takes(other) => {
                 (Action::Warn, format!("leaves {from} to {other} of the same application: check that it becomes Ready"))
+            }
+            Replacement::Asleep(other) => {
+                (Action::Warn, format!("leaves {from} at 0 replicas: {other} does not start it from there"))
             }
             Replacement::Nothing(_)
                 if application::declares(context) && self.is_renamed(context, &from) && is_new_name(context, &to) =>
@@ -54,10 +57,8 @@ impl Retarget<'_, '_> {
             Replacement::Nothing(reason) => {
                 let others = Replacement::caveat(reason.as_ref());
                 (
-                    Action::Reject,
-                    format!(
-                        "would leave {from} with no autoscaler: {how}nothing else scales it{caveat}{unseen}{others}"
-                    ),
+                    need.soften(Action::Reject),
+                    format!("would leave {from} with no autoscaler: {how}nothing else scales it{caveat}{need}{others}"),
                 )
             }
         };

@@ -107,12 +107,14 @@ const FIELD_MANAGERS: &[&str] = &[
     "pulumi-kubernetes*",
 ];
 
-/// KEDA's own chart, the operator of OpenShift, the add-on of AKS.
+/// KEDA's own chart, the operators of OpenShift and OperatorHub, the add-on of AKS, Kyma's module (kyma-project/keda-manager).
 const KEDA_ACCOUNTS: &[&str] = &[
     "system:serviceaccount:keda:keda-operator",
     "system:serviceaccount:keda-system:keda-operator",
     "system:serviceaccount:openshift-keda:keda-operator",
     "system:serviceaccount:kube-system:keda-operator",
+    "system:serviceaccount:kyma-system:keda-operator",
+    "system:serviceaccount:operators:keda-operator",
 ];
 
 const ENVOY_GATEWAY_ACCOUNTS: &[&str] =
@@ -153,6 +155,18 @@ impl Default for EnvoyGateway {
 }
 
 impl Settings {
+    /// What follows from what is given: where Envoy Gateway runs tells the account that it runs as.
+    pub fn derive(&mut self) {
+        let namespace = &self.envoy_gateway.namespace;
+        let account = format!("system:serviceaccount:{namespace}:envoy-gateway");
+        if matches!(self.envoy_gateway_controllers, Patterns::Default(_))
+            && !ENVOY_GATEWAY_ACCOUNTS.contains(&&*account)
+        {
+            let known = ENVOY_GATEWAY_ACCOUNTS.iter().map(|known| (*known).to_owned());
+            self.envoy_gateway_controllers = Patterns::Given(known.chain([account]).collect());
+        }
+    }
+
     /// What the settings say about a rule, if anything.
     pub fn rule_action(&self, id: &str) -> Option<RuleAction> {
         self.rules.iter().find(|(rule, _)| *rule == id).map(|(_, action)| *action)

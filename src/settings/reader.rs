@@ -114,7 +114,8 @@ impl Reader {
     fn declaration(&mut self, settings: &[Setting], value: Json<'_>) {
         self.group(settings, value);
         let read = std::mem::take(&mut self.draft.declaration);
-        if Kind::from_group_and_kind(group_of(&read.api_version), &read.kind) != Kind::Other {
+        // Istio and NGINX Gateway Fabric make HPAs of Gateways, too.
+        if !matches!(Kind::from_group_and_kind(group_of(&read.api_version), &read.kind), Kind::Other | Kind::Gateway) {
             self.at(".kind", |reader| reader.error(format!("{} has rules of its own", read.kind)));
         }
         self.draft.settings.declarations.push(read);

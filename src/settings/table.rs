@@ -2,7 +2,7 @@
 //!
 //! The reader, the JSON Schema and the checks of the documentation all walk it.
 
-use super::declaration::Declaration;
+use super::declaration::{Declaration, Effect, fields};
 use super::model::{EnvoyHpaRemoval, FluxPrune, HelmHpaDeletes, Settings};
 use super::version::Version;
 use crate::pattern::Patterns;
@@ -82,8 +82,8 @@ pub static PATTERN: Form = form(
 
 static API_VERSION: Form = form(
     "an API version; give group/version, such as operator.victoriametrics.com/v1beta1",
-    |text| text.split_once('/').is_some_and(|(group, version)| is_name(group) && is_name(version)),
-    r"^[a-z0-9.-]+/[a-z0-9.-]+$",
+    |text| text == "v1" || text.split_once('/').is_some_and(|(group, version)| is_name(group) && is_name(version)),
+    r"^(v1|[a-z0-9.-]+/[a-z0-9.-]+)$",
 );
 
 static KIND: Form = form(
@@ -103,8 +103,8 @@ static POINTER: Form = form(
 
 static TEMPLATE: Form = form(
     "a template; give lower-case letters, digits, - and ., with {name} and {namespace} for the object's",
-    |text| is_name(&Declaration::fill(text, "x", "x")),
-    r"^([a-z0-9.-]|\{name\}|\{namespace\})+$",
+    |text| fields(&Declaration::fill(text, "x", "x"), &|_| Some("x".to_owned())).is_some_and(|filled| is_name(&filled)),
+    r"^([a-z0-9.-]|\{name\}|\{namespace\}|\{/[^}]*\})+$",
 );
 
 fn is_name(text: &str) -> bool {
@@ -239,13 +239,20 @@ pub static SETTINGS: &[Setting] = &[
             required(
                 "apiVersion",
                 Takes::Text(Some(&API_VERSION), |draft| &mut draft.declaration.api_version),
-                "The objects' API, as group/version; whichever version they are written in.",
+                "The objects' API, as group/version, or v1; whichever version they are written in.",
             ),
             required("kind", Takes::Text(Some(&KIND), |draft| &mut draft.declaration.kind), "The objects' kind."),
             required(
                 "pointer",
                 Takes::Text(Some(&POINTER), |draft| &mut draft.declaration.pointer),
-                "Where in the object the HPA is declared: a JSON pointer (RFC 6901).",
+                "Where in the object the HPA is declared: a JSON pointer (RFC 6901). `false` there declares none, nor does a reference to another kind.",
+            ),
+            setting(
+                "effect",
+                Takes::Word(&["orphaned", "lost"], |draft, word| {
+                    draft.declaration.effect = if word == 0 { Effect::Orphaned } else { Effect::Lost };
+                }),
+                "What the operator does with an HPA that is not declared any more: it stays, or it is deleted.",
             ),
             required(
                 "hpa",
@@ -253,7 +260,7 @@ pub static SETTINGS: &[Setting] = &[
                     required(
                         "name",
                         Takes::Text(Some(&TEMPLATE), |draft| &mut draft.declaration.hpa_name),
-                        "Its name: {name} and {namespace} stand for the object's.",
+                        "Its name: {name} and {namespace} stand for the object's, {/a/pointer} for what a field of it says.",
                     ),
                     setting(
                         "namespace",

@@ -229,7 +229,10 @@ fn it_does_not_matter_how_a_person_writes() {
         let operation = world.request["operation"].as_str().unwrap_or_default();
         let manager = world.request["options"]["fieldManager"].as_str().unwrap_or_default();
         let declares = autoscaler_guard::Settings::default().handover_field_managers.match_name(manager);
-        if operation == "DELETE" || declares || world.settings["handover"].is_object() {
+        let user = world.request["userInfo"]["username"].as_str().unwrap_or_default();
+        // A controller may be known by how it writes.
+        let is_person = !user.starts_with("system:serviceaccount:");
+        if operation == "DELETE" || !is_person || declares || world.settings["handover"].is_object() {
             return;
         }
         // To whom gives no name the API server gives one, from the user agent.
@@ -277,6 +280,57 @@ fn controllers_pass_every_case_without_a_look_up() {
         let mut world = world.clone();
         world.request["userInfo"] = json!({"username": "system:serviceaccount:keda:keda-operator"});
         assert!(world.natively().response.accepted, "{rule}: {}: KEDA is refused", case.name);
+    });
+}
+
+/// Whoever controls an object through a live controller reference may do with it what it likes.
+#[test]
+fn the_objects_own_controller_is_never_refused() {
+    let owner = json!({"apiVersion": "example.com/v1", "kind": "Operated", "metadata": {"name": "own", "namespace": "shop", "uid": "55555555-0000-4000-8000-000000000000"}});
+    let reference = json!([{"apiVersion": "example.com/v1", "kind": "Operated", "name": "own", "uid": "55555555-0000-4000-8000-000000000000", "controller": true}]);
+    for_each_case(|rule, case, world| {
+        let kind = world.request["kind"]["kind"].as_str().unwrap_or_default();
+        let is_autoscaler = matches!(kind, "HorizontalPodAutoscaler" | "ScaledObject");
+        // Envoy Gateway is told from others by its labels, and an audit is nobody's change.
+        let is_fleets = world.request.to_string().contains("owning-gateway");
+        if !is_autoscaler || is_fleets || world.settings["audit"] == json!(true) {
+            return;
+        }
+        let mut world = world.clone();
+        let mut owner = owner.clone();
+        owner["metadata"]["namespace"] = world.request["namespace"].clone();
+        world.cluster.insert(owner).expect("an owner is an object");
+        world.request["userInfo"] = json!({"username": "system:serviceaccount:example:operator"});
+        for object in ["object", "oldObject"] {
+            if world.request[object].is_object() {
+                world.request[object]["metadata"]["ownerReferences"] = reference.clone();
+            }
+        }
+        let outcome = world.natively();
+        assert!(outcome.response.accepted, "{rule}: {}: {:?}", case.name, outcome.response.message);
+    });
+}
+
+/// The API server drops what a writer puts into `status`, but admission sees it.
+#[test]
+fn a_status_that_the_writer_put_in_changes_nothing() {
+    let odd = json!({"hpaName": "odd", "lastScaleTime": "2026-11-29T00:00:00Z", "currentReplicas": 77, "conditions": [
+        {"type": "Ready", "status": "True"}, {"type": "ScaledToZero", "status": "True"}]});
+    for_each_case(|rule, case, world| {
+        let writes = matches!(world.request["operation"].as_str(), Some("CREATE" | "UPDATE"));
+        if !writes || world.settings["audit"] == json!(true) || world.settings["declarations"].is_array() {
+            return;
+        }
+        let answer = |status: &Value| {
+            let mut world = world.clone();
+            world.request["object"]["status"] = status.clone();
+            let mut response = world.natively().response;
+            if let Some(object) = response.mutated_object.as_mut().and_then(Value::as_object_mut) {
+                object.remove("status");
+            }
+            response
+        };
+        assert_eq!(answer(&json!({})), answer(&odd), "{rule}: {}", case.name);
     });
 }
 

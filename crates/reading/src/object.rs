@@ -99,6 +99,13 @@ impl<'a> Object<'a> {
         self.status.unwrap_or(Json::new("{}"))
     }
 
+    /// The object with the status of another, or without any: what a writer puts into `status` is dropped where it is a sub-resource.
+    #[must_use]
+    pub fn with_status_of(mut self, other: Option<&Self>) -> Self {
+        self.status = other.and_then(|other| other.status);
+        self
+    }
+
     /// `Kind namespace/name`, as messages call it.
     pub fn title(&self, kind: &str) -> String {
         title(kind, &self.metadata.namespace, &self.metadata.name)

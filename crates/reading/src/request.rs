@@ -94,6 +94,13 @@ impl<'a> Request<'a> {
                     match key.as_ref() {
                         "fieldManager" => request.options.field_manager = cursor.word()?,
                         "propagationPolicy" => request.options.propagation_policy = cursor.word()?,
+                        // Its older spelling; a request may have either, not both.
+                        "orphanDependents" => {
+                            if let Some(orphan) = cursor.bool()? {
+                                let policy = if orphan { "Orphan" } else { "Background" };
+                                request.options.propagation_policy = Cow::Borrowed(policy);
+                            }
+                        }
                         _ => cursor.skip()?,
                     }
                     Ok(())

@@ -39,6 +39,7 @@ const ENVOY_PROXY: Api = kind_of("gateway.envoyproxy.io", "v1alpha1", "envoyprox
 const GATEWAY: Api = kind_of("gateway.networking.k8s.io", "v1", "gateways", "Gateway");
 const GATEWAY_CLASS: Api = kind_of("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass");
 const CRD: Api = kind_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition");
+const API_SERVICE: Api = kind_of("apiregistration.k8s.io", "v1", "apiservices", "APIService");
 
 /// Changes of a kind that some rule watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +87,9 @@ fn served(kind: Kind) -> Option<Api> {
         Kind::Gateway => Some(GATEWAY),
         Kind::GatewayClass => Some(GATEWAY_CLASS),
         Kind::CustomResourceDefinition => Some(CRD),
-        Kind::Other => None,
+        Kind::ApiService => Some(API_SERVICE),
+        // An add-on that few have: whoever does registers it, as docs/operators.md tells.
+        Kind::HttpScaledObject | Kind::Other => None,
     }
 }
 
@@ -175,7 +178,7 @@ impl LookedUp {
 /// The kinds that the policy knows by name.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     let looked_up = looked_up().into_iter().map(|known| known.api.kind);
-    looked_up.chain([CRD.kind, "Secret", "SubjectAccessReview"])
+    looked_up.chain([CRD.kind, API_SERVICE.kind, "Secret", "SubjectAccessReview"])
 }
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ impl Drawing {
         let Stored { text, object } = one;
         for declaration in &settings.declarations {
             if declaration.is_about(group_of(&object.api_version), &object.kind) && declaration.is_in(text) {
-                let (namespace, name) = declaration.hpa(&object.metadata);
+                let Some((namespace, name)) = declaration.hpa(object) else { continue };
                 let from = (object.kind.as_ref(), &*object.metadata.namespace, &*object.metadata.name);
                 self.arrow(from, Meaning::Declares, ("HorizontalPodAutoscaler", &namespace, &name));
             }

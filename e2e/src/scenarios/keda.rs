@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Scenario;
 use super::handover::keda_has;
-use crate::objects::{self, DEPLOYMENT, HPA, SCALED_OBJECT, has_condition};
+use crate::objects::{self, API_SERVICE, DEPLOYMENT, HPA, SCALED_OBJECT, field, has_condition};
 use crate::stage::Stage;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
@@ -50,6 +50,14 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         .rules(&["owned-hpa-changed"]),
     Scenario::new("autoscaler-disabled", "an HPA gets as its minimum its maximum", |stage| Box::pin(disabled(stage)))
         .rules(&["autoscaler-disabled"]),
+    Scenario::new("replicas-declared", "an HPA comes to a Deployment whose manifest declares a count", |stage| {
+        Box::pin(replicas_declared(stage))
+    })
+    .rules(&["replicas-declared"]),
+    Scenario::new("metrics-api-changed", "the API of KEDA's external metrics is deleted", |stage| {
+        Box::pin(metrics_api_deleted(stage))
+    })
+    .rules(&["metrics-api-changed"]),
     Scenario::new("target-missing", "an HPA is aimed at nothing", |stage| Box::pin(target_missing(stage)))
         .rules(&["target-missing"]),
 ];
@@ -275,6 +283,49 @@ pub(super) async fn disabled(stage: &Stage<'_>) -> Result<String> {
     stage.take_warnings();
     stage.patch(HPA, "web", json!({"spec": {"minReplicas": 5}})).await?.done()?;
     told_or_not(stage, "an HPA that cannot scale")
+}
+
+/// Each apply of the manifest puts its count back, and the HPA its minimum.
+async fn replicas_declared(stage: &Stage<'_>) -> Result<String> {
+    let has = |count: u64| move |web: &DynamicObject| field(web, "/spec/replicas") == Some(&json!(count));
+    let declared = deployment("web").replacen("spec: {", "spec: {replicas: 1, ", 1);
+    stage.apply_client_side(&declared).await?.done()?;
+    stage.take_warnings();
+    stage.create(&hpa("web", "web", 5)).await?.done()?;
+    let told = told_or_not(stage, "an HPA beside a declared count")?;
+    stage.until(DEPLOYMENT, "web", "at the HPA's minimum", has(2)).await?;
+    stage.apply_client_side(&declared).await?.done()?;
+    stage.until(DEPLOYMENT, "web", "at the declared count", has(1)).await?;
+    stage.until(DEPLOYMENT, "web", "at the HPA's minimum again", has(2)).await?;
+    Ok(told)
+}
+
+/// Nobody serves it here: what counts is that all objects stay, and nothing says what they lost.
+async fn metrics_api_deleted(stage: &Stage<'_>) -> Result<String> {
+    const NAME: &str = "v1beta1.external.metrics.k8s.io";
+    let cron = "{type: cron, metadata: {timezone: UTC, start: 0 6 * * *, end: 0 20 * * *, desiredReplicas: \"3\"}}";
+    let cpu = "{type: cpu, metricType: Utilization, metadata: {value: \"80\"}}";
+    stage.given(&deployment("web")).await?;
+    stage.given(&scaled_object("web", "web").replace(cpu, cron)).await?;
+    keda_has(stage).await?;
+    stage.given(
+        "{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: v1beta1.external.metrics.k8s.io},
+          spec: {group: external.metrics.k8s.io, version: v1beta1, groupPriorityMinimum: 100, versionPriority: 100,
+            insecureSkipTLSVerify: true, service: {namespace: keda, name: keda-operator-metrics-apiserver}}}",
+    )
+    .await?;
+    if stage.guarded() {
+        stage.delete(API_SERVICE, NAME).await?.refused_by("metrics-api-changed")?;
+        stage.annotate(SCALED_OBJECT, "web", "autoscaling.keda.sh/paused", Some("true")).await?.done()?;
+    }
+    stage.delete(API_SERVICE, NAME).await?.done()?;
+    stage.until_gone(API_SERVICE, NAME).await?;
+    if stage.guarded() {
+        return Ok("refused, and accepted once the ScaledObject was paused".into());
+    }
+    stage.only_hpa("web", "web").await?;
+    ensure!(stage.get(SCALED_OBJECT, "web").await?.is_some(), "the ScaledObject is gone");
+    Ok("the metrics are gone, and all objects are there".into())
 }
 
 async fn target_missing(stage: &Stage<'_>) -> Result<String> {

@@ -1,6 +1,6 @@
 //! Which fleets run by which EnvoyProxy.
 
-use autoscaler_guard_reading::Object;
+use autoscaler_guard_reading::{Object, OwnerReference};
 
 use super::binding::{Gateway, GatewayClass, Reference, classes, gateways, resolve_all};
 use super::fleet::{Fleet, Level, OWNING_GATEWAY_CLASS, OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE};
@@ -107,6 +107,22 @@ impl<'c, 'a> Topology<'c, 'a> {
         // Gateways of a class with merged ones run by the class's EnvoyProxy alone.
         Ok((!home.merges(spec)).then(|| gateway.fleet(home, Level::Gateway, None, spec)))
     }
+}
+
+/// Whether a Gateway or GatewayClass that owns an object in `namespace` is Envoy Gateway's, by its class's controllerName. One that is not
+/// there, or cannot be read, is not known to be.
+pub fn is_run_by_envoy_gateway(context: &Context<'_>, namespace: &str, owner: &OwnerReference<'_>) -> bool {
+    let class = if owner.kind == "GatewayClass" {
+        Presence::Found(owner.name.to_string())
+    } else {
+        let fields = &["spec.gatewayClassName", "spec.infrastructure"];
+        let gateway = context.neighbours.get(&api::GATEWAY, namespace, &owner.name, fields);
+        gateway.map(|gateway| Gateway::new(gateway).class.into_owned())
+    };
+    let Presence::Found(class) = class else { return false };
+    let fields = &["spec.controllerName", "spec.parametersRef"];
+    let found = context.neighbours.get(&api::GATEWAY_CLASS, "", &class, fields).map(GatewayClass::new);
+    matches!(found, Presence::Found(class) if class.is_envoy_gateways(context))
 }
 
 /// Whether some EnvoyProxy still declares the HPA of that fleet: the one that its labels name.

@@ -13,7 +13,7 @@ pub use fleet::{
     Fleet, Level, OWN_LABELS, OWNING_GATEWAY_CLASS, OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE, generated_name,
     has_fleet_labels, has_gateway_owner, has_own_labels, label_keys, labelled_owner,
 };
-pub use governed::{Governed, Topology, declares_fleet_hpa};
+pub use governed::{Governed, Topology, declares_fleet_hpa, is_run_by_envoy_gateway};
 pub use merge::Effective;
 pub use spec::{DEPLOYMENT, EnvoyProxySpec, HPA};
 pub use version::{Removal, Running, WithoutClassProxy, WithoutOwnProxy};

@@ -100,7 +100,7 @@ fn restart(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Restart> {
         return None;
     }
     let count = match deployment.get(&context.neighbours) {
-        Presence::Found(found) if workload::is_applied_by_another(&found, "envoy-gateway") => None,
+        Presence::Found(found) if workload::is_applied_by_another(&found, workload::FLEET_MANAGER) => None,
         Presence::Found(found) => workload::replicas(&found).filter(|count| *count > 1).map(Some),
         Presence::Absent => None,
         Presence::Unknown(_) => Some(None),

@@ -9,7 +9,8 @@
 //!
 //! ## When it fires
 //! An HPA or ScaledObject is created so, or changes so: min = max; `behavior` with selectPolicy Disabled both up and down; both of KEDA's
-//! annotations. It warns. KEDA's own HPAs are not looked at, their ScaledObject is.
+//! annotations. Or an HPA is created for a workload at 0: only the HPA that brought it there starts it again (kubernetes/kubernetes PR 135118),
+//! and none does before Kubernetes 1.37. It warns. KEDA's own HPAs are not looked at, their ScaledObject is.
 //!
 //! ## Overrides
 //! * It only warns; `autoscaler-guard/allow: autoscaler-disabled` on the autoscaler silences it.
@@ -19,9 +20,11 @@
 //! `kubectl patch hpa web -n shop --type merge -p '{"spec":{"minReplicas":5}}'`, where maxReplicas is 5.
 
 use crate::change::{Kind, Operation};
+use crate::cluster::Presence;
 use crate::context::Context;
 use crate::facts::autoscalers::target_of;
 use crate::facts::hpa::scaled_object_owners;
+use crate::facts::workload;
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
@@ -55,7 +58,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     if untouched || scaled_object_owners(new).next().is_some() {
         return None;
     }
-    let why = disabled(context.request.kind, new)?;
+    let Some(why) = disabled(context.request.kind, new) else { return at_zero(context, new) };
     if old.is_some_and(|old| disabled(context.request.kind, old).is_some()) {
         return None;
     }
@@ -66,6 +69,24 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Finding::new(RULE.id, Action::Warn, Subject::new(context.request.kind.resource(), &new.metadata), what)
             .about(workload, this),
     )
+}
+
+/// An HPA starts no workload from 0 but one that it brought there itself: a new one, also of the same name, does nothing.
+fn at_zero<'a>(context: &Context<'a>, new: &Object<'a>) -> Option<Finding> {
+    if context.request.kind != Kind::HorizontalPodAutoscaler || context.change.old().is_some() {
+        return None;
+    }
+    let workload = WorkloadRef::new(&target_of(context, new), &new.metadata.namespace);
+    match workload.get(&context.neighbours) {
+        Presence::Found(found) if workload::replicas(&found) == Some(0) => {}
+        _ => return None,
+    }
+    let this = new.title("HPA");
+    let what =
+        format!("{this} does not scale {workload} while that is at 0 replicas: an HPA does not start it from there");
+    let wake = workload::wake(&workload);
+    let finding = Finding::new(RULE.id, Action::Warn, Subject::new("hpa", &new.metadata), what);
+    Some(finding.about(workload, this).help("Scale it to 1, from where the HPA goes on", wake))
 }
 
 fn disabled(kind: Kind, object: &Object<'_>) -> Option<&'static str> {

@@ -12,7 +12,9 @@
 //! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales; or an
 //! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. A declarative
 //! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; not across the charts of an
-//! umbrella chart. Two ScaledObjects on one HPA are refused, but to Flux and Argo CD within one of their apps. An audit reports both. A ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns.
+//! umbrella chart. Two ScaledObjects on one HPA are refused, but to Flux and Argo CD within one of their apps. An audit reports both. A
+//! ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns. So it does where the
+//! pods of the workload are selected by another workload that an HPA scales (by a common label), or the other way round.
 //!
 //! ## Overrides
 //! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the
@@ -24,7 +26,7 @@
 //! `kubectl autoscale deployment web --name web-2 --max 5`, where HPA `web` scales it already.
 
 use crate::change::{Kind, Operation};
-use crate::cluster::{Reason, api};
+use crate::cluster::{Presence, Reason, api};
 use crate::command::Command;
 use crate::context::Context;
 use crate::facts::application::{self, Member};
@@ -32,6 +34,7 @@ use crate::facts::autoscalers::{Namespace, keeps_target, target_of};
 use crate::facts::envoy_gateway::{fleet_change, has_fleet_labels, has_own_labels};
 use crate::facts::hpa::HorizontalPodAutoscaler;
 use crate::facts::scaled_object::ScaledObject;
+use crate::facts::workload;
 use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
@@ -66,6 +69,9 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
     Lookup::List(&api::SCALED_OBJECT),
 ];
 
+/// With so many other workloads of a namespace a new one's pods are compared: each is a lookup.
+const COMPARED: usize = 4;
+
 /// Another autoscaler in the way of the new one.
 struct Other<'a> {
     object: Object<'a>,
@@ -95,8 +101,45 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         (None, Some(reason)) => {
             Some(not_known(context, new, WorkloadRef::new(&target, &new.metadata.namespace), reason))
         }
-        (None, None) => None,
+        (None, None) => shares_pods(context, new, &namespace, &target),
     }
+}
+
+/// The HPA controller goes by pods: two HPAs whose workloads select the same ones stop with AmbiguousSelector, whatever the workloads are
+/// called (kubernetes/kubernetes issue 112027, pkg/controller/podautoscaler/horizontal.go).
+fn shares_pods(
+    context: &Context<'_>,
+    new: &Object<'_>,
+    namespace: &Namespace<'_>,
+    target: &ScaleTargetRef<'_>,
+) -> Option<Finding> {
+    if context.change.is_audit() {
+        return None;
+    }
+    let workload = WorkloadRef::new(target, &new.metadata.namespace);
+    let mut others: Vec<(WorkloadRef, String)> = Vec::new();
+    for hpa in &namespace.hpas {
+        let other = hpa.workload();
+        let counts = !hpa.object.metadata.is_terminating() && other != workload;
+        if counts && others.len() < COMPARED && others.iter().all(|(known, _)| *known != other) {
+            others.push((other, hpa.object.title("HPA")));
+        }
+    }
+    let get = |workload: &WorkloadRef| match workload.get(&context.neighbours) {
+        Presence::Found(found) => Some(found),
+        Presence::Absent | Presence::Unknown(_) => None,
+    };
+    let mine = if others.is_empty() { return None } else { get(&workload)? };
+    let shares = |(other, _): &&(WorkloadRef, String)| {
+        get(other).is_some_and(|other| workload::selects(&mine, &other) || workload::selects(&other, &mine))
+    };
+    let (other, theirs) = others.iter().find(shares)?;
+    let what = format!(
+        "{} would scale {workload}, whose pods {other} selects too, or the other way round: beside {theirs} neither scales",
+        title(context, new)
+    );
+    let finding = finding(context, new, Action::Warn, what).about(workload, title(context, new));
+    Some(finding.help("Give each workload a label of its own in", Help::field("spec.selector")))
 }
 
 /// Fleets that get an HPA of Envoy Gateway's.

@@ -8,6 +8,7 @@ use crate::facts::application::declares;
 use crate::facts::hpa::scaled_object_owners;
 use crate::facts::released::ReleaseMark;
 use crate::facts::scaled_object::{self, ScaledObject};
+use crate::settings::RuleAction;
 
 /// By this annotation anyone hands an HPA over.
 pub const HANDOVER: &str = "autoscaler-guard/handover";
@@ -48,9 +49,11 @@ impl<'a> Handover<'a> {
     }
 }
 
-/// Whether the change is a handover, so that the rules about a controller's HPA have nothing to say.
+/// Whether the change is a handover that rule hpa-handover acts on, so that the rules about a controller's HPA have nothing to say. Where
+/// settings keep that rule from acting they judge.
 pub fn is_handover(context: &Context<'_>) -> bool {
-    Handover::of(context).is_some()
+    let acts = !matches!(context.settings.rule_action("hpa-handover"), Some(RuleAction::Off | RuleAction::Warn));
+    acts && Handover::of(context).is_some()
 }
 
 /// Whether the writer wants the HPA of that ScaledObject for itself.

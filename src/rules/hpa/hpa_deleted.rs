@@ -8,10 +8,13 @@
 //! or Helm may be half-way, too: Helm deletes the HPA for a ScaledObject whose trigger KEDA cannot build, or while KEDA is down.
 //!
 //! ## When it fires
-//! Someone deletes an HPA that no controller owns, its target lives and does not own its count, and nothing else scales it. A ScaledObject
-//! counts as something else if it is Ready and names this HPA or has one of its own; one of the same Helm release and target unless its
-//! Ready is False; an HPA, unless the garbage collector is about to take it. An HPA that Envoy Gateway left behind gets a warning: deleting
-//! it is the cure.
+//! Someone deletes an HPA that no controller owns, its target lives and does not own its count (declared is not enough: it has to be in
+//! force), and nothing else scales it. A person who deletes one that an operator controls is warned, as that may make it anew or not. A
+//! ScaledObject counts as something else if it is Ready and names this HPA or has one of its own; one of the same application and target,
+//! unless its Ready is False, makes it a warning; an HPA, unless the garbage collector is about to take it. A warning, too, are HPAs that
+//! Envoy Gateway left behind, and those that KEDA did, with an owner that is gone or with nothing to scale by any more: deleting them is the
+//! cure. So is one whose workload is at 0, where an HPA does nothing, unless it brought it there itself (condition `ScaledToZero`, Kubernetes 1.37); and one that is
+//! replaced while its workload is at 0, as the other one does not start it from there.
 //!
 //! A tool that deletes what it manages is not stopped in a clean-up; its own record is asked where there is one:
 //!
@@ -37,14 +40,15 @@ use crate::context::Context;
 use crate::facts::autoscalers::{Departing, Replacement, other_autoscaler};
 use crate::facts::departure::Departure;
 use crate::facts::hpa::{HorizontalPodAutoscaler, other_controller, scaled_object_owners};
+use crate::facts::owner::Owner;
 use crate::facts::released::ReleaseMark;
 use crate::facts::{envoy_gateway, scaled_object, workload};
-use crate::finding::{Action, Finding};
+use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
 use crate::rules::departing;
 use crate::subject::{Subject, WorkloadRef};
-use autoscaler_guard_reading::Object;
+use autoscaler_guard_reading::{Object, OwnerReference};
 
 pub(in crate::rules) static RULE: Rule = Rule {
     id: "hpa-deleted",
@@ -68,41 +72,81 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
     Lookup::List(&api::DEPLOYMENT),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
     Lookup::List(&api::SCALED_OBJECT),
+    Lookup::Owner,
 ];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;
-    if other_controller(old).is_some_and(|_| !envoy_gateway::has_fleet_labels(old))
-        || has_live_scaled_object(context, old)
+    let controller = other_controller(old).filter(|_| !envoy_gateway::has_fleet_labels(old));
+    if controller.is_some_and(|owner| is_its_own_business(context, old, owner)) || has_live_scaled_object(context, old)
     {
         return None;
     }
     let hpa = HorizontalPodAutoscaler::new(old.clone());
     let scales = hpa.target();
     let target = WorkloadRef::new(&scales, &old.metadata.namespace);
-    let unseen = workload::needs_autoscaler(&target, context, Some(&hpa))?;
+    let need = workload::needs_autoscaler(&target, context, Some(&hpa))?;
     let release = ReleaseMark::of(old);
     let going = Departing {
         object: old,
         target: &scales,
         hpa: &old.metadata.name,
         scaled_object: release.as_ref().map(|release| release.uid.as_str()),
+        at_zero: need.at_zero,
     };
     let caveat = match other_autoscaler(context, &going) {
-        Replacement::Scales(_) | Replacement::Takes(_) => return None,
+        Replacement::Scales(_) => return None,
+        Replacement::Takes(other) => return Some(left_to(old, &target, &other)),
+        Replacement::Asleep(other) => return Some(asleep(old, &target, &other)),
         Replacement::Nothing(reason) => Replacement::caveat(reason.as_ref()),
     };
     let this = old.title("HPA");
-    let what =
-        format!("deleting {this} would leave {target} with no autoscaler: nothing else scales it{unseen}{caveat}");
+    let what = format!("deleting {this} would leave {target} with no autoscaler: nothing else scales it{need}{caveat}");
     let off = workload::not_autoscaled(&target);
-    let finding = Finding::new(RULE.id, Action::Reject, Subject::new("hpa", &old.metadata), what)
-        .about(target.clone(), this)
-        .help("Say that the workload is not autoscaled", off);
-    if is_left_behind(context, old) {
+    let mut finding =
+        Finding::new(RULE.id, need.soften(Action::Reject), Subject::new("hpa", &old.metadata), what)
+            .about(target.clone(), this)
+            .help("Say that the workload is not autoscaled", off);
+    if let Some(owner) = controller {
+        let owner = owner.title(&old.metadata.namespace);
+        finding.notes.push(format!("{owner} controls it, and may make it anew or not: change that one instead"));
+    } else if let Some(account) = operators_account(context) {
+        let exempt = Help::Manifest { path: "exempt.users".into(), value: account };
+        finding = finding.help("If this is an operator that deletes its own HPAs, set", exempt);
+    }
+    if is_left_behind(context, old) || scales_nothing(context, old) {
         return Some(Finding { action: Action::Warn, ..finding });
     }
     departing::judge(context, finding, Departure::of(context, &going, &target))
+}
+
+/// An operator's HPA is that one's business, and gone with an owner that is not there; but a person who deletes it should know that not
+/// every operator makes it anew (StarRocks/starrocks-kubernetes-operator issue 223).
+fn is_its_own_business(context: &Context<'_>, hpa: &Object<'_>, owner: &OwnerReference<'_>) -> bool {
+    context.is_service_account() || owner.look_up(context, &hpa.metadata.namespace).is_absent()
+}
+
+/// Who asks, if it is a service account and its name is one that settings take.
+fn operators_account(context: &Context<'_>) -> Option<String> {
+    let name = context.request.user.username.as_ref();
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b':');
+    (context.is_service_account() && name.bytes().all(is_plain)).then(|| name.to_owned())
+}
+
+/// Helm creates first and deletes last, and does not wait for KEDA: with KEDA down, or a trigger that it cannot build, nothing scales.
+fn left_to(hpa: &Object<'_>, target: &WorkloadRef, other: &str) -> Finding {
+    let this = hpa.title("HPA");
+    let what =
+        format!("deleting {this} leaves {target} to {other} of the same Helm release: check that it becomes Ready");
+    Finding::new(RULE.id, Action::Warn, Subject::new("hpa", &hpa.metadata), what).about(target.clone(), this)
+}
+
+/// Another HPA is there, but the workload is at 0, from where only the HPA that brought it there starts it.
+fn asleep(hpa: &Object<'_>, target: &WorkloadRef, other: &str) -> Finding {
+    let this = hpa.title("HPA");
+    let what = format!("deleting {this} leaves {target} at 0 replicas: {other} does not start it from there");
+    let finding = Finding::new(RULE.id, Action::Warn, Subject::new("hpa", &hpa.metadata), what);
+    finding.about(target.clone(), this).help("Scale it to 1, from where that one goes on", workload::wake(target))
 }
 
 /// Owned or released by a ScaledObject that lives, it is another rule's: owned-hpa-deleted, released-hpa-deleted.
@@ -123,4 +167,13 @@ fn has_live_scaled_object(context: &Context<'_>, hpa: &Object<'_>) -> bool {
 /// Envoy Gateway left it behind: deleting it is the cure.
 fn is_left_behind(context: &Context<'_>, hpa: &Object<'_>) -> bool {
     envoy_gateway::has_fleet_labels(hpa) && envoy_gateway::declares_fleet_hpa(context, hpa) == Presence::Found(false)
+}
+
+/// KEDA left it behind: its owner is gone, or all that it scales by are metrics of a ScaledObject that is gone.
+fn scales_nothing(context: &Context<'_>, hpa: &Object<'_>) -> bool {
+    let hpa = HorizontalPodAutoscaler::new(hpa.clone());
+    let gone = |name: &str| scaled_object::by_name(context, &hpa.object.metadata.namespace, name).is_absent();
+    // One that still refers to a ScaledObject which is gone is collected, or kept by nothing but KEDA's absence.
+    let is_left = scaled_object_owners(&hpa.object).next().is_some();
+    is_left || (hpa.has_only_external_metrics() && hpa.metrics_of().is_some_and(|name| gone(&name)))
 }

@@ -10,7 +10,8 @@
 //! ## When it fires
 //! Someone other than a declarative writer removes `autoscaler-guard/released-from` while that ScaledObject (by uid) lives. The
 //! ownerReference comes back in the same request, which wakes KEDA, and it adopts and rewrites the HPA. Never refused; without repair, or
-//! when another controller owns the HPA by now, a warning; one that does not exist gives way.
+//! when another controller owns the HPA by now, a warning; one that does not exist gives way. Not where the ScaledObject declares an HPA of
+//! another name.
 //!
 //! ## Overrides
 //! * `autoscaler-guard/allow: hpa-giveback` on the HPA or its workload: only the mark goes.
@@ -59,6 +60,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         match scaled_object::with_uid(context, &new.metadata.namespace, &release.scaled_object, &release.uid) {
             Presence::Found(owner) if owner.object.metadata.is_terminating() => return None,
             Presence::Absent => return None,
+            // It would get an owner that never looks at it.
+            Presence::Found(owner) if owner.hpa_name() != new.metadata.name => return None,
             Presence::Found(owner) => give_back(context, new, &owner),
             Presence::Unknown(reason) => {
                 let owner = title("ScaledObject", &new.metadata.namespace, &release.scaled_object);

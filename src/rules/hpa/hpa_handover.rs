@@ -12,7 +12,7 @@
 //! A declarative writer (setting `handover.fieldManagers`) writes an HPA that a ScaledObject owns, by patch, apply or PUT. Anyone else
 //! says so with the annotation `autoscaler-guard/handover: "<scaledobject>"`, new in that request. For the ScaledObject's own target the
 //! ownerReference is dropped and the HPA marked `autoscaler-guard/released-from`; for another target the write is refused, as the
-//! ScaledObject's workload would lose its autoscaler. A declarative writer's PUT that forgets the mark gets it back.
+//! ScaledObject's workload would lose its autoscaler; so is it where the ScaledObject is paused, as KEDA then deletes the HPA by its name. A declarative writer's PUT that forgets the mark gets it back.
 //!
 //! ## Overrides
 //! * `autoscaler-guard/allow: hpa-handover` on the HPA or its workload: the write passes as it is.
@@ -27,7 +27,7 @@ use crate::cluster::{Presence, Reason, api};
 use crate::context::Context;
 use crate::facts::hpa::HorizontalPodAutoscaler;
 use crate::facts::released::{RELEASED_FROM, ReleaseMark};
-use crate::facts::scaled_object::ScaledObject;
+use crate::facts::scaled_object::{ScaledObject, UNPAUSE, UNPAUSE_REPLICAS};
 use crate::facts::workload;
 use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
@@ -66,6 +66,9 @@ fn hand_over(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, owner: &S
     if !hpa.target().same_workload(&owner.target()) {
         return other_target(hpa, owner, target);
     }
+    if owner.is_paused() {
+        return from_paused(hpa, owner, target);
+    }
     let edits = vec![
         Edit::RemoveOwner { uid: owner.object.metadata.uid.clone().into_owned() },
         Edit::Annotate { key: RELEASED_FROM, value: ReleaseMark::mark(owner) },
@@ -80,6 +83,17 @@ fn hand_over(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, owner: &S
     );
     finding.notes.extend(cannot_start(context, owner, &target));
     release_first(finding, &Subject::new("scaledobject", &owner.object.metadata))
+}
+
+/// KEDA deletes the HPA of a paused ScaledObject by its name, whoever owns it: releasing it would not save it.
+fn from_paused(hpa: &HorizontalPodAutoscaler<'_>, owner: &ScaledObject<'_>, target: WorkloadRef) -> Finding {
+    let (this, from) = (hpa.object.title("HPA"), owner.object.title("ScaledObject"));
+    let what = format!(
+        "writing {this} does not save it for {target}: {from} is paused, so KEDA deletes the HPA by its name, released or not"
+    );
+    let unpause =
+        Subject::new("scaledobject", &owner.object.metadata).kubectl("annotate", &[UNPAUSE, UNPAUSE_REPLICAS]);
+    finding(hpa, Action::Reject, what).about(target, this).help("Unpause the ScaledObject first", unpause)
 }
 
 fn other_target(hpa: &HorizontalPodAutoscaler<'_>, owner: &ScaledObject<'_>, target: WorkloadRef) -> Finding {

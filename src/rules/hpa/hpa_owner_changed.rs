@@ -9,9 +9,9 @@
 //! or Gateway that does not declare it is deleted with that one.
 //!
 //! ## When it fires
-//! An update drops the reference to a ScaledObject, Gateway or GatewayClass that lives and is not being deleted, or takes `controller` from
-//! it; or a create or update adds one to a ScaledObject that names another HPA, or to a Gateway or GatewayClass whose EnvoyProxy declares no
-//! HPA. Not when it is a handover (hpa-handover) or a giveback (hpa-giveback).
+//! An update drops the reference to a ScaledObject, Gateway or GatewayClass that lives and is not being deleted, changes its name or kind, or
+//! takes `controller` from it; or sets the mark of a handover (`autoscaler-guard/released-from`) by hand; or a create or update adds one to a ScaledObject that names another HPA, or to a Gateway or GatewayClass whose EnvoyProxy declares no
+//! HPA. Gateways count where Envoy Gateway runs their class, or the HPA has its labels. Not when it is a handover (hpa-handover) or a giveback (hpa-giveback).
 //!
 //! ## Overrides
 //! * A handover: annotate the HPA with `autoscaler-guard/handover: "<scaledobject>"` instead.
@@ -26,14 +26,14 @@ use crate::cluster::{Presence, api};
 use crate::context::Context;
 use crate::facts::envoy_gateway;
 use crate::facts::hpa::HorizontalPodAutoscaler;
-use crate::facts::owner::{Owner, is_scaled_object};
+use crate::facts::owner::{Owner, is_same, is_scaled_object};
 use crate::facts::released::ReleaseMark;
 use crate::facts::scaled_object::{self, ScaledObject};
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
 use crate::subject::{Subject, WorkloadRef};
-use autoscaler_guard_reading::{Object, OwnerReference, group_of};
+use autoscaler_guard_reading::{Object, OwnerReference, group_of, title};
 
 pub(in crate::rules) static RULE: Rule = Rule {
     id: "hpa-owner-changed",
@@ -47,18 +47,21 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::SCALED_OBJECT), Lookup::Owner];
+pub(in crate::rules) const LOOKUPS: &[Lookup] =
+    &[Lookup::Get(&api::GATEWAY), Lookup::Get(&api::GATEWAY_CLASS), Lookup::Get(&api::SCALED_OBJECT), Lookup::Owner];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let new = context.change.new()?;
     let no_owners = Vec::new();
     let before = context.change.old().map_or(no_owners.as_slice(), |old| old.metadata.owner_references());
     let after = new.metadata.owner_references();
-    if before == after || is_handover(context) {
+    let marked = ReleaseMark::written(new) != context.change.old().and_then(ReleaseMark::written);
+    if (before == after && !marked) || is_handover(context) {
         return None;
     }
     let dropped = before.iter().find_map(|owner| lost(context, new, owner));
     let what = dropped
+        .or_else(|| forges_mark(context, new))
         .or_else(|| after.iter().filter(|owner| !has(before, owner)).find_map(|owner| gained(context, new, owner)))?;
     let hpa = HorizontalPodAutoscaler::new(new.clone());
     let mut finding = Finding::new(RULE.id, Action::Reject, Subject::new("hpa", &new.metadata), what)
@@ -76,11 +79,34 @@ fn has(owners: &[OwnerReference<'_>], owner: &OwnerReference<'_>) -> bool {
     owners.iter().any(|other| other.uid == owner.uid)
 }
 
-/// The owners whose HPAs this policy knows; other operators' references are theirs to change.
-fn is_known(owner: &OwnerReference<'_>) -> bool {
-    let gateway = group_of(&owner.api_version) == "gateway.networking.k8s.io";
+/// The owners whose HPAs this policy knows; other operators' references are theirs to change. A Gateway is one if Envoy Gateway runs it: those
+/// of Istio, NGINX Gateway Fabric and others own HPAs that no EnvoyProxy declares.
+fn is_known(context: &Context<'_>, hpa: &Object<'_>, owner: &OwnerReference<'_>) -> bool {
+    let of_gateway_api = group_of(&owner.api_version) == "gateway.networking.k8s.io";
+    let may_be_envoys = of_gateway_api && matches!(owner.kind.as_ref(), "Gateway" | "GatewayClass");
     is_scaled_object(&owner.api_version, &owner.kind)
-        || (gateway && matches!(owner.kind.as_ref(), "Gateway" | "GatewayClass"))
+        || (may_be_envoys
+            && (envoy_gateway::has_fleet_labels(hpa)
+                || envoy_gateway::is_run_by_envoy_gateway(context, &hpa.metadata.namespace, owner)))
+}
+
+/// What is wrong when somebody marks an HPA as handed over: only rule hpa-handover does, and takes the owner away in the same change.
+fn forges_mark(context: &Context<'_>, new: &Object<'_>) -> Option<String> {
+    let mark = ReleaseMark::written(new)?;
+    let old = context.change.old()?;
+    if ReleaseMark::written(old).as_ref() == Some(&mark) {
+        return None;
+    }
+    let namespace = &new.metadata.namespace;
+    let caveat = match scaled_object::with_uid(context, namespace, &mark.scaled_object, &mark.uid) {
+        Presence::Absent => return None,
+        Presence::Found(_) => String::new(),
+        Presence::Unknown(reason) => format!(" (whether it lives is not known: {reason})"),
+    };
+    let (this, from) = (new.title("HPA"), title("ScaledObject", namespace, &mark.scaled_object));
+    Some(format!(
+        "changing {this} marks it by hand as handed over from {from}{caveat}: KEDA would not manage it any more, though nobody took it over"
+    ))
 }
 
 /// What is wrong when `owner` was there before and is no longer, or no longer as controller.
@@ -91,9 +117,11 @@ fn lost(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -> 
         Some(now) if owner.controller == Some(true) && now.controller != Some(true) => {
             "takes controller from its reference to"
         }
+        // The garbage collector looks for the owner by its name and kind, then compares the uid.
+        Some(now) if !is_same(now, owner) => "changes the name or kind in its reference to",
         Some(_) => return None,
     };
-    if !is_known(owner) {
+    if !is_known(context, new, owner) {
         return None;
     }
     let caveat = match owner.look_up(context, &new.metadata.namespace) {
@@ -110,7 +138,9 @@ fn lost(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -> 
 
 /// What is wrong when `owner` is new.
 fn gained(context: &Context<'_>, new: &Object<'_>, owner: &OwnerReference<'_>) -> Option<String> {
-    if !is_known(owner) || ReleaseMark::of_change(context.change).is_some_and(|release| release.uid == owner.uid) {
+    if !is_known(context, new, owner)
+        || ReleaseMark::of_change(context.change).is_some_and(|release| release.uid == owner.uid)
+    {
         return None;
     }
     let (this, to) = (new.title("HPA"), owner.title(&new.metadata.namespace));

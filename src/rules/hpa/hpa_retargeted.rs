@@ -12,7 +12,8 @@
 //! message says so. It only warns where a chart or an app renames a workload: a declarative writer (setting `handover.fieldManagers`) aims
 //! the HPA, and it, the old and the new workload are of one release or app (the marks of Helm, Flux, Argo CD, kapp and Terraform, or label
 //! `app.kubernetes.io/instance` within one chart), for these create the new workload first, or next, and delete the old one last. So it
-//! does where a ScaledObject of the same application is expected to take over. HPAs of a live ScaledObject, of Envoy Gateway or of another operator are other rules' business, or their owner's.
+//! does where a ScaledObject of the same application is expected to take over. HPAs of a live ScaledObject or of Envoy Gateway are other rules' business;
+//! another operator's are its own, and a person who aims one elsewhere is warned.
 //!
 //! ## Overrides
 //! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
@@ -27,6 +28,7 @@ use crate::cluster::{Presence, api};
 use crate::context::Context;
 use crate::facts::autoscalers::Departing;
 use crate::facts::hpa::{HorizontalPodAutoscaler, other_controller, scaled_object_owners};
+use crate::facts::owner::Owner;
 use crate::facts::released::ReleaseMark;
 use crate::facts::{envoy_gateway, scaled_object};
 use crate::finding::Finding;
@@ -52,6 +54,7 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
     Lookup::Get(&api::SCALED_OBJECT),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
     Lookup::List(&api::SCALED_OBJECT),
+    Lookup::Owner,
 ];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
@@ -66,7 +69,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     }
     let release = ReleaseMark::of(old);
     let released_from = release.as_ref().map(|release| release.uid.as_str());
-    let departing = Departing { object: old, target: &from, hpa: &old.metadata.name, scaled_object: released_from };
+    let departing =
+        Departing { object: old, target: &from, hpa: &old.metadata.name, scaled_object: released_from, at_zero: false };
     let this = old.title("HPA");
     let retarget =
         Retarget { rule: RULE.id, subject: Subject::new("hpa", &old.metadata), this: &this, departing, to: &to };
@@ -80,6 +84,8 @@ fn is_anothers(context: &Context<'_>, hpa: &Object<'_>) -> bool {
         !matches!(scaled_object::with_uid(context, &hpa.metadata.namespace, name, uid), Presence::Absent)
     };
     envoy_gateway::has_fleet_labels(hpa)
-        || other_controller(hpa).is_some()
+        || other_controller(hpa).is_some_and(|owner| {
+            context.is_service_account() || owner.look_up(context, &hpa.metadata.namespace).is_absent()
+        })
         || scaled_object_owners(hpa).next().is_some_and(|owner| lives(&owner.name, &owner.uid))
 }

@@ -8,9 +8,9 @@
 //! ScaledObject. KEDA copies the ScaledObject's labels to the HPA, so `kubectl apply --prune` deletes it unasked (kedacore/keda issue 6849).
 //!
 //! ## When it fires
-//! Someone deletes an HPA whose ScaledObject (by uid) lives and is not being deleted, or cannot be read. With Helm's labels, which KEDA
-//! copies as well, it only warns: Helm may be uninstalling, and KEDA makes the HPA anew. So it does where Flux prunes it and its inventory
-//! lists it, as an HPA that KEDA took over between two tries. Silent when the ScaledObject is paused: KEDA deletes the HPA itself.
+//! Someone deletes an HPA whose ScaledObject (by uid) lives and is not being deleted, or cannot be read. Not while that is paused or asks for
+//! an HPA of another name: then the HPA is to go. With Helm's labels, which KEDA copies as well, it only warns: Helm may be uninstalling, and
+//! KEDA makes the HPA anew. So it does where Flux prunes it and its inventory lists it, as an HPA that KEDA took over between two tries.
 //!
 //! ## Overrides
 //! * Delete or pause the ScaledObject instead.
@@ -52,8 +52,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let namespace = &old.metadata.namespace;
     let caveat = match scaled_object::with_uid(context, namespace, &owner.name, &owner.uid) {
         Presence::Absent => return None,
-        // Of a paused one KEDA deletes the HPA itself, and makes none.
-        Presence::Found(owner) if owner.object.metadata.is_terminating() || owner.is_paused() => return None,
+        Presence::Found(owner) if owner.object.metadata.is_terminating() => return None,
+        // It is to go, whoever deletes it: KEDA deletes the HPA of a paused ScaledObject, and the one that it is not to have any more.
+        Presence::Found(owner) if owner.is_paused() || owner.configured_hpa_name() != old.metadata.name => return None,
         Presence::Found(_) => String::new(),
         Presence::Unknown(reason) => format!(" (whether it lives could not be read: {reason})"),
     };

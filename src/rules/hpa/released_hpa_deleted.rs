@@ -61,15 +61,15 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     };
     let hpa = HorizontalPodAutoscaler::new(old.clone());
     let target = WorkloadRef::new(&hpa.target(), namespace);
-    let unseen = workload::needs_autoscaler(&target, context, Some(&hpa))?;
+    let need = workload::needs_autoscaler(&target, context, Some(&hpa))?;
     let this = old.title("HPA");
     let from = title("ScaledObject", namespace, &release.scaled_object);
     let what = format!(
-        "deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{unseen}"
+        "deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{need}"
     );
     let subject = Subject::new("hpa", &old.metadata);
     let (delete_first, give_back) = release.ways_on(&subject);
-    let finding = Finding::new(RULE.id, Action::Reject, subject, what)
+    let finding = Finding::new(RULE.id, need.soften(Action::Reject), subject, what)
         .about(target, this)
         .help("Give the HPA back to KEDA first", give_back)
         .help("Or delete the ScaledObject first", delete_first);

@@ -11,12 +11,14 @@
 //! ## When it fires
 //! The ScaledObject's HPA exists, refers to it as an owner (controller or not), the workload lives, does not own its count, and nothing else
 //! scales it. It is judged for Helm too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try again.
-//! Not when the ScaledObject is paused. Another ScaledObject of the same release or app and target, unless its Ready is False, makes it a
-//! warning: a rename. So does annotation `helm.sh/hook`, as Helm creates a hook anew. What Flux, Argo CD, kapp and Terraform delete is judged
-//! by their own records, as in `hpa-deleted`; an HPA of the same name that Argo CD has written already does not count as coming.
+//! A pause alone is no answer: KEDA may not have acted on it yet. Another ScaledObject of the same release or app and target, unless its
+//! Ready is False, makes it a warning: a rename. So does annotation `helm.sh/hook`, as Helm creates a hook anew. What Flux, Argo CD, kapp and
+//! Terraform delete is judged by their own records, as in `hpa-deleted`; an HPA of the same name that Argo CD has written already does not
+//! count as coming. One that an operator controls is warned of, as is the delete of the HTTPScaledObject that controls it (KEDA's HTTP
+//! add-on), where the policy is asked about those.
 //!
 //! ## Overrides
-//! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA. It warns: nothing declares that HPA then, and external metrics
+//! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA, as does the finalizer `orphan`. It warns: nothing declares that HPA then, and external metrics
 //!   end with KEDA's.
 //! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared, within the HPA's bounds:
 //!   the HPA would scale any other count back while it lasts.
@@ -40,7 +42,7 @@ use crate::gate::Scope;
 use crate::rule::{DefaultAction, Lookup, Rule, Stage};
 use crate::rules::departing;
 use crate::subject::{Subject, WorkloadRef};
-use autoscaler_guard_reading::{OwnerReference, title};
+use autoscaler_guard_reading::{Object, OwnerReference, title};
 
 pub(in crate::rules) static RULE: Rule = Rule {
     id: "scaledobject-deleted",
@@ -50,7 +52,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     since: "0.1.0",
     stage: Stage::Stable,
     scope: Scope::Judged,
-    watches: &[(Kind::ScaledObject, &[Operation::Delete])],
+    watches: &[(Kind::ScaledObject, &[Operation::Delete]), (Kind::HttpScaledObject, &[Operation::Delete])],
     check,
 };
 
@@ -58,15 +60,17 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
     Lookup::Get(&api::APPLICATION),
     Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
     Lookup::Get(&api::KUSTOMIZATION),
+    Lookup::Get(&api::SCALED_OBJECT),
     Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
     Lookup::List(&api::SCALED_OBJECT),
 ];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let scaled_object = ScaledObject::new(context.change.deleted()?.clone());
-    if scaled_object.is_paused() {
-        return None;
+    let old = context.change.deleted()?;
+    if context.request.kind == Kind::HttpScaledObject {
+        return with_its_owner(context, old);
     }
+    let scaled_object = ScaledObject::new(old.clone());
     let metadata = &scaled_object.object.metadata;
     let name = scaled_object.hpa_name();
     let loss = match scaled_object::hpa(context, &metadata.namespace, &name) {
@@ -75,15 +79,43 @@ fn check(context: &Context<'_>) -> Option<Finding> {
             return None;
         }
         Presence::Found(hpa) => Loss { scaled_object: &scaled_object, hpa: Some(hpa), unread: None },
+        // Once KEDA has acted on the pause there is none.
+        Presence::Unknown(_) if scaled_object.is_paused() => return None,
         Presence::Unknown(reason) => Loss { scaled_object: &scaled_object, hpa: None, unread: Some(reason) },
     };
-    if context.request.propagation_policy == "Orphan" { Some(loss.orphaned()) } else { loss.collected(context) }
+    if context.orphans_dependents() { Some(loss.orphaned()) } else { loss.collected(context) }
+}
+
+/// KEDA's HTTP add-on makes a ScaledObject of the HTTPScaledObject's name, which goes with it, and the HPA with that (kedacore/http-add-on
+/// issue 332): the collector's deletes are not judged.
+fn with_its_owner(context: &Context<'_>, owner: &Object<'_>) -> Option<Finding> {
+    let metadata = &owner.metadata;
+    let Presence::Found(owned) = scaled_object::by_name(context, &metadata.namespace, &metadata.name) else {
+        return None;
+    };
+    if owned.object.metadata.owner_with_uid(&metadata.uid).is_none() || context.orphans_dependents() {
+        return None;
+    }
+    let Presence::Found(hpa) = scaled_object::hpa(context, &metadata.namespace, &owned.hpa_name()) else { return None };
+    let loss = Loss { scaled_object: &owned, hpa: Some(hpa), unread: None };
+    let finding = loss.collected(context)?;
+    let this = owner.title("HTTPScaledObject");
+    let what = format!(
+        "deleting {this} takes its ScaledObject and HPA \"{}\": {} would be left with no autoscaler",
+        owned.hpa_name(),
+        WorkloadRef::new(&owned.target(), &metadata.namespace)
+    );
+    let subject = Subject::new("httpscaledobject", metadata);
+    let keep = subject.kubectl("delete", &["--cascade=orphan"]);
+    let warned =
+        Finding { what, annotate: subject, notes: Vec::new(), help: Vec::new(), action: Action::Warn, ..finding };
+    Some(warned.help("Keep both", keep))
 }
 
 /// The garbage collector only drops its reference to this owner when another one lives.
 fn has_another_owner(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, uid: &str) -> bool {
     let metadata = &hpa.object.metadata;
-    let lives = |owner: &OwnerReference<'_>| matches!(owner.look_up(context, &metadata.namespace), Presence::Found(_));
+    let lives = |owner: &OwnerReference<'_>| matches!(owner.look_up(context, &metadata.namespace), Presence::Found(found) if !found.metadata.is_terminating());
     metadata.owner_references().iter().any(|owner| owner.uid != uid && lives(owner))
 }
 
@@ -118,16 +150,24 @@ impl Loss<'_, '_> {
         let metadata = &self.scaled_object.object.metadata;
         let target = self.scaled_object.target();
         let workload = WorkloadRef::new(&target, &metadata.namespace);
-        let unseen = workload::needs_autoscaler(&workload, context, self.hpa.as_ref())?;
+        let need = workload::needs_autoscaler(&workload, context, self.hpa.as_ref())?;
         let name = self.scaled_object.hpa_name();
         let going = Departing {
             object: &self.scaled_object.object,
             target: &target,
             hpa: &name,
             scaled_object: Some(&metadata.uid),
+            at_zero: need.at_zero,
         };
         match other_autoscaler(context, &going) {
             Replacement::Scales(_) => None,
+            Replacement::Asleep(other) => {
+                let this = self.scaled_object.object.title("ScaledObject");
+                let what =
+                    format!("deleting {this} leaves {workload} at 0 replicas: {other} does not start it from there");
+                let finding = self.finding(Action::Warn, what);
+                Some(finding.help("Scale it to 1, from where that one goes on", workload::wake(&workload)))
+            }
             Replacement::Takes(other) => {
                 let this = self.scaled_object.object.title("ScaledObject");
                 let what = format!(
@@ -136,7 +176,9 @@ impl Loss<'_, '_> {
                 Some(self.finding(Action::Warn, what))
             }
             Replacement::Nothing(reason) => {
-                let finding = self.refused(&workload, &format!("{unseen}{}", Replacement::caveat(reason.as_ref())));
+                let caveat = format!("{need}{}", Replacement::caveat(reason.as_ref()));
+                let mut finding = self.refused(&workload, &caveat);
+                finding.action = need.soften(finding.action);
                 let comes_to = match Departure::of(context, &going, &workload) {
                     // Helm deletes a Deployment before its ScaledObject, so that is a loss.
                     Departure::Open(Tool::Helm) => Departure::Unmanaged,

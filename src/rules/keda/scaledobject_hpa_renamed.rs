@@ -62,13 +62,12 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Presence::Unknown(reason) => (None, format!(" (whether \"{now}\" exists is not known: {reason})")),
     };
     let workload = WorkloadRef::new(&new.target(), namespace);
-    let unseen = workload::needs_autoscaler(&workload, context, hpa.as_ref())?;
+    let need = workload::needs_autoscaler(&workload, context, hpa.as_ref())?;
     let (action, then) = outcome(context, &new, &now, &wanted, &workload);
     let metadata = &new.object.metadata;
-    let what =
-        format!("renaming the HPA of {} to \"{wanted}\" {then}{unread}{unseen}", new.object.title("ScaledObject"));
+    let what = format!("renaming the HPA of {} to \"{wanted}\" {then}{unread}{need}", new.object.title("ScaledObject"));
     let in_the_way = Subject { resource: "hpa".into(), namespace: namespace.to_string(), name: wanted.into_owned() };
-    let finding = Finding::new(RULE.id, action, Subject::new("scaledobject", metadata), what)
+    let finding = Finding::new(RULE.id, need.soften(action), Subject::new("scaledobject", metadata), what)
         .about(workload, title("HPA", namespace, &now))
         .help("Choose a name that is free; the HPA that has this one", in_the_way.kubectl("get", &[]));
     Some(finding)

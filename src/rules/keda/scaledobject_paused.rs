@@ -11,7 +11,7 @@
 //! A ScaledObject that was not paused gets the annotation `autoscaling.keda.sh/paused`, with any value but a parsable false (the empty one
 //! pauses too), or `autoscaling.keda.sh/paused-replicas`, and an HPA of its name is there. It warns. It rejects when the ScaledObject does
 //! not own that HPA. An HPA that cannot be looked up makes it a warning with the reason: pausing is a plain wish, and the HPA is nearly
-//! always its own. Silent when the workload is gone or owns its count.
+//! always its own. One that is created paused warns, too. Silent when the workload is gone or owns its count.
 //!
 //! ## Overrides
 //! * Annotations `autoscaling.keda.sh/paused-scale-in` and `autoscaling.keda.sh/paused-scale-out` freeze the count and keep the HPA (KEDA
@@ -27,7 +27,7 @@ use crate::cluster::{Presence, Reason, api};
 use crate::context::Context;
 use crate::facts::hpa::HorizontalPodAutoscaler;
 use crate::facts::released::{RELEASED_FROM, ReleaseMark};
-use crate::facts::scaled_object::{self, PAUSED_REPLICAS, ScaledObject};
+use crate::facts::scaled_object::{self, PAUSED_REPLICAS, ScaledObject, UNPAUSE, UNPAUSE_REPLICAS};
 use crate::facts::workload;
 use crate::finding::{Action, Finding};
 use crate::gate::Scope;
@@ -43,14 +43,14 @@ pub(in crate::rules) static RULE: Rule = Rule {
     since: "0.1.0",
     stage: Stage::Stable,
     scope: Scope::Judged,
-    watches: &[(Kind::ScaledObject, &[Operation::Update])],
+    watches: &[(Kind::ScaledObject, &[Operation::Create, Operation::Update])],
     check,
 };
 
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let (old, new) = context.change.update()?;
+    let Some((old, new)) = context.change.update() else { return born_paused(context) };
     if old.metadata.same_labels_and_annotations(&new.metadata) {
         return None;
     }
@@ -64,6 +64,22 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Presence::Found(hpa) => freezes(context, &new, Some(&hpa), None),
         Presence::Unknown(reason) => freezes(context, &new, None, Some(&reason)),
     }
+}
+
+/// Created paused it scales nothing. An HPA that KEDA would delete for it is scaledobject-takes-hpa's.
+fn born_paused(context: &Context<'_>) -> Option<Finding> {
+    let new = ScaledObject::new(context.change.new()?.clone());
+    let metadata = &new.object.metadata;
+    if !new.is_paused() || !scaled_object::hpa(context, &metadata.namespace, &new.configured_hpa_name()).is_absent() {
+        return None;
+    }
+    let workload = WorkloadRef::new(&new.target(), &metadata.namespace);
+    let need = workload::needs_autoscaler(&workload, context, None)?;
+    let this = new.object.title("ScaledObject");
+    let what = format!("{this} is created paused: it does not scale {workload} until it is unpaused{need}");
+    let unpause = Subject::new("scaledobject", metadata).kubectl("annotate", &[UNPAUSE, UNPAUSE_REPLICAS]);
+    let finding = Finding::new(RULE.id, Action::Warn, Subject::new("scaledobject", metadata), what);
+    Some(finding.about(workload, this).help("Unpause it when it is to scale", unpause))
 }
 
 fn finding(paused: &ScaledObject<'_>, action: Action, workload: WorkloadRef, then: &str) -> Finding {
@@ -81,14 +97,14 @@ fn freezes(
 ) -> Option<Finding> {
     let metadata = &paused.object.metadata;
     let workload = WorkloadRef::new(&paused.target(), &metadata.namespace);
-    let unseen = workload::needs_autoscaler(&workload, context, hpa)?;
+    let need = workload::needs_autoscaler(&workload, context, hpa)?;
     let count = metadata
         .annotation(PAUSED_REPLICAS)
         .map_or_else(|| "its present count".to_owned(), |count| format!("{count} replicas"));
     let whose = unread
         .map_or_else(String::new, |reason| format!(" (whether that HPA exists and is its own is not known: {reason})"));
     let then = format!(
-        "makes KEDA delete its HPA \"{}\": {workload} stays at {count}, whatever the load, until it is unpaused{whose}{unseen}",
+        "makes KEDA delete its HPA \"{}\": {workload} stays at {count}, whatever the load, until it is unpaused{whose}{need}",
         paused.hpa_name()
     );
     let both = &["autoscaling.keda.sh/paused-scale-in=true", "autoscaling.keda.sh/paused-scale-out=true"];
@@ -105,14 +121,14 @@ fn deletes_anothers(
     hpa: &HorizontalPodAutoscaler<'_>,
 ) -> Option<Finding> {
     let workload = WorkloadRef::new(&hpa.target(), &paused.object.metadata.namespace);
-    let unseen = workload::needs_autoscaler(&workload, context, Some(hpa))?;
+    let need = workload::needs_autoscaler(&workload, context, Some(hpa))?;
     let released = ReleaseMark::of(&hpa.object).is_some_and(|release| release.is_from(&paused.object));
     let whose = if released { "that was released from the ScaledObject" } else { "the ScaledObject does not own it" };
     let then = format!(
-        "would leave {workload} with no autoscaler: KEDA deletes {} by its name, though {whose}{unseen}",
+        "would leave {workload} with no autoscaler: KEDA deletes {} by its name, though {whose}{need}",
         hpa.object.title("HPA")
     );
-    let finding = finding(paused, Action::Reject, workload, &then);
+    let finding = finding(paused, need.soften(Action::Reject), workload, &then);
     let delete = finding.annotate.kubectl("delete", &[]);
     let finding = finding.help("Delete the ScaledObject instead, which keeps that HPA", delete);
     if !released {

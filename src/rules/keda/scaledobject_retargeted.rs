@@ -64,7 +64,13 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         Presence::Unknown(reason) => (None, format!(" (whether that HPA exists is not known: {reason})")),
     };
     let this = old.object.title("ScaledObject");
-    let departing = Departing { object: &old.object, target: &from, hpa: &name, scaled_object: Some(&metadata.uid) };
+    let departing = Departing {
+        object: &old.object,
+        target: &from,
+        hpa: &name,
+        scaled_object: Some(&metadata.uid),
+        at_zero: false,
+    };
     let subject = Subject::new("scaledobject", metadata);
     let retarget = Retarget { rule: RULE.id, subject, this: &this, departing, to: &to };
     let how = format!("KEDA takes HPA \"{name}\" away from it, and ");

@@ -215,9 +215,12 @@ fn constraints_match_what_rules_watch_and_what_settings_declare() {
 fn but_for_definitions_gatekeeper_asks_about_every_operation() {
     let partly: Vec<_> = needs::watched().into_iter().filter(|watched| watched.operations.len() < 3).collect();
     let partly: Vec<_> = partly.iter().map(|watched| (watched.api.kind, &watched.operations[..])).collect();
-    assert_eq!(partly, [("CustomResourceDefinition", &["DELETE"][..])]);
+    let definitions = ("CustomResourceDefinition", &["DELETE"][..]);
+    let metrics_apis = ("APIService", &["UPDATE", "DELETE"][..]);
+    assert_eq!(partly, [definitions, metrics_apis]);
     assert!(
         REGO.contains("input.review.kind.kind == \"CustomResourceDefinition\"\n  input.review.operation != \"DELETE\"")
+            && REGO.contains("input.review.kind.kind == \"APIService\"\n  input.review.operation == \"CREATE\"")
     );
 }
 

@@ -91,6 +91,12 @@ unasked {
   input.review.operation != "DELETE"
 }
 
+# Nor a new API.
+unasked {
+  input.review.kind.kind == "APIService"
+  input.review.operation == "CREATE"
+}
+
 # Controllers and clean-up go on while the provider is down.
 unasked {
   regex.match(input.parameters.unaskedUsers[_], input.review.userInfo.username)

@@ -117,6 +117,7 @@ unaffected = [
   {"operation": "CONNECT"},
   {"operation": "CREATE", "kind": {"kind": "CustomResourceDefinition"}},
   {"operation": "UPDATE", "kind": {"kind": "CustomResourceDefinition"}},
+  {"operation": "CREATE", "kind": {"kind": "APIService"}},
   # Gatekeeper's audit.
   {"operation": ""},
   {"operation": null},
