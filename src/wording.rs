@@ -1,6 +1,10 @@
 //! Findings and verdicts in words, for hosts whose answer is text: the message of a refusal, warnings, audit annotations.
+//!
+//! Names and annotations come from whoever made the request, and the words end up on other people's terminals: here they are made
+//! [`plain`], wherever they come from.
 
 use crate::finding::{Action, Advice, Finding};
+use crate::plain::{plain, plain_lines};
 use crate::verdict::Verdict;
 
 /// The API server keeps this many characters of a warning.
@@ -14,20 +18,26 @@ impl Finding {
         } else {
             &self.what
         };
-        format!("autoscaler-guard[{}]: {text}", self.rule)
+        format!("autoscaler-guard[{}]: {}", self.rule, plain(text))
     }
 
     /// The headline and the notes as warnings: one line each, no longer than the API server keeps.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let notes = self.notes.iter().map(|note| shorten(&format!("autoscaler-guard[{}]: {note}", self.rule)));
+        let notes = self.notes.iter().map(|note| shorten(&format!("autoscaler-guard[{}]: {}", self.rule, plain(note))));
         std::iter::once(shorten(&self.headline())).chain(notes)
     }
 
     /// The whole text of a rejection.
     pub fn message(&self) -> String {
-        let help = self.help.iter().map(|Advice { purpose, help }| format!("{purpose}: {help}"));
-        let acknowledge = self.acknowledgement.iter().map(|help| format!("Or acknowledge {}: {help}", self.at_stake));
-        let lines = std::iter::once(self.headline()).chain(self.notes.iter().cloned()).chain(help).chain(acknowledge);
+        let help =
+            self.help.iter().map(|Advice { purpose, help }| format!("{purpose}: {}", plain_lines(&help.to_string())));
+        let acknowledge = self.acknowledgement.iter();
+        let acknowledge =
+            acknowledge.map(|help| format!("Or acknowledge {}: {}", self.at_stake, plain(&help.to_string())));
+        let lines = std::iter::once(self.headline())
+            .chain(self.notes.iter().map(|note| plain(note)))
+            .chain(help)
+            .chain(acknowledge);
         lines.collect::<Vec<_>>().join("\n")
     }
 }
@@ -38,13 +48,14 @@ impl Verdict {
         if self.is_accepted() {
             return None;
         }
-        let lines = self.problem.iter().cloned().chain(self.rejections().map(Finding::message));
-        Some(lines.chain(self.hints.iter().cloned()).collect::<Vec<_>>().join("\n"))
+        let problem = self.problem.iter().map(|problem| plain_lines(problem));
+        let lines = problem.chain(self.rejections().map(Finding::message));
+        Some(lines.chain(self.hints.iter().map(|hint| plain(hint))).collect::<Vec<_>>().join("\n"))
     }
 
     /// One sentence each, at most [`LONGEST_WARNING`] characters.
     pub fn warnings(&self) -> Vec<String> {
-        let problem = self.problem.iter().map(|problem| shorten(problem));
+        let problem = self.problem.iter().map(|problem| shorten(&plain_lines(problem)));
         problem.chain(self.findings.iter().flat_map(Finding::warnings)).collect()
     }
 
@@ -54,7 +65,7 @@ impl Verdict {
         let mut add = |key, values: &mut dyn Iterator<Item = String>| {
             let value = values.collect::<Vec<_>>().join(",");
             if !value.is_empty() {
-                audit.push((key, value));
+                audit.push((key, plain(&value)));
             }
         };
         add("allowed", &mut self.overridden.iter().map(|passed| passed.rule.to_owned()));

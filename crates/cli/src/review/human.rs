@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard::plain::plain;
 use autoscaler_guard_host::Verdict;
 
 use super::diff::diff;
@@ -137,7 +138,8 @@ impl Default for Sheet {
 
 fn headline(judgement: &Judgement) -> String {
     let request = &judgement.request;
-    let line = format!("{}  {} {}", verdict(judgement.verdict()), paint(STRONG, request.change()), request.author());
+    let (change, author) = (plain(&request.change()), plain(&request.author()));
+    let line = format!("{}  {} {author}", verdict(judgement.verdict()), paint(STRONG, change));
     line.trim_end().to_owned()
 }
 
@@ -154,7 +156,7 @@ pub fn verdict(verdict: Verdict) -> String {
 fn lookups(judgement: &Judgement) -> Vec<String> {
     let word = |Words { lookup, outcome, failed }: Words| {
         let style = if failed { BAD } else { STRONG };
-        format!("  {} {lookup}: {}", paint(FAINT, "looked up:"), paint(style, outcome))
+        format!("  {} {}: {}", paint(FAINT, "looked up:"), plain(&lookup), paint(style, plain(&outcome)))
     };
     if judgement.lookups.is_empty() {
         return vec![paint(FAINT, "  nothing was looked up")];
