@@ -174,6 +174,11 @@ deny: cargo-deny ## Check what crates there are, where they come from and under 
 advisories: cargo-deny ## Check the crates against the database of vulnerabilities, which it downloads
 	$(TOOLS)/bin/cargo-deny --workspace --locked check advisories
 
+.PHONY: soak
+soak: rust ## Have deletes refused by the hundred through a real API server, SECONDS=60 for each phase; KEEP=1 keeps e2e/soak.json
+	@cargo build --quiet --locked --workspace --bins
+	@$(BUILT)/e2e soak --seconds $(SECONDS) $(if $(KEEP),--keep)
+
 # Gatekeeper
 
 OPA_VERSION := 1.22.2
@@ -236,7 +241,7 @@ NPM_BYTES := 350000
 .PHONY: npm
 npm: xtask ## Build the package for browsers and Node, in target/npm
 	@$(TOOLS)/bin/wasm-bindgen --version 2>/dev/null | grep -qxF 'wasm-bindgen $(WASM_BINDGEN_VERSION)' || \
-		cargo install wasm-bindgen-cli --force --root $(TOOLS) --version $(WASM_BINDGEN_VERSION)
+		cargo install wasm-bindgen-cli --locked --force --root $(TOOLS) --version $(WASM_BINDGEN_VERSION)
 	@mkdir -p target
 	@# wasm-bindgen wants to know what WebAssembly the compiler took for granted, which goes with the names.
 	$(XTASK) build --package autoscaler-guard-web --names --out target/web.wasm

@@ -189,6 +189,9 @@ pub trait Cluster {
     fn can_i(&self, access: &Access<'_>) -> Presence<bool>;
 }
 
+/// The most questions that one request may ask of the cluster: a request names its owners and targets, so it would choose how many otherwise.
+pub const MOST_QUESTIONS: usize = 64;
+
 /// The neighbours of one request: typed, remembered, counted.
 pub struct Neighbours<'a> {
     cluster: &'a dyn Cluster,
@@ -196,6 +199,7 @@ pub struct Neighbours<'a> {
     account: &'a str,
     remembered: RefCell<Vec<(String, Presence<Vec<Object<'a>>>)>>,
     lookups: Cell<usize>,
+    questions: Cell<usize>,
 }
 
 impl std::fmt::Debug for Neighbours<'_> {
@@ -207,7 +211,7 @@ impl std::fmt::Debug for Neighbours<'_> {
 impl<'a> Neighbours<'a> {
     /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting `lookups.serviceAccount`).
     pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
-        Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0) }
+        Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0), questions: Cell::new(0) }
     }
 
     /// Keeps a text that was made of an answer for as long as the answers.
@@ -251,21 +255,22 @@ impl<'a> Neighbours<'a> {
 
     /// Whether `access` is granted; a cluster that cannot tell grants nothing.
     pub fn is_granted(&self, access: &Access<'_>) -> bool {
-        self.cluster.can_i(access) == Presence::Found(true)
+        self.question(|| self.cluster.can_i(access)) == Presence::Found(true)
     }
 
     fn may(&self, verb: &str, query: &List<'_>) -> Presence<bool> {
         let groups = service_account_groups(self.account);
         let groups = groups.iter().map(String::as_str).collect();
         let group = group_of(&query.kind.api_version);
-        self.cluster.can_i(&Access {
+        let access = Access {
             user: self.account,
             groups,
             verb,
             group,
             resource: query.kind.resource,
             namespace: query.namespace,
-        })
+        };
+        self.question(|| self.cluster.can_i(&access))
     }
 
     fn not_permitted(&self, verb: &str, query: &List<'_>) -> String {
@@ -276,8 +281,19 @@ impl<'a> Neighbours<'a> {
     }
 
     fn ask(&self, ask: impl FnOnce() -> Presence<String>) -> Presence<&'a str> {
-        self.lookups.set(self.lookups.get() + 1);
-        ask().map(|text| &**self.texts.alloc(text))
+        let counted = || {
+            self.lookups.set(self.lookups.get() + 1);
+            ask()
+        };
+        self.question(counted).map(|text| &**self.texts.alloc(text))
+    }
+
+    fn question<T>(&self, ask: impl FnOnce() -> Presence<T>) -> Presence<T> {
+        if self.questions.get() >= MOST_QUESTIONS {
+            return Presence::Unknown(Reason::Failed(format!("it would take more than {MOST_QUESTIONS} lookups")));
+        }
+        self.questions.set(self.questions.get() + 1);
+        ask()
     }
 
     fn remember(&self, key: String, ask: impl FnOnce() -> Presence<Vec<Object<'a>>>) -> Presence<Vec<Object<'a>>> {

@@ -70,6 +70,21 @@ pub fn evaluate(request: AdmissionRequest<'_>, cluster: &dyn Cluster, settings: 
     }
 }
 
+/// Whether a request, given as JSON text, passes without being judged: who asks and what about are enough to know.
+pub fn passes(request: &str, settings: &Settings) -> bool {
+    let Ok(request) = AdmissionRequest::from_text(request) else { return false };
+    let request = if settings.audit { request.replayed() } else { request };
+    let scope = gate::before_reading(&request.attributes, settings);
+    if scope == Scope::Exempt {
+        return true;
+    }
+    match request.change() {
+        (_, Ok(Some(change))) => gate::after_reading(&change, scope) == Scope::Exempt,
+        (_, Ok(None)) => true,
+        (_, Err(_)) => false,
+    }
+}
+
 fn unreadable(error: &Unreadable, scope: Scope) -> Verdict {
     // Whatever it is that KEDA writes, it is not this policy's to refuse.
     if scope == Scope::Judged { Verdict::unusable(format!("autoscaler-guard: {error}")) } else { Verdict::default() }

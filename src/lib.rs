@@ -37,6 +37,7 @@ pub mod gate;
 pub mod kubewarden;
 pub mod overrides;
 pub mod pattern;
+pub mod plain;
 pub mod repair;
 pub mod rule;
 pub mod rules;
@@ -50,6 +51,6 @@ pub use change::{AdmissionRequest, Change, Unreadable};
 pub use cluster::{Cluster, Presence};
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::settings_schema;
-pub use engine::{evaluate, is_watched, review, review_request};
+pub use engine::{evaluate, is_watched, passes, review, review_request};
 pub use settings::{Settings, SettingsError};
 pub use verdict::{Decision, Verdict};

@@ -16,6 +16,7 @@ pub mod progress;
 pub mod results;
 pub mod runner;
 pub mod scenarios;
+pub mod soak;
 pub mod stage;
 pub mod tools;
 pub mod webhook;

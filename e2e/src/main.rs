@@ -10,6 +10,7 @@ use autoscaler_guard_e2e::process::Reaper;
 use autoscaler_guard_e2e::results::{self, Outcome};
 use autoscaler_guard_e2e::runner::{self, Options};
 use autoscaler_guard_e2e::scenarios::{SCENARIOS, Scenario};
+use autoscaler_guard_e2e::soak::{self, Soak};
 use autoscaler_guard_e2e::stage::Policy;
 use autoscaler_guard_e2e::tools::{COMPONENTS, Component, Tools};
 use autoscaler_guard_e2e::webhook::Subject;
@@ -40,6 +41,21 @@ enum Task {
     List,
     /// Play scenarios
     Run(Run),
+    /// Have deletes refused by the hundred, and see that none passes
+    Soak {
+        /// How long each phase takes
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// The command line that serves the policy; by default the one beside this program
+        #[arg(long)]
+        program: Option<PathBuf>,
+        /// Where the components work
+        #[arg(long, default_value = "target/soak")]
+        folder: PathBuf,
+        /// Keep the figures in the tree
+        #[arg(long)]
+        keep: bool,
+    },
     /// Print the table of a result file
     Table {
         /// The result file
@@ -122,17 +138,60 @@ async fn run(task: Task) -> Result<ExitCode> {
             print!("{}", results::table(&serde_json::from_slice::<Vec<Outcome>>(&std::fs::read(results)?)?));
             Ok(ExitCode::SUCCESS)
         }
-        Task::Run(options) => {
-            // Whoever interrupts drops what runs, and dropping ends every component.
-            let _reaper = Reaper::start()?;
-            let mut terminated = signal(SignalKind::terminate())?;
-            tokio::select! {
-                outcome = play(options) => outcome,
-                _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-                _ = terminated.recv() => bail!("terminated"),
-            }
-        }
+        Task::Soak { seconds, program, folder, keep } => unless_ended(soak(seconds, program, &folder, keep)).await,
+        Task::Run(options) => unless_ended(play(options)).await,
     }
+}
+
+async fn unless_ended(playing: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    // Whoever interrupts drops what runs, and dropping ends every component.
+    let _reaper = Reaper::start()?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = playing => outcome,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminated.recv() => bail!("terminated"),
+    }
+}
+
+/// What the soak came to that is kept in the tree.
+const SOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/soak.json");
+
+async fn soak(seconds: u64, program: Option<PathBuf>, folder: &Path, keep: bool) -> Result<ExitCode> {
+    let needed: Vec<&Component> =
+        COMPONENTS.iter().filter(|component| soak::COMPONENTS.contains(&component.name)).collect();
+    let Some(tools) = Tools::find()? else {
+        println!("SKIPPED: the soak needs Go, to build etcd, Kubernetes and KEDA; get it from https://go.dev/dl");
+        return Ok(ExitCode::SUCCESS);
+    };
+    tools.build(&needed)?;
+    let program = std::path::absolute(match program {
+        Some(program) => program,
+        None => std::env::current_exe()?.with_file_name("autoscaler-guard"),
+    })?;
+    let folder = std::path::absolute(folder)?;
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let subject = Subject { program, module: PathBuf::new() };
+    let played = soak::play(&tools, &subject, &folder, seconds).await?;
+    let before = std::fs::read(SOAK).ok().and_then(|kept| serde_json::from_slice::<Soak>(&kept).ok());
+    print!("{}", played.beside(before.as_ref()));
+    let complaints = played.complaints();
+    for complaint in &complaints {
+        println!("FAILED: {complaint}");
+    }
+    let text = serde_json::to_string_pretty(&played)? + "\n";
+    std::fs::write(folder.join("soak.json"), &text)?;
+    if !complaints.is_empty() {
+        println!("Logs are in {}/logs", folder.display());
+        return Ok(ExitCode::FAILURE);
+    }
+    if keep {
+        std::fs::write(SOAK, text)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The worlds that `make test` plays.

@@ -148,13 +148,15 @@ It judges at POST /validate and answers with a JSON Patch where it repairs. GET 
 /metrics what it does. Neighbours come from the cluster, by kubeconfig or, in a Pod, by its service account.
 
 What cannot be judged is answered with an HTTP error, so that the webhook's failurePolicy decides: 400 for what is no \
-AdmissionReview v1, 413 for one that is too large, 503 with Retry-After when too many are in flight, 500 when there is \
-no verdict in time or at all.
+AdmissionReview v1, 408 for one that does not arrive, 413 for one that is too large, 503 with Retry-After when too many \
+wait, 500 when there is no verdict in time or at all.
 
 With --gatekeeper it is an external data provider instead and judges at POST /gatekeeper, without repairs. Errors are \
 given as systemError then, or as the error of one item.
 
-On SIGTERM it fails /readyz, takes requests for --drain more seconds, finishes what is in flight, and ends with 0.";
+While the cluster does not answer, /readyz fails, and what would lose something is refused.
+
+On SIGTERM it fails /readyz, sends connections elsewhere, takes requests for --drain more seconds, finishes what is in flight, and ends with 0.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -460,7 +462,7 @@ pub struct ServeOptions {
     /// The longest request, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, help_heading = "Limits")]
     pub max_request_bytes: usize,
-    /// How many requests at a time; one more gets 503
+    /// How many requests are judged at a time; more wait for their turn
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = in_flight, help_heading = "Limits")]
     pub max_in_flight: usize,
     /// How long a request may take, in seconds; less than the webhook's timeoutSeconds

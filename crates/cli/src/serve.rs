@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler_guard_host::{Capabilities, LiveCluster, LiveOptions, Response};
+use autoscaler_guard::Settings;
+use autoscaler_guard::kubewarden::HostCluster;
+use autoscaler_guard_host::{Capabilities, ConnectError, LiveCluster, LiveOptions};
 use autoscaler_guard_server as server;
 
 use crate::answer::Answer;
@@ -15,18 +17,38 @@ use crate::review::{Judge, SettingsText};
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
-/// The most that is kept of a kind that is listed: some hundred thousand autoscalers.
+/// The most that is kept of what is listed: some ten thousand autoscalers. With the requests in flight it fits the manifests' limit.
 const WATCHED_BYTES: usize = 64 << 20;
 
 /// A judge and the settings it judges by.
 struct Settled {
     judge: Judge,
     settings: SettingsText,
+    /// The settings of the built-in rules, read once.
+    read: Settings,
+}
+
+impl Settled {
+    fn new(judge: Judge, settings: SettingsText) -> Self {
+        // What a module makes of its settings is its own affair; the built-in rules have taken theirs already.
+        let read = Settings::from_json(settings.as_str()).unwrap_or_default();
+        Self { judge, settings, read }
+    }
 }
 
 impl server::Judge for Settled {
-    fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<Response, String> {
-        self.judge.ask(request, self.settings.as_str(), lookups)
+    fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<server::Verdict, String> {
+        match &self.judge {
+            Judge::Core => {
+                let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
+                Ok(autoscaler_guard::review(request, &HostCluster::new(&call), &self.read).into())
+            }
+            judge @ Judge::Module(_) => judge.ask(request, self.settings.as_str(), lookups).map(Into::into),
+        }
+    }
+
+    fn passes(&self, request: &str) -> bool {
+        matches!(self.judge, Judge::Core) && autoscaler_guard::passes(request, &self.read)
     }
 
     fn may_change(&self) -> bool {
@@ -55,10 +77,10 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
         },
         drain: options.drain,
     };
-    let server = server::Server::bind(options, Arc::new(Settled { judge, settings }), lookups)
+    let server = server::Server::bind(options, Arc::new(Settled::new(judge, settings)), lookups)
         .map_err(|error| Fault::new("it is not possible to serve").because(error))?;
     let lines = addresses(&server).map_err(|error| Fault::new("the server's address is not known").because(error))?;
-    let ended = server.run_until_signalled(|| print(&lines));
+    let ended = server.run_until_signalled(|| tell(lines));
     ended.map_err(|error| Fault::new("the server has ended").because(error))?;
     Ok(Answer::fine(String::new()))
 }
@@ -91,7 +113,10 @@ fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluste
         timeout: options.timeout / 2,
         watch: Some(WATCHED_BYTES),
     };
-    LiveCluster::connect(options).map_err(|error| Fault::new("the cluster cannot be asked").because(error))
+    // While it does not answer, changes that would lose something are refused; by /readyz others are asked.
+    let failed = |error: &ConnectError| server::log(&format!("not ready: {error}"));
+    let cluster = LiveCluster::connect_eventually(options, failed);
+    cluster.map_err(|error| Fault::new("the cluster cannot be asked").because(error))
 }
 
 /// Where it listens, a line each, for whoever let it choose a port.
@@ -103,10 +128,12 @@ fn addresses(server: &server::Server) -> io::Result<String> {
     }
 }
 
-fn print(lines: &str) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    output.write_all(lines.as_bytes())?;
-    output.flush()
+/// By a thread of its own: somebody may have stopped reading.
+fn tell(lines: String) {
+    std::thread::spawn(move || {
+        let mut output = io::stdout().lock();
+        output.write_all(lines.as_bytes()).and_then(|()| output.flush())
+    });
 }
 
 #[cfg(test)]

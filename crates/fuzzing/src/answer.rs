@@ -1,8 +1,11 @@
 //! The policy's answer, and what holds for every one.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use autoscaler_guard::cluster::MOST_QUESTIONS;
 use autoscaler_guard::kubewarden;
+use autoscaler_guard::plain::plain_lines;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -22,7 +25,12 @@ pub(crate) struct Answer {
 impl Answer {
     /// Judges a payload, and holds the answer to the laws of answers.
     pub(crate) fn to(payload: &[u8], stage: &Stage<'_>) -> Self {
-        let bytes = kubewarden::validate(payload, &|operation, request| stage.call(operation, request));
+        let asked = Cell::new(0);
+        let bytes = kubewarden::validate(payload, &|operation, request| {
+            asked.set(asked.get() + 1);
+            stage.call(operation, request)
+        });
+        assert!(asked.get() <= MOST_QUESTIONS, "{} look-ups", asked.get());
         let answer: Self = serde_json::from_slice(&bytes)
             .unwrap_or_else(|error| panic!("no answer: {error}: {}", String::from_utf8_lossy(&bytes)));
         answer.obeys();
@@ -32,6 +40,10 @@ impl Answer {
     fn obeys(&self) {
         for warning in self.warnings.iter().flatten() {
             assert!(warning.chars().count() <= 256, "too long: {warning}");
+        }
+        let audit = self.audit_annotations.iter().flat_map(BTreeMap::values);
+        for text in self.warnings.iter().flatten().chain(&self.message).chain(audit) {
+            assert_eq!(*text, plain_lines(text), "it acts on a terminal");
         }
         if self.accepted {
             assert!(self.code.is_none() && self.message.is_none(), "accepted with a reason: {self:?}");

@@ -9,6 +9,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::patch;
+
 /// A policy's verdict, as its SDK writes it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Response {
@@ -131,19 +133,52 @@ pub struct Review<'a> {
     pub mutating: bool,
 }
 
+/// The same, with the object as text.
+#[derive(Debug, Clone, Copy)]
+pub struct TextReview<'a> {
+    /// The request's uid.
+    pub uid: &'a str,
+    /// The policy's name, as the rejection of a forbidden mutation gives it.
+    pub policy: &'a str,
+    /// The object of the request; none, or `null`, when it is being deleted.
+    pub object: Option<&'a str>,
+    /// Whether the policy may change objects.
+    pub mutating: bool,
+}
+
 /// Turns a verdict into the answer for the API server.
-pub fn respond(review: Review<'_>, response: Response) -> AdmissionResponse {
-    let Response { accepted, message, code, mutated_object, audit_annotations, warnings } = response;
-    let object = review.object.filter(|object| !object.is_null());
-    let patch = match (object, mutated_object) {
+pub fn respond(review: Review<'_>, mut response: Response) -> AdmissionResponse {
+    let Review { uid, policy, object, mutating } = review;
+    let object = object.filter(|object| !object.is_null());
+    let patch = match (object, response.mutated_object.take()) {
         (_, None) => None,
-        (None, Some(_)) => return reject(review.uid, MUTATION_OF_NOTHING),
+        (None, Some(_)) => return reject(uid, MUTATION_OF_NOTHING),
         (Some(object), Some(mutated)) => encode(&json_patch::diff(object, &mutated)),
     };
-    let answer =
-        AdmissionResponse { uid: review.uid.into(), audit_annotations, warnings, ..AdmissionResponse::default() };
-    if patch.is_some() && !review.mutating {
-        return AdmissionResponse { status: status(Some(forbidden_mutation(review.policy)), None), ..answer };
+    finish(uid, policy, mutating, response, patch)
+}
+
+/// Turns a verdict whose changed object is text into the answer for the API server, without a tree of either object.
+pub fn respond_in_text(
+    review: TextReview<'_>,
+    response: Response,
+    mutated: Option<&str>,
+) -> serde_json::Result<AdmissionResponse> {
+    let TextReview { uid, policy, object, mutating } = review;
+    let object = object.filter(|object| *object != "null");
+    let patch = match (object, mutated) {
+        (_, None) => None,
+        (None, Some(_)) => return Ok(reject(uid, MUTATION_OF_NOTHING)),
+        (Some(object), Some(mutated)) => encode(&patch::between(object, mutated)?),
+    };
+    Ok(finish(uid, policy, mutating, response, patch))
+}
+
+fn finish(uid: &str, policy: &str, mutating: bool, response: Response, patch: Option<String>) -> AdmissionResponse {
+    let Response { accepted, message, code, mutated_object: _, audit_annotations, warnings } = response;
+    let answer = AdmissionResponse { uid: uid.into(), audit_annotations, warnings, ..AdmissionResponse::default() };
+    if patch.is_some() && !mutating {
+        return AdmissionResponse { status: status(Some(forbidden_mutation(policy)), None), ..answer };
     }
     let patch_type = patch.as_ref().map(|_| "JSONPatch".into());
     AdmissionResponse { allowed: accepted, patch_type, patch, status: status(message, code), ..answer }

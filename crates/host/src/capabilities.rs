@@ -5,9 +5,10 @@
 //! and answers are the JSON that the guest's SDK writes and reads; a failure is a text, worded as policy-server words
 //! it, since policies tell failures apart by it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
+    Budget,
     lookup::{self, Lookup},
     wording,
 };
@@ -19,14 +20,50 @@ pub trait Capabilities: Send + Sync {
     /// The error is what the guest sees after `Host error: `.
     fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String>;
 
+    /// The same, within a budget of time; a look-up that cannot be cut short ends when it ends.
+    fn call_within(&self, operation: &str, request: &[u8], budget: &Budget) -> Result<Vec<u8>, String> {
+        if budget.is_left() { self.call(operation, request) } else { Err(Budget::exhausted()) }
+    }
+
+    /// Whether look-ups can be answered; the error is why not, for people.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The watches that keep lists up to date, and when each was last heard of.
+    fn watches(&self) -> Vec<WatchAge> {
+        Vec::new()
+    }
+
     /// Takes what the policy logs, which is dropped unless this is implemented: a line of text, or the JSON of an
     /// event as the SDK's logger writes it.
     fn log(&self, _line: &str) {}
 }
 
+/// A watch, and how long ago it was last heard of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchAge {
+    /// The kind that is watched.
+    pub kind: String,
+    /// The time since.
+    pub age: Duration,
+}
+
 impl<C: Capabilities + ?Sized> Capabilities for Arc<C> {
     fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
         (**self).call(operation, request)
+    }
+
+    fn call_within(&self, operation: &str, request: &[u8], budget: &Budget) -> Result<Vec<u8>, String> {
+        (**self).call_within(operation, request, budget)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        (**self).ready()
+    }
+
+    fn watches(&self) -> Vec<WatchAge> {
+        (**self).watches()
     }
 
     fn log(&self, line: &str) {

@@ -1,7 +1,7 @@
 //! One conversation with a guest: the waPC protocol over wasmtime.
 //!
 //! The host puts an operation and its payload into a fresh instance and calls `__guest_call`; the guest fetches both,
-//! may call back for look-ups, and leaves an answer or an error. The imports and their order of precedence are those
+//! may call back for lookups, and leaves an answer or an error. The imports and their order of precedence are those
 //! of `wapc` and `wasmtime-provider`, which policy-server is built on. They are served here by wasmtime itself, because
 //! that provider turns every failure into a text: whether a guest trapped, ran out of time or out of memory could not
 //! be told apart.
@@ -32,6 +32,9 @@ pub(crate) const FUNCTIONS: [&str; 9] = [
 /// Called in this order before the first operation, where a guest exports them.
 const STARTERS: [&str; 2] = ["_start", "wapc_init"];
 
+/// The most lookups of one operation, so that no request chooses how many there are. Policies whose requests do not ask for a great many.
+const MOST_LOOKUPS: usize = 256;
+
 /// More than a guest can use up.
 const ALL_FUEL: u64 = u64::MAX;
 
@@ -46,6 +49,7 @@ pub(crate) struct Conversation {
     grants: Option<Arc<Grants>>,
     memory_limit: usize,
     memory: usize,
+    lookups: usize,
     host_answer: Result<Vec<u8>, String>,
     guest_response: Option<Vec<u8>>,
     guest_error: Option<String>,
@@ -81,6 +85,7 @@ impl Conversation {
             grants,
             memory_limit,
             memory: 0,
+            lookups: 0,
             host_answer: Ok(Vec::new()),
             guest_response: None,
             guest_error: None,
@@ -130,6 +135,10 @@ impl Conversation {
     ) -> Result<Vec<u8>, String> {
         match (binding, namespace, operation) {
             ("kubewarden", "kubernetes", _) => {
+                if self.lookups == MOST_LOOKUPS {
+                    return Err(wording::too_many_lookups(MOST_LOOKUPS));
+                }
+                self.lookups += 1;
                 if let Some(grants) = &self.grants {
                     grants.check(operation, request)?;
                 }

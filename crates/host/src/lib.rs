@@ -42,6 +42,7 @@
 //! `snapshot.rs` and `live.rs` (answers), `wording.rs` (policy-server's words).
 
 pub mod admission;
+mod budget;
 mod capabilities;
 pub mod documents;
 mod grants;
@@ -50,6 +51,7 @@ mod live;
 mod load;
 mod lookup;
 mod metadata;
+mod patch;
 mod policy;
 mod recorded;
 mod selector;
@@ -61,7 +63,8 @@ mod wording;
 pub mod yaml;
 
 pub use admission::{Response, Verdict};
-pub use capabilities::{Capabilities, NoCluster};
+pub use budget::Budget;
+pub use capabilities::{Capabilities, NoCluster, WatchAge};
 pub use documents::Origin;
 pub use live::{ConnectError, LiveCluster, LiveOptions};
 pub use load::LoadError;

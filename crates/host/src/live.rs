@@ -1,6 +1,7 @@
 //! A real cluster: look-ups go to its API server, with the rights of whoever runs this.
 //!
-//! They are the requests that policy-server makes and fail with its words. Two things differ. A list that is not, or not
+//! They are the requests that policy-server makes and fail with its words. Three things differ. What is asked for comes from whoever made the
+//! request that is judged, so names are checked and encoded before they become part of a path. A list that is not, or not
 //! yet, kept up to date by a watch ([`LiveOptions::watch`]) is asked for, so a missing permission is an error and not an
 //! endless wait. And when a policy asks whether the policy server itself may do something, it is the runner's own rights
 //! that matter here: [`LiveOptions::stands_for`] names the account for which they stand in.
@@ -10,7 +11,13 @@ mod discovery;
 mod rights;
 mod watched;
 
-use std::{future::Future, path::PathBuf, sync::Arc, sync::mpsc, time::Duration};
+use std::{
+    borrow::Cow,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, OnceLock, mpsc},
+    time::Duration,
+};
 
 use kube::{
     Client,
@@ -19,6 +26,7 @@ use kube::{
         params::{GetParams, ListParams, PostParams},
     },
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
@@ -29,7 +37,7 @@ use self::{
     watched::Watches,
 };
 use crate::{
-    CanI, Capabilities, Get, List, Lookup,
+    Budget, CanI, Capabilities, Get, List, Lookup, WatchAge,
     view::{self, Mask, Place, View},
     wording,
 };
@@ -45,8 +53,8 @@ pub struct LiveOptions {
     pub stands_for: Option<String>,
     /// How long to wait for each answer.
     pub timeout: Duration,
-    /// For those who run long: lists of pruned objects are kept up to date by a watch, of at most so many bytes for each
-    /// kind, and the runner's own rights are remembered for a moment. Without it everything is asked for anew.
+    /// For those who run long: lists of pruned objects are kept up to date by watches, of at most so many bytes for all
+    /// kinds, and the runner's own rights are remembered for a moment. Without it everything is asked for anew.
     pub watch: Option<usize>,
 }
 
@@ -68,17 +76,74 @@ impl LiveCluster {
     /// Reads the configuration and greets the API server.
     pub fn connect(options: LiveOptions) -> Result<Self, ConnectError> {
         let runtime = runtime().map_err(ConnectError::Runtime)?;
-        let api = wait(&runtime, connect::connect(options)).ok_or(ConnectError::Interrupted)??;
+        let connect = async {
+            let (api, server) = connect::configure(options).await?;
+            connect::greet(&api, &server).await.map(|()| api)
+        };
+        let api = wait(&runtime, connect).ok_or(ConnectError::Interrupted)??;
         Ok(Self { api: Arc::new(api), runtime: Some(runtime) })
+    }
+
+    /// Reads the configuration, and greets the API server until it answers: until then this is not [ready](Capabilities::ready). `failed` is
+    /// told why, once for each reason.
+    pub fn connect_eventually(
+        options: LiveOptions,
+        failed: impl Fn(&ConnectError) + Send + 'static,
+    ) -> Result<Self, ConnectError> {
+        let runtime = runtime().map_err(ConnectError::Runtime)?;
+        let configure = connect::configure(options);
+        let (api, server) = wait(&runtime, configure).ok_or(ConnectError::Interrupted)??;
+        let api = Arc::new(api);
+        let greeted = Arc::clone(&api);
+        runtime.spawn(async move {
+            let mut told = String::new();
+            while let Err(error) = connect::greet(&greeted, &server).await {
+                let reason = error.to_string();
+                if reason != told {
+                    failed(&error);
+                    told = reason;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+        Ok(Self { api, runtime: Some(runtime) })
+    }
+
+    fn ask(&self, operation: &str, request: &[u8], budget: Option<&Budget>) -> Result<Vec<u8>, String> {
+        let lookup = Lookup::parse(operation, request)?;
+        let (api, budget) = (Arc::clone(&self.api), budget.cloned());
+        let answer = async move {
+            match budget {
+                Some(budget) => budget.within(api.answer(lookup)).await,
+                None => api.answer(lookup).await,
+            }
+        };
+        let answer = self.runtime.as_ref().and_then(|runtime| wait(runtime, answer));
+        answer.unwrap_or_else(|| Err(wording::failure("the look-up was interrupted")))
     }
 }
 
+/// How often to greet an API server that does not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
 impl Capabilities for LiveCluster {
     fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
-        let lookup = Lookup::parse(operation, request)?;
-        let api = Arc::clone(&self.api);
-        let answer = self.runtime.as_ref().and_then(|runtime| wait(runtime, async move { api.answer(lookup).await }));
-        answer.unwrap_or_else(|| Err(wording::failure("the look-up was interrupted")))
+        self.ask(operation, request, None)
+    }
+
+    fn call_within(&self, operation: &str, request: &[u8], budget: &Budget) -> Result<Vec<u8>, String> {
+        self.ask(operation, request, Some(budget))
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.api.greeted.get() {
+            Some(()) => Ok(()),
+            None => Err("the API server has not answered yet".to_owned()),
+        }
+    }
+
+    fn watches(&self) -> Vec<WatchAge> {
+        self.api.watches.as_ref().map(Watches::ages).unwrap_or_default()
     }
 }
 
@@ -116,6 +181,8 @@ struct Api {
     timeout: Duration,
     watches: Option<Watches>,
     rights: Option<Rights>,
+    /// Set once the API server has answered.
+    greeted: OnceLock<()>,
 }
 
 impl std::fmt::Debug for Api {
@@ -132,7 +199,8 @@ impl Api {
         let LiveOptions { stands_for, timeout, watch, .. } = options;
         let watches = watch.map(|most| Watches::new(most, PATIENCE.min(timeout / 2)));
         let rights = watch.map(|_| Rights::default());
-        Self { client, discovery: Discovery::default(), stands_for, timeout, watches, rights }
+        let (discovery, greeted) = (Discovery::default(), OnceLock::new());
+        Self { client, discovery, stands_for, timeout, watches, rights, greeted }
     }
 
     async fn answer(&self, lookup: Lookup) -> Result<Vec<u8>, String> {
@@ -145,15 +213,22 @@ impl Api {
 
     async fn get(&self, get: Get) -> Result<Vec<u8>, String> {
         let Get { api_version, kind, name, namespace, field_masks, .. } = get;
+        let absent = || wording::missing_object(&api_version, &kind, &name, namespace.as_deref());
         let known = self.kind(&api_version, &kind).await?;
         if known.namespaced && namespace.is_none() {
             return Err(wording::namespace_wanted(&api_version, &kind));
         }
-        let request = requests(&known, namespace.as_deref()).get(&name, &GetParams::default());
+        // The API server would take such a name for another path, or for the part of one.
+        let (Some(in_path), Some(within)) =
+            (segment(&name), namespace.as_deref().map_or(Some(None), |it| segment(it).map(Some)))
+        else {
+            return Err(absent());
+        };
+        let request = requests(&known, within.as_deref()).get(&in_path, &GetParams::default());
         let text = match self.within(self.client.request_text(built(request)?)).await? {
             Ok(text) => text,
             Err(kube::Error::Api(status)) if status.is_not_found() => {
-                return Err(wording::missing_object(&api_version, &kind, &name, namespace.as_deref()));
+                return Err(absent());
             }
             Err(error) => return Err(self.failure(&api_version, &kind, &error).await),
         };
@@ -175,7 +250,10 @@ impl Api {
         }
         let List { api_version, kind, namespace, label_selector, field_selector, field_masks } = list;
         let parameters = ListParams { label_selector, field_selector, ..ListParams::default() };
-        let request = requests(&known, namespace.as_deref()).list(&parameters);
+        let Some(within) = namespace.as_deref().map_or(Some(None), |it| segment(it).map(Some)) else {
+            return Err(wording::failure(&format!("there can be no namespace {namespace:?}")));
+        };
+        let request = requests(&known, within.as_deref()).list(&parameters);
         let text = match self.within(self.client.request_text(built(request)?)).await? {
             Ok(text) => text,
             Err(error) => return Err(self.failure(&api_version, &kind, &error).await),
@@ -246,6 +324,9 @@ impl Api {
     }
 
     async fn kind(&self, api_version: &str, kind: &str) -> Result<Kind, String> {
+        if !is_api_version(api_version) {
+            return Err(wording::missing_kind(api_version, kind));
+        }
         self.within(self.discovery.find(&self.client, api_version, kind)).await?
     }
 
@@ -258,6 +339,24 @@ impl Api {
         let late = |_| wording::failure(&format!("the API server gave no answer within {:?}", self.timeout));
         tokio::time::timeout(self.timeout, answer).await.map_err(late)
     }
+}
+
+/// What may stand in a path as it is: what DNS names and RBAC's names are made of.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b':');
+
+/// A name as part of a path; none where no object can have it (Kubernetes' `path.IsValidPathSegmentName`).
+fn segment(name: &str) -> Option<Cow<'_, str>> {
+    let valid = !matches!(name, "" | "." | "..") && !name.contains(['/', '%']);
+    valid.then(|| utf8_percent_encode(name, ENCODED).into())
+}
+
+/// Whether that can be a group and version, or a version.
+fn is_api_version(text: &str) -> bool {
+    let is_name = |part: &str| {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        part.bytes().all(known) && part.starts_with(|first: char| first.is_ascii_alphanumeric())
+    };
+    text.split('/').count() <= 2 && text.split('/').all(is_name)
 }
 
 type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;

@@ -34,6 +34,11 @@ pub(crate) fn not_offered(namespace: &str, operation: &str) -> String {
     )
 }
 
+/// Policy-server sets no such limit.
+pub(crate) fn too_many_lookups(most: usize) -> String {
+    failure(&format!("more than {most} lookups were made for one request"))
+}
+
 pub(crate) fn no_client() -> String {
     failure("kube::Client was not initialized properly")
 }

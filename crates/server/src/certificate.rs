@@ -1,12 +1,12 @@
-//! The server's certificate: read from files, and read again when they change.
+//! The server's certificate: read from files, read again when they change, and told of before it expires.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
-use axum_server::tls_rustls::RustlsConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -14,8 +14,14 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::connections::Tls;
 use crate::metrics::Metrics;
 use crate::{Host, log};
+
+/// From how long before its end on to tell of it. By then cert-manager has renewed a certificate of 90 days.
+const NOTICE: Duration = Duration::from_hours(14 * 24);
+/// How often.
+const DAILY: Duration = Duration::from_hours(24);
 
 /// PEM files, as a Secret of type `kubernetes.io/tls` has them.
 #[derive(Debug, Clone)]
@@ -79,6 +85,8 @@ pub struct Certificate {
     files: CertificateFiles,
     host: Host,
     pub(crate) config: Arc<ServerConfig>,
+    /// When the first of the chain expires; none where it does not say so in a way that is understood.
+    expires: Option<SystemTime>,
     /// By which a change of the files is noticed; the key itself is not kept twice.
     mark: u64,
 }
@@ -86,8 +94,8 @@ pub struct Certificate {
 impl Certificate {
     /// Reads the files and checks that they fit.
     pub fn load(files: CertificateFiles, host: Host) -> Result<Self, CertificateError> {
-        let (config, mark) = files.load(host)?;
-        Ok(Self { files, host, config, mark })
+        let (config, expires, mark) = files.load(host)?;
+        Ok(Self { files, host, config, expires, mark })
     }
 
     /// The certificate, if its files have changed since.
@@ -105,7 +113,7 @@ struct Contents {
 }
 
 impl CertificateFiles {
-    fn load(&self, host: Host) -> Result<(Arc<ServerConfig>, u64), CertificateError> {
+    fn load(&self, host: Host) -> Result<(Arc<ServerConfig>, Option<SystemTime>, u64), CertificateError> {
         let contents = self.read()?;
         let mark = mark(&contents);
         let broken = |path: &PathBuf, wanted, cause| CertificateError::NotPem { path: path.clone(), wanted, cause };
@@ -120,9 +128,10 @@ impl CertificateFiles {
             }
             _ => None,
         };
+        let expires = chain.iter().filter_map(expiry).min();
         let config = config(host, clients, chain, key)
             .map_err(|cause| CertificateError::Unusable { files: Box::new(self.clone()), cause })?;
-        Ok((Arc::new(config), mark))
+        Ok((Arc::new(config), expires, mark))
     }
 
     fn read(&self) -> Result<Contents, CertificateError> {
@@ -133,6 +142,52 @@ impl CertificateFiles {
             key: read(&self.key)?,
             client_authority: self.client_authority.as_ref().map(read).transpose()?,
         })
+    }
+}
+
+fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
+    Some(UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// When the certificate in use expires.
+#[derive(Debug, Clone)]
+pub(crate) struct Expiry(Arc<AtomicU64>);
+
+impl Expiry {
+    pub(crate) fn of(certificate: &Certificate) -> Self {
+        let expiry = Self(Arc::new(AtomicU64::new(u64::MAX)));
+        expiry.set(certificate);
+        expiry
+    }
+
+    fn set(&self, certificate: &Certificate) {
+        let since = certificate.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok());
+        self.0.store(since.map_or(u64::MAX, |since| since.as_secs()), Ordering::Relaxed);
+    }
+
+    /// The seconds until then; negative ones are past.
+    fn left(&self) -> Option<i64> {
+        let expires = self.0.load(Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        (expires != u64::MAX)
+            .then(|| i64::try_from(expires).unwrap_or(i64::MAX) - i64::try_from(now).unwrap_or_default())
+    }
+
+    /// Whether no client takes it any more.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.left().is_some_and(|left| left <= 0)
+    }
+
+    /// What there is to say about it.
+    fn notice(&self) -> Option<String> {
+        let left = self.left()?;
+        if left <= 0 {
+            return Some("the certificate has expired: no API server takes an answer, and /readyz fails".to_owned());
+        }
+        let notice = i64::try_from(NOTICE.as_secs()).unwrap_or(i64::MAX);
+        (left < notice).then(|| format!("the certificate expires in {} hours; renew it", left / 3600))
     }
 }
 
@@ -186,11 +241,26 @@ fn mark(contents: &Contents) -> u64 {
 pub(crate) async fn keep_fresh(
     mut certificate: Certificate,
     every: Duration,
-    served: RustlsConfig,
+    served: Tls,
+    expiry: Expiry,
     metrics: Arc<Metrics>,
 ) {
     let mut complaint = String::new();
+    let mut told: Option<(SystemTime, bool)> = None;
     loop {
+        if let Some(expires) = certificate.expires {
+            metrics.certificate_expires(expires);
+        }
+        // At start, when it is read, daily, and when it happens.
+        let due = told.is_none_or(|(when, passed)| {
+            passed != expiry.has_passed() || when.elapsed().is_ok_and(|since| since >= DAILY)
+        });
+        if due {
+            told = Some((SystemTime::now(), expiry.has_passed()));
+            if let Some(notice) = expiry.notice() {
+                log(&notice);
+            }
+        }
         tokio::time::sleep(every).await;
         let looked_at = certificate.clone();
         let Ok(renewed) = tokio::task::spawn_blocking(|| looked_at.renewed()).await else { continue };
@@ -199,7 +269,9 @@ pub(crate) async fn keep_fresh(
             Ok(Some(renewed)) => {
                 certificate = renewed;
                 complaint.clear();
-                served.reload_from_config(Arc::clone(&certificate.config));
+                expiry.set(&certificate);
+                told = None;
+                *served.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&certificate.config);
                 metrics.certificate_reloaded(true);
                 log("the certificate has changed and was loaded");
             }

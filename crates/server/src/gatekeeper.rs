@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::envelope::Protocol;
 use crate::review::{Judged, Review};
@@ -16,11 +17,43 @@ static PROTOCOL: Protocol = Protocol {
     answer: "ProviderResponse",
 };
 
+/// The most keys of a request. Gatekeeper sends one for each review (`manifests/gatekeeper/autoscaler_guard.rego`).
+const MOST_KEYS: usize = 16;
+
 #[derive(Deserialize, Default)]
 struct Keys<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "few")]
     keys: Vec<Cow<'a, str>>,
 }
+
+/// Reads no further than that, so that a body of nothing but empty keys takes no more memory than it has bytes.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cow<'de, str>>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<Cow<'de, str>>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a list of keys")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut keys: A) -> Result<Self::Value, A::Error> {
+            let mut few = Vec::new();
+            while let Some(Key(key)) = keys.next_element()? {
+                if few.len() == MOST_KEYS {
+                    return Err(A::Error::custom(format!("there are more than {MOST_KEYS} keys")));
+                }
+                few.push(key);
+            }
+            Ok(few)
+        }
+    }
+
+    deserializer.deserialize_seq(Few)
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
@@ -108,7 +141,10 @@ mod tests {
             r#"the body is "externaldata.gatekeeper.sh/v1alpha1" "ProviderRequest", but externaldata.gatekeeper.sh/v1beta1 ProviderRequest is wanted"#
         );
         let Protocol { api_version, request, .. } = PROTOCOL;
-        let empty = format!(r#"{{"apiVersion":"{api_version}","kind":"{request}","request":{{}}}}"#);
-        assert_eq!(keys(empty.as_bytes()).unwrap().len(), 0);
+        let of = |inner: &str| format!(r#"{{"apiVersion":"{api_version}","kind":"{request}","request":{inner}}}"#);
+        assert_eq!(keys(of("{}").as_bytes()).unwrap().len(), 0);
+        let empty = |count: usize| of(&format!(r#"{{"keys":[{}]}}"#, vec![r#""""#; count].join(",")));
+        assert_eq!(keys(empty(MOST_KEYS).as_bytes()).unwrap().len(), MOST_KEYS);
+        assert!(refused(&empty(1_000_000)).contains("there are more than 16 keys"));
     }
 }

@@ -2,24 +2,30 @@
 //! Gatekeeper.
 //!
 //! ```text
-//! API server ──► POST /validate ──► limits ──► Judge (the core, or a module) ──► AdmissionReview, JSON Patch
-//!                                                  │
-//!                                                  └─► look-ups, counted
+//! connections ──► body ──► a slot, waited for ──► Judge (the core, or a module) ──► AdmissionReview, JSON Patch ──► log
+//!  limited,        own                                 │
+//!  idle ones       deadline                            └─► lookups, counted, in one budget of time;
+//!  make room       and bytes                               without time left they are unknown
 //! ```
 //!
 //! Gatekeeper asks at `POST /gatekeeper`, about several requests at once. A server answers one [`Host`], as the two want different things of
 //! TLS and of the settings.
 //!
-//! A [`Server`] is handed a [`Judge`] and something that answers its look-ups; it knows no rule. What it cannot judge it answers
-//! with an HTTP error and never with a verdict of its own, so that the webhook's `failurePolicy` decides.
+//! A [`Server`] is handed a [`Judge`] and something that answers its lookups; it knows no rule. What it cannot judge it answers
+//! with an HTTP error and never with a verdict of its own, so that the webhook's `failurePolicy` decides. Under `Ignore` that is a change
+//! which passes, so it is the last resort: a request that waits too long is judged without lookups, and a log that nobody reads is
+//! no reason to wait.
 //!
-//! Where to read on: `server.rs` (listeners, start and end), `http.rs` (routes and limits), `review.rs` (a review and its
-//! answer), `gatekeeper.rs` (Gatekeeper's protocol), `certificate.rs`, `metrics.rs`, `lookups.rs`.
+//! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the way of a request),
+//! `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`, `certificate.rs`, `metrics.rs`, `log.rs`.
 
+mod body;
 mod certificate;
+mod connections;
 mod envelope;
 mod gatekeeper;
 mod http;
+mod log;
 mod lookups;
 pub mod manifests;
 mod metrics;
@@ -28,22 +34,64 @@ mod review;
 mod server;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use autoscaler_guard::Decision;
 use autoscaler_guard_host::{Capabilities, Response};
 
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
+pub use log::log;
 pub use server::{Server, StartError};
 
 /// Who judges admission requests.
 pub trait Judge: Send + Sync {
     /// The verdict on an `AdmissionRequest`, given as JSON text. It may block. The error is why there is no verdict.
-    fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<Response, String>;
+    fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<Verdict, String>;
+
+    /// Whether it lets this request pass at once and without a lookup, so that it need not wait for its turn.
+    fn passes(&self, _request: &str) -> bool {
+        false
+    }
 
     /// Whether it may change requests.
     fn may_change(&self) -> bool;
+}
+
+/// A verdict, with the changed object as text: a tree of it would take many times its size.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// The verdict but for the changed object.
+    pub response: Response,
+    /// The object as it should be instead.
+    pub object: Option<String>,
+}
+
+impl From<Response> for Verdict {
+    fn from(mut response: Response) -> Self {
+        let object = response.mutated_object.take().map(|object| object.to_string());
+        Self { response, object }
+    }
+}
+
+impl From<autoscaler_guard::Verdict> for Verdict {
+    fn from(verdict: autoscaler_guard::Verdict) -> Self {
+        let audit = verdict.audit_annotations().into_iter().map(|(key, value)| (key.to_owned(), value));
+        let audit: BTreeMap<String, String> = audit.collect();
+        let warnings = verdict.warnings();
+        let response = Response {
+            accepted: verdict.is_accepted(),
+            message: verdict.message(),
+            code: if let Decision::Reject(code) = verdict.decision { Some(code) } else { None },
+            mutated_object: None,
+            audit_annotations: (!audit.is_empty()).then_some(audit),
+            warnings: (!warnings.is_empty()).then_some(warnings),
+        };
+        let object = if let Decision::Repair(object) = verdict.decision { Some(object) } else { None };
+        Self { response, object }
+    }
 }
 
 /// Who asks.
@@ -89,7 +137,7 @@ pub struct Options {
 pub struct Limits {
     /// The longest request, in bytes.
     pub request_bytes: usize,
-    /// How many requests at a time.
+    /// How many requests are judged at a time.
     pub in_flight: usize,
     /// How long a request may take.
     pub timeout: Duration,
@@ -102,7 +150,30 @@ impl Default for Limits {
     }
 }
 
-/// Tells whoever operates the server something, on a line of standard error.
-fn log(line: &str) {
-    eprintln!("{line}");
+/// What follows from them.
+impl Limits {
+    /// How many requests may wait for their turn; more are shed.
+    fn waiting(&self) -> usize {
+        self.in_flight * 32
+    }
+
+    /// How long a body may take to arrive, once there is room for it.
+    fn body(&self) -> Duration {
+        self.timeout / 4
+    }
+
+    /// Until when to wait for a turn; from then on it is judged without lookups, which takes next to no time.
+    fn turn(&self) -> Duration {
+        self.timeout * 5 / 8
+    }
+
+    /// Until when there is time for lookups, which leaves some to answer.
+    fn lookups(&self) -> Duration {
+        self.timeout * 3 / 4
+    }
+
+    /// How many bytes of requests are kept at a time, half of them for long ones.
+    fn bytes_in_flight(&self) -> usize {
+        self.request_bytes * 4
+    }
 }

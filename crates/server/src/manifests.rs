@@ -107,6 +107,7 @@ impl Manifests<'_> {
         templates.extend(self.settings_text.map(|_| ("settings", template!("settings"))));
         templates.extend(self.clients().map(|_| ("clients", template!("clients"))));
         templates.extend([("deployment", template!("deployment")), ("service", template!("service"))]);
+        templates.push(("network", template!("network")));
         templates
             .extend((self.certificate == Source::CertManager).then_some(("certificate", template!("certificate"))));
         match self.asked_by {
@@ -197,12 +198,8 @@ impl Manifests<'_> {
         let certified = |block: &str| self.clients().map_or_else(String::new, |_| block.to_owned());
         let mut arguments = if self.is_for_gatekeeper() { "- --gatekeeper\n- --timeout=1.5\n" } else { "" }.to_owned();
         arguments += &certified("- --client-ca=/clients/ca.crt\n");
-        // A kubelet has no certificate to show.
-        let (port, scheme) = if self.is_for_gatekeeper() { ("metrics", "HTTP") } else { ("https", "HTTPS") };
         vec![
             ("gatekeeper-arguments", arguments),
-            ("probe-port", port.to_owned()),
-            ("probe-scheme", scheme.to_owned()),
             ("clients", self.clients().unwrap_or_default().to_owned()),
             ("clients-mount", certified("- name: clients\n  mountPath: /clients\n  readOnly: true")),
             ("clients-volume", certified("- name: clients\n  configMap:\n    name: autoscaler-guard-clients")),

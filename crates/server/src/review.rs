@@ -5,10 +5,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use autoscaler_guard_host::Capabilities;
 use autoscaler_guard_host::admission::{self, AdmissionResponse};
-use autoscaler_guard_host::{Capabilities, Response};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::envelope::Protocol;
@@ -54,7 +53,7 @@ struct User<'a> {
 
 /// A review, read.
 pub(crate) struct Review<'a> {
-    request: &'a str,
+    pub(crate) request: &'a str,
     pub(crate) head: Head<'a>,
 }
 
@@ -71,17 +70,25 @@ impl Judged {
 
     /// The rules that spoke, the strongest first.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &str> {
-        self.response.rules()
+        self.audit("rule")
     }
 
-    /// The strongest rule that spoke, or empty.
+    /// The strongest rule that spoke, else the first that someone acknowledged, or empty.
     pub(crate) fn rule(&self) -> &str {
-        self.rules().next().unwrap_or_default()
+        self.rules().chain(self.audit("allowed")).next().unwrap_or_default()
     }
 
-    /// `allowed`, `warned`, `repaired` or `rejected`.
+    fn audit(&self, key: &str) -> impl Iterator<Item = &str> {
+        let rules = self.response.audit_annotations.as_ref().and_then(|audit| audit.get(key));
+        rules.into_iter().flat_map(|rules| rules.split(','))
+    }
+
+    /// `allowed`, `acknowledged`, `warned`, `repaired` or `rejected`.
     pub(crate) fn verdict(&self) -> &'static str {
-        self.response.verdict().word()
+        match self.response.verdict().word() {
+            "allowed" if self.audit("allowed").next().is_some() => "acknowledged",
+            word => word,
+        }
     }
 }
 
@@ -116,19 +123,14 @@ impl<'a> Review<'a> {
         host: Host,
     ) -> Result<Judged, String> {
         let verdict = judge.judge(self.request, lookups)?;
-        let object = self.object_to_patch(&verdict)?;
-        let review = admission::Review {
+        let review = admission::TextReview {
             uid: &self.head.uid,
             policy: NAME,
-            object: object.as_ref(),
+            object: self.head.object.map(RawValue::get),
             mutating: host == Host::ApiServer && judge.may_change(),
         };
-        Ok(Judged { response: admission::respond(review, verdict) })
-    }
-
-    fn object_to_patch(&self, verdict: &Response) -> Result<Option<Value>, String> {
-        let object = self.head.object.filter(|_| verdict.mutated_object.is_some());
-        object.map(|object| serde_json::from_str(object.get())).transpose().map_err(|error| error.to_string())
+        let response = admission::respond_in_text(review, verdict.response, verdict.object.as_deref());
+        response.map(|response| Judged { response }).map_err(|error| error.to_string())
     }
 
     /// A line for the log, about what was not simply let through. Names come from clients, hence the quotes.

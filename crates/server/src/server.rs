@@ -3,33 +3,23 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use autoscaler_guard_host::Capabilities;
-use axum::Router;
-use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use hyper_util::rt::TokioTimer;
 use tokio::runtime::Builder;
-use tokio::sync::Semaphore;
-use tower::service_fn;
 
+use crate::certificate::{self, Expiry};
+use crate::connections::{self, Connections};
 use crate::http::{self, Shared};
-use crate::lookups::Counted;
-use crate::metrics::Metrics;
 use crate::signals::Signals;
-use crate::{Judge, Options, certificate, log};
+use crate::{Judge, Options, log};
 
-/// More connections than this are closed at once. An API server keeps a few.
+/// How many connections there may be. An API server keeps a few.
 const CONNECTIONS: usize = 512;
 
-/// How long a connection may idle, or take over the head of a request. API servers give up theirs earlier, so that none is closed
-/// just as they send.
-const IDLE: Duration = Duration::from_mins(2);
-
-const HANDSHAKE: Duration = Duration::from_secs(5);
+/// And for health and metrics: whatever happens to the others, these are answered.
+const OBSERVERS: usize = 64;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +58,8 @@ impl Server {
     pub fn bind(options: Options, judge: Arc<dyn Judge>, lookups: Arc<dyn Capabilities>) -> Result<Self, StartError> {
         let https = listen(options.listen)?;
         let plain = options.metrics_listen.map(listen).transpose()?;
-        let metrics = Arc::new(Metrics::new(options.host));
-        let lookups = Arc::new(Counted { inner: lookups, metrics: Arc::clone(&metrics) });
-        let (limits, slots) = (options.limits, Arc::new(Semaphore::new(options.limits.in_flight)));
-        let shared =
-            Shared { host: options.host, judge, lookups, metrics, limits, slots, ending: AtomicBool::new(false) };
+        let expiry = Expiry::of(&options.certificate);
+        let shared = Shared::new(options.host, options.limits, judge, lookups, expiry);
         Ok(Self { options, shared: Arc::new(shared), https, plain })
     }
 
@@ -87,88 +74,65 @@ impl Server {
     }
 
     /// Answers until a signal ends it: SIGTERM, or SIGINT. From when on they do so, is told by a call of `started`.
-    pub fn run_until_signalled(self, started: impl FnOnce() -> io::Result<()>) -> Result<(), StartError> {
-        let threads = self.options.limits.in_flight + 4;
+    pub fn run_until_signalled(self, started: impl FnOnce()) -> Result<(), StartError> {
+        // Those that judge, those that are late, and a few for the certificate's files.
+        let threads = self.options.limits.in_flight * 2 + 4;
         let runtime = Builder::new_multi_thread().max_blocking_threads(threads).enable_all().build();
         let runtime = runtime.map_err(StartError::Runtime)?;
+        log::log_panics();
         let drain = self.options.drain;
         let ended = runtime.block_on(async {
             let signals = Signals::new()?;
-            started()?;
+            started();
             self.run(signals.wait(drain)).await
         });
         // What was given up for lateness is not waited for.
         runtime.shutdown_background();
+        log::flush(Duration::from_millis(500));
         ended.map_err(StartError::Runtime)
     }
 
     /// Answers until `end` comes, which tells for how long to take new requests still; then finishes what is in flight.
     pub async fn run(self, end: impl Future<Output = Duration>) -> io::Result<()> {
         let Self { options, shared, https, plain } = self;
-        let (handle, plain_handle) = (Handle::new(), Handle::new());
-        let config = RustlsConfig::from_config(Arc::clone(&options.certificate.config));
+        let tls = Arc::new(RwLock::new(Arc::clone(&options.certificate.config)));
+        let (expiry, metrics) = (shared.expiry.clone(), Arc::clone(&shared.metrics));
         let fresh = certificate::keep_fresh(
             options.certificate,
             options.certificate_check,
-            config.clone(),
-            Arc::clone(&shared.metrics),
+            Arc::clone(&tls),
+            expiry,
+            Arc::clone(&metrics),
         );
         let fresh = tokio::spawn(fresh);
-        let mut server = axum_server::from_tcp(https)?
-            .acceptor(RustlsAcceptor::new(config).handshake_timeout(HANDSHAKE))
-            .handle(handle.clone());
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
-        let https = tokio::spawn(server.serve(bounded(http::routes(Arc::clone(&shared)), handle.clone())));
-        let plain = plain.map(|listener| observe(listener, &shared, plain_handle.clone())).transpose()?;
-
-        let drain = end.await;
-        shared.ending.store(true, Ordering::Relaxed);
-        log("ending: what is in flight is finished");
-        tokio::time::sleep(drain).await;
         // Late requests are answered by then, too.
         let last = options.limits.timeout + Duration::from_secs(1);
-        handle.graceful_shutdown(Some(last));
-        plain_handle.graceful_shutdown(Some(last));
-        for listener in [Some(https), plain].into_iter().flatten() {
-            listener.await.map_err(io::Error::other)??;
+        let connections = Connections::new(CONNECTIONS, Some(metrics), shared.ending.clone());
+        let observers = Connections::new(OBSERVERS, None, shared.ending.clone());
+        let routes = http::routes(Arc::clone(&shared));
+        let mut listening = tokio::task::JoinSet::new();
+        let https = tokio::net::TcpListener::from_std(https)?;
+        listening.spawn(Arc::clone(&connections).accept(https, Some(tls), routes, last));
+        if let Some(plain) = plain {
+            let (plain, routes) = (tokio::net::TcpListener::from_std(plain)?, http::observation(Arc::clone(&shared)));
+            listening.spawn(Arc::clone(&observers).accept(plain, None, routes, last));
+        }
+
+        let drain = end.await;
+        log("ending: what is in flight is finished");
+        // Whoever asks learns at once that others should be asked: by /readyz, GOAWAY and `Connection: close`.
+        shared.ending.cancel();
+        tokio::time::sleep(drain).await;
+        connections.closing.cancel();
+        observers.closing.cancel();
+        while let Some(ended) = listening.join_next().await {
+            ended.map_err(io::Error::other)?;
         }
         fresh.abort();
         Ok(())
     }
 }
 
-type Serving = tokio::task::JoinHandle<io::Result<()>>;
-
-fn observe(listener: TcpListener, shared: &Arc<Shared>, handle: Handle<SocketAddr>) -> io::Result<Serving> {
-    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
-    Ok(tokio::spawn(server.serve(bounded(http::observation(Arc::clone(shared)), handle))))
-}
-
-/// Hands the routes to each connection, unless there are too many.
-fn bounded(
-    routes: Router,
-    handle: Handle<SocketAddr>,
-) -> impl tower::Service<
-    SocketAddr,
-    Response = Router,
-    Error = io::Error,
-    Future: Future<Output = io::Result<Router>> + Send,
-> + Clone
-+ Send
-+ 'static {
-    service_fn(move |_: SocketAddr| {
-        let taken = handle.connection_count() >= CONNECTIONS;
-        let routes = routes.clone();
-        async move { if taken { Err(io::Error::other("too many connections")) } else { Ok(routes) } }
-    })
-}
-
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listen = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    listen().map_err(|cause| StartError::Listen { address, cause })
+    connections::listen(address).map_err(|cause| StartError::Listen { address, cause })
 }

@@ -1,5 +1,6 @@
 //! What changes between two versions of an object: YAML lines, green and red, below the lines that say where they belong.
 
+use autoscaler_guard::plain::plain;
 use autoscaler_guard_host::yaml::{self, Line};
 use serde_json::Value;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
@@ -52,7 +53,7 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     fn styled(&self, width: usize) -> String {
-        let text = &self.line.text;
+        let text = &plain(&self.line.text);
         match self.change {
             Change::None => paint::cut(&format!("  {text}"), width),
             Change::Added => paint::paint(ADDED, paint::cut(&format!("+ {text}"), width)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard::plain::plain;
 use autoscaler_guard_host::Verdict;
 
 use super::diff::diff;
@@ -151,7 +152,8 @@ impl Default for Sheet {
 fn headline(judgement: &Judgement) -> String {
     let request = &judgement.request;
     let word = if judgement.judged { verdict(judgement.verdict()) } else { paint(WARNING, NOT_JUDGED) };
-    let line = format!("{word}  {} {}", paint(STRONG, request.change()), request.author());
+    let (change, author) = (plain(&request.change()), plain(&request.author()));
+    let line = format!("{word}  {} {author}", paint(STRONG, change));
     line.trim_end().to_owned()
 }
 
@@ -171,7 +173,7 @@ pub fn verdict(verdict: Verdict) -> String {
 fn lookups(judgement: &Judgement) -> Vec<String> {
     let word = |Words { lookup, outcome, failed }: Words| {
         let style = if failed { BAD } else { STRONG };
-        format!("  {} {lookup}: {}", paint(FAINT, "looked up:"), paint(style, outcome))
+        format!("  {} {}: {}", paint(FAINT, "looked up:"), plain(&lookup), paint(style, plain(&outcome)))
     };
     if judgement.lookups.is_empty() {
         return vec![paint(FAINT, "  nothing was looked up")];

@@ -1,11 +1,14 @@
 //! Finding the cluster: kubeconfig and context, or the cluster that this runs in.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use kube::{
     Client, Config,
+    client::{Body, ConfigExt as _, retry::RetryPolicy},
     config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
+use tower::{ServiceBuilder, retry::RetryLayer};
 
 use super::{Api, LiveOptions};
 use crate::wording;
@@ -61,19 +64,55 @@ pub enum ConnectError {
     Interrupted,
 }
 
-pub(super) async fn connect(options: LiveOptions) -> Result<Api, ConnectError> {
+/// An API that was not asked anything yet, and the server's address.
+pub(super) async fn configure(options: LiveOptions) -> Result<(Api, String), ConnectError> {
     let config = configuration(&options).await?;
     let server = config.cluster_url.to_string();
-    let client = Client::try_from(config)
-        .map_err(|cause| ConnectError::Client { server: server.clone(), cause: cause.into() })?;
-    let api = Api::new(client, options);
+    let client =
+        client(config).map_err(|cause| ConnectError::Client { server: server.clone(), cause: cause.into() })?;
+    Ok((Api::new(client, options), server))
+}
+
+/// Sees whether the API server answers.
+pub(super) async fn greet(api: &Api, server: &str) -> Result<(), ConnectError> {
+    let unreachable = |cause| ConnectError::Unreachable { server: server.to_owned(), cause };
     match api.within(api.client.apiserver_version()).await {
-        Ok(Ok(_)) => Ok(api),
-        Ok(Err(error)) => {
-            Err(ConnectError::Unreachable { server, cause: wording::in_words(&error.to_string()).to_owned() })
+        Ok(Ok(_)) => {
+            api.greeted.get_or_init(|| ());
+            Ok(())
         }
-        Err(_) => Err(ConnectError::Unreachable { server, cause: format!("no answer within {:?}", api.timeout) }),
+        Ok(Err(error)) => Err(unreachable(wording::in_words(&error.to_string()).to_owned())),
+        Err(_) => Err(unreachable(format!("no answer within {:?}", api.timeout))),
     }
+}
+
+/// How soon a connection that nothing is heard on is asked whether anybody is there, how often, and how many times.
+const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
+
+/// kube's own client keeps no connection alive, so that one whose other side is gone would be waited for.
+fn client(config: Config) -> kube::Result<Client> {
+    if config.proxy_url.is_some() {
+        return Client::try_from(config);
+    }
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(config.connect_timeout);
+    let (after, every, times) = KEEP_ALIVE;
+    connector.set_keepalive(Some(after));
+    connector.set_keepalive_interval(Some(every));
+    connector.set_keepalive_retries(Some(times));
+    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        // What the API server asks to be asked again (429, 503) is, for as long as there is time.
+        .layer(RetryLayer::new(RetryPolicy::server_retry()))
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(tower::BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
 }
 
 async fn configuration(options: &LiveOptions) -> Result<Config, ConnectError> {

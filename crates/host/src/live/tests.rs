@@ -242,3 +242,43 @@ fn an_unusable_kubeconfig_is_named() {
     );
     assert!(error.ends_with("check it with `kubectl config view`"), "{error}");
 }
+
+#[test]
+fn names_are_no_paths_and_versions_no_queries() {
+    let (cluster, requests) = cluster();
+    for name in ["web/scale", "web%2Fscale", "..", ".", ""] {
+        let absent = get(&cluster, "apps/v1", "Deployment", Some("shop"), name).unwrap_err();
+        assert!(absent.contains("Cannot find apps/v1/Deployment named"), "{absent}");
+        let absent = get(&cluster, "apps/v1", "Deployment", Some(name), "web").unwrap_err();
+        assert!(absent.contains("Cannot find apps/v1/Deployment named"), "{absent}");
+    }
+    let absent = get(&cluster, "apps/v1", "Deployment", Some("shop"), "web?x=1#y").unwrap_err();
+    assert!(absent.contains("named 'web?x=1#y'"), "{absent}");
+    for version in ["apps/v1?x", "apps/v1/deployments", "../v1", "a b/v1", ""] {
+        let absent = get(&cluster, version, "Deployment", Some("shop"), "web").unwrap_err();
+        assert!(absent.contains("Cannot find resource"), "{absent}");
+    }
+    let asked = requests.lock().unwrap().clone();
+    assert_eq!(asked, ["/apis/apps/v1", "/apis/apps/v1/namespaces/shop/deployments/web%3Fx%3D1%23y"]);
+}
+
+#[test]
+fn lookups_end_with_their_budget_or_when_nobody_waits() {
+    let (cluster, _) = cluster();
+    let request =
+        json!({"api_version": "v1", "kind": "Pod", "namespace": "slow", "name": "web", "disable_cache": true});
+    let request = request.to_string();
+    let ask = |until: Duration, gone: bool| {
+        let budget =
+            Budget { until: std::time::Instant::now() + until, gone: tokio_util::sync::CancellationToken::new() };
+        if gone {
+            budget.gone.cancel();
+        }
+        cluster.call_within("get_resource", request.as_bytes(), &budget)
+    };
+    for (until, gone) in
+        [(Duration::from_millis(50), false), (Duration::from_secs(3600), true), (Duration::ZERO, false)]
+    {
+        assert_eq!(ask(until, gone), Err(Budget::exhausted()));
+    }
+}

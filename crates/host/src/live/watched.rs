@@ -2,13 +2,16 @@
 //!
 //! A kind is watched in the whole cluster, from the first time that it is listed. Of each object only what lists are asked for
 //! is kept, as the text that an answer is put together from, by namespace. Whatever a watch cannot answer for certain, since it
-//! has not begun, is broken or holds too much, is listed anew.
+//! has not begun, is broken, has not been heard of for a while or holds too much, is listed anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use futures_util::StreamExt;
@@ -18,10 +21,11 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use tokio::{sync::watch, task::AbortHandle, time};
+use tower::service_fn;
 
 use super::discovery::Kind;
 use crate::{
-    List,
+    List, WatchAge,
     view::{self, Mask, Place, View},
 };
 
@@ -29,13 +33,35 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long the API server keeps a watch open, in seconds. It begins anew then, which shows that somebody is still there.
+const RENEWED: u32 = 45;
+/// A watch of which nothing was heard for so long cannot be relied on.
+const SILENT: Duration = Duration::from_secs(60);
+
 /// The watches, by apiVersion and kind.
 pub(super) struct Watches {
-    /// The most bytes to keep of a kind.
-    most: usize,
+    room: Room,
     /// How long a list waits for its watch to begin.
     patience: Duration,
     kinds: Mutex<HashMap<(String, String), Arc<Watched>>>,
+}
+
+/// The bytes that may be kept, of all kinds together.
+#[derive(Clone)]
+struct Room {
+    most: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Takes so many bytes instead of those; whether there is room for them.
+    fn exchange(&self, before: usize, after: usize) -> bool {
+        if after < before {
+            self.taken.fetch_sub(before - after, Ordering::Relaxed);
+            return true;
+        }
+        self.taken.fetch_add(after - before, Ordering::Relaxed) + (after - before) <= self.most
+    }
 }
 
 /// A kind that is watched, until this is dropped.
@@ -65,9 +91,11 @@ enum State {
 /// What is known of a kind.
 struct Store {
     mask: Mask,
-    most: usize,
+    room: Room,
     objects: Mutex<Objects>,
     state: watch::Sender<State>,
+    /// When the API server was last heard of.
+    heard: Mutex<Instant>,
 }
 
 /// Texts by namespace and name.
@@ -87,7 +115,18 @@ struct TooMuch;
 
 impl Watches {
     pub(super) fn new(most: usize, patience: Duration) -> Self {
-        Self { most, patience, kinds: Mutex::default() }
+        let room = Room { most, taken: Arc::default() };
+        Self { room, patience, kinds: Mutex::default() }
+    }
+
+    /// When each watch was last heard of.
+    pub(super) fn ages(&self) -> Vec<WatchAge> {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = |((_, kind), watched): (&(String, String), &Arc<Watched>)| WatchAge {
+            kind: kind.clone(),
+            age: watched.store.silence(),
+        };
+        kinds.iter().map(age).collect()
     }
 
     /// The answer to a list, if it is one that is watched and its watch can be relied on.
@@ -115,21 +154,28 @@ impl Watches {
             return Arc::clone(known);
         }
         let fields = known.map_or_else(|| fields.clone(), |known| known.fields.union(fields).cloned().collect());
-        let watched = Arc::new(Watched::begin(client, kind, fields, self.most));
+        let watched = Arc::new(Watched::begin(client, kind, fields, self.room.clone()));
         kinds.insert(key, Arc::clone(&watched));
         watched
     }
 }
 
 impl Watched {
-    fn begin(client: &Client, kind: &Kind, fields: BTreeSet<String>, most: usize) -> Self {
+    fn begin(client: &Client, kind: &Kind, fields: BTreeSet<String>, room: Room) -> Self {
         let store = Arc::new(Store {
             mask: Mask::new(Some(&fields)),
-            most,
+            room,
             objects: Mutex::default(),
             state: watch::Sender::new(State::Starting),
+            heard: Mutex::new(Instant::now()),
         });
-        let api = Api::all_with(client.clone(), &kind.resource);
+        let (heard, client) = (Arc::clone(&store), client.clone());
+        // A watch without changes shows by its renewals alone that the API server is there.
+        let listening = service_fn(move |request| {
+            let (heard, client) = (Arc::clone(&heard), client.clone());
+            async move { client.send(request).await.inspect(|_| heard.hear()) }
+        });
+        let api = Api::all_with(Client::new(listening, "default"), &kind.resource);
         let task = tokio::spawn(keep_watching(api, Arc::clone(&store))).abort_handle();
         Self { fields, store, task }
     }
@@ -139,19 +185,19 @@ impl Watched {
 async fn keep_watching(api: Api<DynamicObject>, store: Arc<Store>) {
     let mut pause = PAUSE;
     while let Ok(was_fresh) = watch_once(&api, &store).await {
-        store.objects().clear();
+        store.clear();
         if was_fresh {
             pause = PAUSE;
         }
         time::sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }
-    store.objects().clear();
+    store.clear();
 }
 
 /// Whether the watch had begun before it broke.
 async fn watch_once(api: &Api<DynamicObject>, store: &Store) -> Result<bool, TooMuch> {
-    let mut events = pin!(watcher(api.clone(), watcher::Config::default()));
+    let mut events = pin!(watcher(api.clone(), watcher::Config::default().timeout(RENEWED)));
     let mut was_fresh = false;
     while let Some(Ok(event)) = events.next().await {
         was_fresh |= matches!(event, Event::InitDone);
@@ -169,8 +215,25 @@ impl Store {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, event: Event<DynamicObject>) -> Result<(), TooMuch> {
+    fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long nothing was heard.
+    fn silence(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    fn clear(&self) {
         let mut objects = self.objects();
+        self.room.exchange(objects.bytes, 0);
+        objects.clear();
+    }
+
+    fn take(&self, event: Event<DynamicObject>) -> Result<(), TooMuch> {
+        self.hear();
+        let mut objects = self.objects();
+        let before = objects.bytes;
         match event {
             Event::Init => objects.clear_arriving(),
             Event::InitApply(object) => objects.arrive(key(&object), self.text(&object)),
@@ -181,7 +244,7 @@ impl Store {
             Event::Apply(object) => objects.put(key(&object), self.text(&object)),
             Event::Delete(object) => objects.remove(&key(&object)),
         }
-        if objects.bytes > self.most { Err(TooMuch) } else { Ok(()) }
+        if self.room.exchange(before, objects.bytes) { Ok(()) } else { Err(TooMuch) }
     }
 
     /// What is kept of an object: what a list would answer.
@@ -194,12 +257,18 @@ impl Store {
     /// The answer to a list, unless the watch has broken meanwhile.
     fn answer(&self, list: &List) -> Option<Vec<u8>> {
         let objects = self.objects();
-        if *self.state.borrow() != State::Fresh {
+        if *self.state.borrow() != State::Fresh || self.silence() > SILENT {
             return None;
         }
         let texts = objects.known.range(from(list.namespace.as_deref())..);
         let texts = texts.take_while(|((namespace, _), _)| list.namespace.as_ref().is_none_or(|of| of == namespace));
         Some(view::join_list(&list.api_version, &list.kind, texts.map(|(_, text)| text.as_str())))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -43,6 +43,7 @@ fn everything_is_there_and_lives_in_the_namespace() {
             "Deployment",
             "PodDisruptionBudget",
             "Service",
+            "NetworkPolicy",
             "Issuer",
             "Certificate",
             "MutatingWebhookConfiguration"
@@ -159,6 +160,22 @@ fn the_pod_may_do_nothing_but_look() {
     assert_eq!(arguments[0], "serve");
 }
 
+/// A flood at the port for verdicts must not make the kubelet end the server.
+#[test]
+fn both_hosts_are_probed_beside_the_port_for_verdicts() {
+    let settings = Settings::default();
+    for manifests in [manifests(&settings), behind_gatekeeper(&settings)] {
+        let container = find(&manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0].clone();
+        assert!(container["args"].as_array().unwrap().contains(&json!("--metrics-listen=0.0.0.0:8080")));
+        for probe in ["readinessProbe", "livenessProbe"] {
+            let get = &container[probe]["httpGet"];
+            assert_eq!((&get["port"], get.get("scheme")), (&json!("metrics"), None), "{probe}");
+        }
+        let ports = find(&manifests, "NetworkPolicy")["spec"]["ingress"].clone();
+        assert_eq!(ports, json!([{"ports": [{"port": "https"}]}, {"ports": [{"port": "metrics"}]}]));
+    }
+}
+
 fn behind_gatekeeper(settings: &Settings) -> Manifests<'_> {
     Manifests {
         asked_by: AskedBy::Gatekeeper(None),
@@ -172,7 +189,7 @@ fn gatekeeper_has_a_provider_instead_of_a_webhook() {
     let settings = Settings::default();
     let manifests = behind_gatekeeper(&settings);
     let kinds: Vec<Value> = documents(&manifests).iter().map(|document| document["kind"].clone()).skip(4).collect();
-    let service = ["Deployment", "PodDisruptionBudget", "Service"];
+    let service = ["Deployment", "PodDisruptionBudget", "Service", "NetworkPolicy"];
     let gatekeepers = ["Provider", "ConstraintTemplate", "AutoscalerGuard", "AutoscalerGuard"];
     assert_eq!(kinds, [&service[..], &gatekeepers].concat());
     let provider = find(&manifests, "Provider")["spec"].clone();
@@ -184,7 +201,6 @@ fn gatekeeper_has_a_provider_instead_of_a_webhook() {
     // Gatekeeper waits longer than the server, and the API server longer than either.
     let timeout = arguments.iter().find_map(|one| one.as_str()?.strip_prefix("--timeout=")).unwrap();
     assert!(timeout.parse::<f64>().unwrap() < provider["timeout"].as_f64().unwrap());
-    assert_eq!(container["readinessProbe"]["httpGet"]["port"], "metrics");
     assert_eq!(find(&manifests, "ConstraintTemplate")["spec"]["targets"][0]["rego"], REGO);
 }
 

@@ -32,6 +32,31 @@ async fn a_repair_that_nobody_can_make_is_a_refusal() {
     assert!(told["message"].as_str().unwrap().contains("not allow mutations"), "{told}");
 }
 
+/// Lines 6 and 13 of docs/serve.md, "What it withstands", in every host.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_chooses_how_much_is_looked_up_or_what_a_terminal_does() {
+    let (policy, webhook) = (policy(), Served::start(Host::ApiServer));
+    let refused = |page: &autoscaler_guard_cases::Page| page.rule == "duplicate-autoscaler";
+    let case = |case: &autoscaler_guard_cases::Case| {
+        case.expect == Expect::Reject && case.world().request["kind"]["kind"] == "HorizontalPodAutoscaler"
+    };
+    let page = pages().into_iter().find(refused).unwrap();
+    let mut world = page.cases.into_iter().find(case).unwrap().world();
+    let owner = |number: usize| json!({"apiVersion": format!("v{number}.example.com/v1"), "kind": "Owner", "name": format!("owner-{number}"), "uid": format!("{number}")});
+    world.request["object"]["metadata"]["ownerReferences"] = json!((0..5000).map(owner).collect::<Vec<_>>());
+    world.request["object"]["metadata"]["annotations"]["autoscaler-guard/allow"] = json!("\u{1b}[2J\u{202e}");
+    let core = world.natively();
+    let module = world.in_host(&policy);
+    assert_eq!((&core.response, &core.lookups), (&module.response, &module.lookups));
+    assert_eq!(webhook.validated(&world).await, told_by_webhook(&core));
+    assert!(core.lookups.len() <= autoscaler_guard::cluster::MOST_QUESTIONS, "{}", core.lookups.len());
+    assert_eq!(core.verdict(), Expect::Reject, "what is refused without owners is with them");
+    let message = core.response.message.clone().unwrap();
+    assert!(message.contains(r"\u{1b}[2J\u{202e}") && !message.contains(['\u{1b}', '\u{202e}']), "{message}");
+    let told = in_javascript(&world, Vec::new());
+    assert!(told["lookups"].as_array().unwrap().len() <= autoscaler_guard::cluster::MOST_QUESTIONS);
+}
+
 fn policy() -> Policy {
     let policy = Policy::load(&module(), GuestLimits::default()).unwrap();
     // The natively run core has no metadata that would keep a kind from it.
@@ -116,7 +141,7 @@ struct Served {
 struct Now(Mutex<(Value, Snapshot)>);
 
 impl Judge for Now {
-    fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<Response, String> {
+    fn judge(&self, request: &str, lookups: &Arc<dyn Capabilities>) -> Result<Verdict, String> {
         let settings = self.0.lock().unwrap().0.clone();
         judged(request, &settings, lookups)
     }

@@ -326,3 +326,28 @@ fn the_runners_own_rights_are_remembered_and_nobody_elses() {
     assert_eq!(ask("policy-server", "other"), 2);
     assert_eq!((ask("jane", "shop"), ask("jane", "shop")), (3, 4));
 }
+
+/// Line 11 of docs/serve.md, "What it withstands".
+#[test]
+fn a_watch_that_went_silent_is_not_relied_on() {
+    let lab = Lab::new(1 << 20);
+    assert_eq!(lab.names("shop"), ["web"]);
+    eventually(|| lab.server().watches() == 1);
+    assert!(lab.server().requests.iter().any(|path| path.contains("watch=true") && path.contains("timeoutSeconds=45")));
+    let ages = lab.cluster.watches();
+    assert_eq!(ages.iter().map(|watch| watch.kind.as_str()).collect::<Vec<_>>(), ["ScaledObject"]);
+    let long_ago = Instant::now().checked_sub(Duration::from_secs(61)).unwrap();
+    {
+        let kinds = lab.cluster.api.watches.as_ref().unwrap().kinds.lock().unwrap();
+        *kinds.values().next().unwrap().store.heard.lock().unwrap() = long_ago;
+    }
+    assert!(lab.cluster.watches()[0].age > Duration::from_secs(60));
+    lab.server().objects.push(scaled_object("shop", "new", "web"));
+    assert_eq!(lab.names("shop"), ["new", "web"], "it is listed anew");
+    assert_eq!(lab.server().lists(), 1);
+    lab.server().tell("ADDED", &scaled_object("shop", "new", "web"));
+    eventually(|| {
+        let before = lab.server().lists();
+        lab.names("shop") == ["new", "web"] && lab.server().lists() == before
+    });
+}
