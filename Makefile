@@ -101,9 +101,20 @@ lint: rust ## Run clippy over everything, and over the core without its Kubeward
 doc: rust ## Build the documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
+SEARCH := cargo run --quiet --release --locked --package autoscaler-guard-world --bin search --
+KNOWN := crates/world/known.md
+
 .PHONY: search
 search: rust ## Search everything that can happen for what the rules get wrong, for SECONDS=60
-	cargo run --quiet --release --locked --package autoscaler-guard-world --bin search -- --seconds $(SECONDS)
+	$(SEARCH) --seconds $(SECONDS)
+
+.PHONY: search-bounded
+search-bounded: rust ## Search a million states, and tell what is not in crates/world/known.md
+	$(SEARCH) --states 1000000 --seconds 1800 --known $(KNOWN)
+
+.PHONY: search-known
+search-known: rust ## Write down what the search finds, in crates/world/known.md
+	$(SEARCH) --states 1000000 --seconds 1800 --write $(KNOWN)
 
 .PHONY: e2e-kwctl
 e2e-kwctl: $(MODULE) ## Run the module in kwctl, where there is one; KWCTL_REQUIRED=1 fails where there is none

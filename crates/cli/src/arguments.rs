@@ -222,6 +222,9 @@ Examples:
   A pull request, plain manifests, kustomization or chart:
     autoscaler-guard preflight --git origin/main deploy/ --as argocd
 
+  What the guard would have prevented in the last year, and what it would have refused for nothing:
+    autoscaler-guard preflight --git HEAD@{1.year.ago}..HEAD deploy/ --each --as flux
+
   Two kustomizations, and the objects that are in the cluster:
     kubectl get deploy,sts,hpa,so -A -o yaml | autoscaler-guard preflight --kustomize old/ new/ --cluster - --as flux
 
@@ -262,6 +265,9 @@ pub struct PreflightOptions {
     /// Take both from a folder at two commits: plain manifests, a kustomization or a chart; without HEAD, as it is now
     #[arg(long, value_names = ["BASE[..HEAD]", "PATH"], num_args = 2, conflicts_with_all = ["before", "after", "release", "kustomize"], help_heading = "Manifests")]
     pub git: Vec<String>,
+    /// Play every commit of the range by itself, merges as one
+    #[arg(long, requires = "git", help_heading = "Manifests")]
+    pub each: bool,
     /// The namespace for objects that name none
     #[arg(long, short, value_name = "NAMESPACE", help_heading = "Manifests")]
     pub namespace: Option<String>,

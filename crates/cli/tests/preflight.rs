@@ -160,4 +160,14 @@ fn both_sides_of_a_pull_request_are_rendered() {
         let answer = json(&output);
         assert_eq!(answer["workloads"][0]["without"]["outcome"], "lost", "{range}: {answer:#}");
     }
+    let output = Command::new(env!("CARGO_BIN_EXE_autoscaler-guard"))
+        .args(["preflight", "--git", "HEAD~1..HEAD", "deploy", "--each"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the program runs");
+    let text = text(&output);
+    assert!(
+        text.contains("without lost  with handed-over") && text.contains("prevented 1, refused for nothing 0"),
+        "{text}"
+    );
 }

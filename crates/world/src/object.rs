@@ -84,11 +84,17 @@ impl Key {
         &*self.kind == "ScaledObject" && &*self.group == "keda.sh"
     }
 
-    /// Whether it is a workload's that has pods and a count.
+    /// Whether it is of a kind that may be scaled: a built-in one, or any that a definition may have given a scale subresource.
     pub fn is_workload(&self) -> bool {
-        WORKLOADS.contains(&&*self.kind) || &*self.kind == "Rollout"
+        let is_others = self.group.contains('.') && !self.group.ends_with(".k8s.io");
+        (&*self.group == "apps" && WORKLOADS.contains(&&*self.kind))
+            || (is_others && !NOT_SCALED.contains(&&*self.group))
     }
 }
+
+/// Groups of definitions that this world knows, and that have nothing to scale.
+const NOT_SCALED: &[&str] =
+    &["keda.sh", "gateway.envoyproxy.io", "kustomize.toolkit.fluxcd.io", "monitoring.coreos.com", "cert-manager.io"];
 
 /// The built-in kinds with a scale subresource.
 const WORKLOADS: &[&str] = &["Deployment", "StatefulSet", "ReplicaSet"];

@@ -319,6 +319,8 @@ impl Judge<'_> {
             hpa::State::Ambiguous => return Outcome::Duplicate,
             // KEDA starts it again, for as long as it has the HPA.
             hpa::State::Disabled if scaled_object.is_none() => return Outcome::AtZero,
+            // It is there, and has nothing to scale, as a DaemonSet.
+            hpa::State::NoTarget => return Outcome::Frozen,
             hpa::State::NoMetrics if self.is_declared(has) => return Outcome::Frozen,
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use autoscaler_guard::Settings;
 use serde_json::Value;
 
-use crate::controllers::{self, hpa};
+use crate::controllers::{self, envoy, hpa};
 use crate::object::{Key, number, text};
 use crate::outcome::{self, End, Outcome, Report};
 use crate::server::{Event, Reply, Said, Setup, World};
@@ -51,6 +51,7 @@ pub fn play(start: &World, change: &Change, guard: Option<&Settings>, eager: Eag
         let quiet = match (eager, &progress) {
             (_, Progress::Waiting | Progress::Done | Progress::Failed(_)) => controllers::settle(&mut world),
             _ if flow.rests => controllers::settle(&mut world),
+            (Eager::Yes, Progress::Going) if flow.hurries => true,
             (Eager::Yes, Progress::Going) => {
                 controllers::settle_quick(&mut world);
                 true
@@ -111,8 +112,30 @@ pub fn assumed(setup: Setup, change: &Change) -> World {
     world
 }
 
+/// Leaves out what a change cannot touch: objects of other namespaces, unless it concerns Envoy Gateway or a whole kind.
+pub fn narrow(world: &mut World, change: &Change) {
+    let keys = [change.keys_before(), change.keys_after()].concat();
+    if keys.iter().any(envoy::is_configuration) {
+        return;
+    }
+    let namespaces: BTreeSet<&str> = keys.iter().map(|key| &*key.namespace).collect();
+    world.objects.retain(|key, _| key.namespace.is_empty() || namespaces.contains(&*key.namespace));
+    world.keda_queue.retain(|key| namespaces.contains(&*key.namespace));
+}
+
+/// Lets a world that came from a cluster come to rest; its counts are what the load calls for.
+pub fn rest(world: &mut World) {
+    let workloads = world.objects.iter().filter(|(key, _)| key.is_workload());
+    let counts = workloads.filter_map(|(key, stored)| Some((key.clone(), number(&stored.value, "/spec/replicas")?)));
+    // Of one that is at 0 nobody knows what it would need.
+    let counts: Vec<(Key, i64)> = counts.filter(|(_, count)| *count > 0).collect();
+    *world = world.clone().with(|setup| setup.demand.extend(counts));
+    controllers::settle(world);
+    world.now += 1;
+}
+
 /// Applies the manifests of before to a world; what is there already stays as it is.
-pub fn install(world: &mut World, change: &Change) {
+fn install(world: &mut World, change: &Change) {
     let mut flow = Flow::new(change.installation());
     // A helm that installs also runs the hooks; a failure leaves what is there.
     while matches!(flow.step(world), Progress::Going | Progress::Waiting) {
@@ -122,20 +145,29 @@ pub fn install(world: &mut World, change: &Change) {
     }
     controllers::settle(world);
     world.now += 1;
-    demand_more(world);
+    demand_more(world, change);
     controllers::settle(world);
     world.now += 1;
 }
 
-/// Lets every HPA that can scale have scaled: one more than its minimum, so that counts are what autoscalers made of them.
-pub fn demand_more(world: &mut World) {
+/// Lets every HPA that can scale have scaled: to one more than its minimum, or to another count that no manifest declares, so that counts
+/// are what autoscalers made of them.
+fn demand_more(world: &mut World, change: &Change) {
+    let declared = |workload: &Key| -> Vec<i64> {
+        let manifests = change.before.iter().chain(change.after.iter());
+        let own = manifests.filter(|manifest| Key::of(manifest, &change.namespace).as_ref() == Some(workload));
+        own.filter_map(|manifest| number(manifest, "/spec/replicas")).collect()
+    };
     let wanted: Vec<(Key, i64)> = world
         .list("autoscaling", "HorizontalPodAutoscaler", None)
         .filter(|(key, stored)| hpa::state(world, key, &stored.value) == hpa::State::Active)
         .map(|(key, stored)| {
             let (min, max) = (number(&stored.value, "/spec/minReplicas"), number(&stored.value, "/spec/maxReplicas"));
             let (min, max) = (min.unwrap_or(1), max.unwrap_or(1));
-            (hpa::target(key, &stored.value), (min + 1).clamp(min, max.max(min)))
+            let workload = hpa::target(key, &stored.value);
+            let taken = declared(&workload);
+            let free = (min + 1..=max).find(|count| !taken.contains(count));
+            (workload, free.unwrap_or_else(|| (min + 1).clamp(min, max.max(min))))
         })
         .collect();
     *world = world.clone().with(|setup| setup.demand.extend(wanted));

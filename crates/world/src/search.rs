@@ -5,6 +5,7 @@
 //! policy ends well with it), *help* (the commands of a refusal are accepted, and lead to a good end), *freedom* (no controller is
 //! refused). States are told apart by [`World::fingerprint`] and the tool's place in its work.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -29,8 +30,19 @@ pub struct Scenario {
     pub start: World,
     /// The change.
     pub change: Change,
-    /// Somebody's request, at any moment.
-    pub person: Option<Request>,
+    /// What else may happen, each once and at any moment, or never.
+    pub disturbances: Vec<Disturbance>,
+}
+
+/// Something that happens beside the change.
+#[derive(Clone, Debug)]
+pub enum Disturbance {
+    /// Somebody's request.
+    Person(Request),
+    /// KEDA restarts, and looks at everything.
+    KedaRestarts,
+    /// The load calls for that many replicas.
+    Load(Key, i64),
 }
 
 /// What must hold.
@@ -115,14 +127,15 @@ struct State {
     world: World,
     flow: Flow,
     progress: Progress,
-    person: Option<Request>,
+    /// Which disturbances have not happened, by bits.
+    pending: u32,
 }
 
 #[derive(Clone)]
 enum Move {
     Tool,
     Controller(Step),
-    Person,
+    Disturbance(usize),
 }
 
 impl State {
@@ -131,7 +144,7 @@ impl State {
         self.world.fingerprint().hash(&mut hasher);
         self.flow.digest(&mut hasher);
         std::mem::discriminant(&self.progress).hash(&mut hasher);
-        self.person.is_some().hash(&mut hasher);
+        self.pending.hash(&mut hasher);
         hasher.finish()
     }
 
@@ -145,22 +158,32 @@ impl State {
         if works {
             moves.push(Move::Tool);
         }
-        if self.person.is_some() {
-            moves.push(Move::Person);
-        }
+        let pending = (0..u32::BITS).filter(|number| self.pending & (1 << number) != 0);
+        moves.extend(pending.map(|number| Move::Disturbance(number as usize)));
         moves
     }
 
-    fn take(&mut self, next: &Move) -> Option<String> {
+    fn take(&mut self, next: &Move, disturbances: &[Disturbance]) -> Option<String> {
         match next {
             Move::Tool => {
                 self.progress = self.flow.step(&mut self.world);
                 None
             }
             Move::Controller(step) => controllers::perform(&mut self.world, step),
-            Move::Person => {
-                if let Some(request) = self.person.take() {
-                    self.world.request(&PERSON, request);
+            Move::Disturbance(number) => {
+                self.pending &= !(1 << number);
+                match disturbances.get(*number) {
+                    Some(Disturbance::Person(request)) => drop(self.world.request(&PERSON, request.clone())),
+                    Some(Disturbance::KedaRestarts) => {
+                        let all: Vec<Key> =
+                            self.world.list("keda.sh", "ScaledObject", None).map(|(key, _)| key.clone()).collect();
+                        self.world.keda_queue.extend(all);
+                    }
+                    Some(Disturbance::Load(workload, count)) => {
+                        let load = (workload.clone(), *count);
+                        self.world = self.world.clone().with(|setup| setup.demand.extend([load]));
+                    }
+                    None => {}
                 }
                 None
             }
@@ -178,20 +201,21 @@ pub fn search(scenario: &Scenario, settings: &Settings, bounds: Bounds) -> Found
         world: start.clone(),
         flow: Flow::new(scenario.change.clone()),
         progress: Progress::Going,
-        person: scenario.person.clone(),
+        pending: all_pending(scenario),
     };
     // Every state's parent and the move from it.
     let mut ways: Vec<(usize, Option<Move>)> = vec![(0, None)];
     let mut queue = VecDeque::from([(0, first)]);
-    let search = Search { scenario, settings, bare: &bare.reports, start: &start };
+    let followed = RefCell::default();
+    let search = Search { scenario, settings, bare: &bare.reports, start: &start, followed };
     while let Some((number, state)) = queue.pop_front() {
         if found.states.len() >= bounds.states || Instant::now() > bounds.until {
             found.whole = false;
             break;
         }
         let moves = state.moves();
-        let is_end = moves.iter().all(|next| matches!(next, Move::Person));
-        if is_end && (state.person.is_none() || !matches!(state.progress, Progress::Going)) {
+        let is_end = moves.iter().all(|next| matches!(next, Move::Disturbance(_)));
+        if is_end && !matches!(state.progress, Progress::Going) {
             found.ends += 1;
             found.rules.extend(&state.world.said.rules);
             for (property, what) in search.judge(&state) {
@@ -201,7 +225,7 @@ pub fn search(scenario: &Scenario, settings: &Settings, bounds: Bounds) -> Found
         for next in moves {
             let mut after = state.clone();
             found.steps += 1;
-            let refused = after.take(&next);
+            let refused = after.take(&next, &scenario.disturbances);
             let fingerprint = after.fingerprint();
             if let Some(message) = refused {
                 ways.push((number, Some(next.clone())));
@@ -217,10 +241,14 @@ pub fn search(scenario: &Scenario, settings: &Settings, bounds: Bounds) -> Found
     found
 }
 
+fn all_pending(scenario: &Scenario) -> u32 {
+    scenario.disturbances.iter().enumerate().fold(0, |bits, (number, _)| bits | 1 << number)
+}
+
 fn who(next: &Move) -> String {
     match next {
         Move::Tool => "the tool".to_owned(),
-        Move::Person => "a person".to_owned(),
+        Move::Disturbance(_) => "a disturbance".to_owned(),
         Move::Controller(step) => match step {
             Step::Collect(_) => "the garbage collector",
             Step::EmptyNamespace(_) => "the namespace controller",
@@ -243,6 +271,8 @@ struct Search<'s> {
     settings: &'s Settings,
     bare: &'s [Report],
     start: &'s World,
+    /// The refusals that were followed already: at every end it would be the same again.
+    followed: RefCell<HashSet<Refusal>>,
 }
 
 impl Search<'_> {
@@ -267,10 +297,10 @@ impl Search<'_> {
             world: self.start.clone().with(|setup| setup.log = true),
             flow: Flow::new(self.scenario.change.clone()),
             progress: Progress::Going,
-            person: self.scenario.person.clone(),
+            pending: all_pending(self.scenario),
         };
         for next in moves.iter().rev() {
-            state.take(next);
+            state.take(next, &self.scenario.disturbances);
         }
         state.world.log.iter().map(|event| format!("{}: {}: {}", event.who, event.what(), event.answer())).collect()
     }
@@ -283,6 +313,8 @@ impl Search<'_> {
         };
         let end = End { failure: failure.clone(), restless: false };
         let change = &self.scenario.change;
+        let is_person = |disturbance: &Disturbance| matches!(disturbance, Disturbance::Person(_));
+        let is_interfered = self.scenario.disturbances.iter().any(is_person);
         let reports = outcome::judge(self.start, &state.world, Some(change), &end);
         let mut wrong = Vec::new();
         for report in &reports {
@@ -290,9 +322,7 @@ impl Search<'_> {
             let rules: Vec<&str> = state.world.said.rules.iter().copied().collect();
             let refused = state.world.said.refusal.is_some();
             match report.outcome {
-                Outcome::Stuck
-                    if refused && bare.is_some_and(|bare| !bare.is_bad()) && self.scenario.person.is_none() =>
-                {
+                Outcome::Stuck if refused && bare.is_some_and(|bare| !bare.is_bad()) && !is_interfered => {
                     let rule = state.world.said.refusal.as_ref().map_or("", |refusal| refusal.rule);
                     let bare = bare.map_or("none", Outcome::id);
                     wrong.push((Property::Liveness, format!("{rule} stops what ends {bare} without it")));
@@ -305,7 +335,9 @@ impl Search<'_> {
                 _ => {}
             }
         }
-        if let Some(refusal) = &state.world.said.refusal {
+        if let Some(refusal) = &state.world.said.refusal
+            && self.followed.borrow_mut().insert((**refusal).clone())
+        {
             wrong.extend(self.follow(state, refusal));
         }
         wrong

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::object::{self, Key};
 use crate::play::assumed;
-use crate::search::Scenario;
+use crate::search::{Disturbance, Scenario};
 use crate::server::{Propagation, Request, Setup, Verb, Version, World};
 use crate::writers::{Change, Tool};
 
@@ -167,7 +167,7 @@ fn change(tool: Tool, before: Scaling, after: Scaling) -> Scenario {
     let change = Change::new(tool, "web", NAMESPACE, &from, &to);
     let start = started(&change);
     let name = format!("{}: {} → {}", tool.id(), before.words(), after.words());
-    Scenario { name, start, change, person: None }
+    Scenario { name, start, change, disturbances: Vec::new() }
 }
 
 fn started(change: &Change) -> World {
@@ -216,7 +216,7 @@ fn together(tool: Tool, parts: &[(Scaling, Scaling)]) -> Scenario {
         name: format!("{}: {}", tool.id(), words.join(", beside ")),
         start: started(&change),
         change,
-        person: None,
+        disturbances: Vec::new(),
     }
 }
 
@@ -252,7 +252,7 @@ pub fn interfered() -> impl Iterator<Item = Scenario> {
             people.clone().into_iter().map(move |(words, request)| {
                 let scenario = change(*tool, before, after);
                 let name = format!("{}; {words}", scenario.name);
-                Scenario { name, person: Some(request), ..scenario }
+                Scenario { name, disturbances: vec![Disturbance::Person(request)], ..scenario }
             })
         })
     })
@@ -287,7 +287,7 @@ pub fn fleets() -> impl Iterator<Item = Scenario> {
                 start.put(&controller(version), "", "helm");
                 let Version(major, minor, patch) = version;
                 let name = format!("{}, Envoy Gateway {major}.{minor}.{patch}: {} → {}", tool.id(), one.0, two.0);
-                Scenario { name, start, change, person: None }
+                Scenario { name, start, change, disturbances: Vec::new() }
             })
         })
     })
@@ -322,9 +322,20 @@ fn controller(Version(major, minor, patch): Version) -> Value {
     })
 }
 
+/// The same, while the load moves and KEDA restarts.
+fn disturbed(scenario: Scenario) -> Scenario {
+    let web = Key::new("apps", "Deployment", NAMESPACE, "web");
+    let api = Key::new("apps", "Deployment", NAMESPACE, "api");
+    let loads = [(web.clone(), 4), (api, 5), (web, 2)];
+    let mut disturbances: Vec<Disturbance> =
+        loads.into_iter().map(|(workload, count)| Disturbance::Load(workload, count)).collect();
+    disturbances.push(Disturbance::KedaRestarts);
+    Scenario { name: format!("{}; the load moves, KEDA restarts", scenario.name), disturbances, ..scenario }
+}
+
 /// All worlds, the small ones first.
 pub fn all() -> impl Iterator<Item = Scenario> {
-    small().chain(pairs()).chain(triples())
+    small().chain(pairs().map(disturbed)).chain(triples().map(disturbed))
 }
 
 /// Those with one application of one workload.

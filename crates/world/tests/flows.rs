@@ -150,12 +150,32 @@ fn flows() -> Vec<Flow> {
             seen: &[(Helm3, &[Lost])],
         },
         Flow {
+            name: "ScaledObject → HPA, one HPA name, in waves",
+            before: in_waves(S::KedaNamed.manifests("web")),
+            after: in_waves(S::Hpa.manifests("web")),
+            seen: &[(ArgoCd, &[Lost])],
+        },
+        Flow {
+            name: "HPA renamed, in waves",
+            before: in_waves(S::Hpa.manifests("web")),
+            after: in_waves(S::OtherHpa.manifests("web")),
+            seen: &[(ArgoCd, &[Gap])],
+        },
+        Flow {
             name: "a count beside the HPA, as before",
             before: S::HpaAndCount.manifests("web"),
             after: with_image(S::HpaAndCount.manifests("web")),
             seen: &[(Helm3, &[Kept]), (Helm4, &[Stuck])],
         },
     ]
+}
+
+/// The workload in wave 0, its autoscaler in wave 1.
+fn in_waves(mut manifests: Vec<Value>) -> Vec<Value> {
+    for (number, manifest) in manifests.iter_mut().enumerate() {
+        manifest["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"] = number.to_string().into();
+    }
+    manifests
 }
 
 fn with_image(mut manifests: Vec<Value>) -> Vec<Value> {

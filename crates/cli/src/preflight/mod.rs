@@ -2,6 +2,7 @@
 //!
 //! The world model does the work ([`autoscaler_guard_world`]); here manifests are read ([`input`]), and what came out is shown.
 
+mod each;
 mod formats;
 mod human;
 mod input;
@@ -10,7 +11,7 @@ mod render;
 mod report;
 
 use autoscaler_guard::Settings;
-use autoscaler_guard_world::play::{app_name, assumed, install};
+use autoscaler_guard_world::play::{app_name, assumed, narrow, rest};
 use autoscaler_guard_world::preflight::{Question, Row, Sides, preflight};
 use autoscaler_guard_world::{Change, Setup, Tool, World};
 use serde_json::Value;
@@ -20,11 +21,15 @@ use crate::arguments::{FailOn, Guard, PreflightOptions, PreflightOutput};
 use crate::fault::Fault;
 use crate::review::{Judge, SettingsText};
 use input::Manifest;
+use render::Given;
 pub use report::Preflight;
 
 /// Runs the command.
 pub fn run(options: &PreflightOptions) -> Result<Answer, Fault> {
-    let preflight = find_out(options)?;
+    if options.each {
+        return each::run(options);
+    }
+    let preflight = find_out(options, render::manifests(options)?)?;
     let text = match options.output {
         PreflightOutput::Human => human::text(&preflight, options.verbose),
         PreflightOutput::Json => json::text(&preflight)?,
@@ -48,8 +53,7 @@ fn fails(rows: &[Row], fail_on: FailOn) -> bool {
     })
 }
 
-fn find_out(options: &PreflightOptions) -> Result<Preflight, Fault> {
-    let given = render::manifests(options)?;
+fn find_out(options: &PreflightOptions, given: Given) -> Result<Preflight, Fault> {
     let mut notes = given.notes;
     let values =
         |manifests: &[Manifest]| manifests.iter().map(|manifest| manifest.value.clone()).collect::<Vec<Value>>();
@@ -115,8 +119,8 @@ fn start(
     for object in &objects {
         world.put(object, namespace, change.tool.manager());
     }
-    let nothing = Change::new(change.tool, &change.app, namespace, &[], &[]);
-    install(&mut world, &nothing);
+    narrow(&mut world, change);
+    rest(&mut world);
     let missing = change.keys_before().iter().filter(|key| world.get(key).is_none()).count();
     if missing > 0 {
         notes.push(format!("{missing} of the objects before are not in the cluster: they count as absent"));

@@ -55,7 +55,7 @@ pub fn manifests(options: &PreflightOptions) -> Result<Given, Fault> {
 }
 
 /// Runs a program for what it prints.
-fn output(program: &str, arguments: &[String], folder: Option<&Path>) -> Result<String, Fault> {
+pub fn output(program: &str, arguments: &[String], folder: Option<&Path>) -> Result<String, Fault> {
     let mut command = Command::new(program);
     command.args(arguments);
     if let Some(folder) = folder {
@@ -73,7 +73,7 @@ fn output(program: &str, arguments: &[String], folder: Option<&Path>) -> Result<
         .map_err(|error| Fault::new(format!("`{}` printed no text", shown())).because(error))
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
@@ -154,7 +154,7 @@ fn git(options: &PreflightOptions, range: &str, path: &Path) -> Result<Given, Fa
     Ok(Given { before, after, ..Given::default() })
 }
 
-fn at_commit(options: &PreflightOptions, commit: &str, path: &Path) -> Result<Vec<Manifest>, Fault> {
+pub fn at_commit(options: &PreflightOptions, commit: &str, path: &Path) -> Result<Vec<Manifest>, Fault> {
     let folder =
         tempfile::tempdir().map_err(|error| Fault::new("there is no place for a commit's files").because(error))?;
     let top = output("git", &words(&["rev-parse", "--show-toplevel"]), None)?;

@@ -27,6 +27,11 @@ pub enum Step {
 
 /// The steps that would do something.
 pub fn enabled(world: &World) -> Vec<Step> {
+    steps(world, true)
+}
+
+/// The same, with the HPA controller's or without.
+fn steps(world: &World, with_hpas: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     for (key, stored) in &world.objects {
         if garbage::has_work(world, key, stored) {
@@ -41,7 +46,7 @@ pub fn enabled(world: &World) -> Vec<Step> {
         {
             steps.push(Step::EmptyKind(key.clone()));
         }
-        if key.is_hpa() && hpa::plan(world, key, stored).is_some() {
+        if with_hpas && key.is_hpa() && hpa::plan(world, key, stored).is_some() {
             steps.push(Step::Scale(key.clone()));
         }
         if key.is_scaled_object() && world.keda_runs && keda::wants_to_scale(world, &stored.value).is_some() {
@@ -84,18 +89,17 @@ const QUICK: usize = 6;
 
 /// Lets the controllers act, one after the other, until all is quiet; false if it never is.
 pub fn settle(world: &mut World) -> bool {
-    settle_those(world, PATIENCE.max(world.objects.len()), &|_| true)
+    settle_those(world, PATIENCE.max(world.objects.len()), true)
 }
 
 /// Lets those act that take milliseconds. The HPA controller looks every 15 seconds: a tool sends several requests meanwhile.
 pub fn settle_quick(world: &mut World) -> bool {
-    settle_those(world, QUICK, &|step| !matches!(step, Step::Scale(_)))
+    settle_those(world, QUICK, false)
 }
 
-fn settle_those(world: &mut World, patience: usize, which: &dyn Fn(&Step) -> bool) -> bool {
+fn settle_those(world: &mut World, patience: usize, with_hpas: bool) -> bool {
     for _ in 0..patience {
-        let mut steps = enabled(world);
-        steps.retain(which);
+        let steps = steps(world, with_hpas);
         if steps.is_empty() {
             return true;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Act, Change, Tool, kubectl, rank};
+use super::{Act, Change, Tool, is_hook, kubectl, rank};
 use crate::object::{Key, annotation};
 use crate::server::{Propagation, World};
 
@@ -44,12 +44,15 @@ pub(super) fn plan(change: &Change, world: &World, _try_number: u32) -> Vec<Act>
     let mut dropped = change.dropped();
     dropped.retain(|(key, live)| {
         let options = annotation(live, "argocd.argoproj.io/sync-options").unwrap_or_default();
-        world.get(key).is_some() && !options.contains("Prune=false")
+        let keeps = annotation(live, "helm.sh/resource-policy") == Some("keep");
+        world.get(key).is_some() && !keeps && !options.contains("Prune=false")
     });
     // KEDA adopts an HPA of the same name: then it bears the ScaledObject's id and is no longer this application's to prune.
     dropped.retain(|(key, _)| is_own(change, world, key));
     dropped.sort_by_key(|(_, manifest)| std::cmp::Reverse(rank(ORDER, manifest)));
-    let mut wanted: Vec<Arc<Value>> = change.after.to_vec();
+    // Helm's hooks are its hooks, too: not tracked, deleted and created at every sync.
+    let (hooks, mut wanted): (Vec<Arc<Value>>, Vec<_>) =
+        change.after.iter().cloned().partition(|manifest| is_hook(manifest));
     wanted.sort_by_key(|manifest| (wave(manifest), rank(ORDER, manifest)));
     let out_of_sync = |manifest: &Arc<Value>| {
         change.key(manifest).is_some_and(|key| kubectl::apply(world.get(&key), manifest).is_some())
@@ -64,16 +67,34 @@ pub(super) fn plan(change: &Change, world: &World, _try_number: u32) -> Vec<Act>
     };
     let mut waves: BTreeSet<i64> = wanted.iter().map(|manifest| wave(manifest)).collect();
     waves.extend(&of_prunes);
+    let has_waves = waves.len() > 1;
     for number in waves {
         let pruned = early.iter().filter(|(_, manifest)| mirrored(wave(manifest)) == number);
-        acts.extend(prune(pruned.map(|(key, _)| key)));
-        acts.extend(wanted.iter().filter(|manifest| wave(manifest) == number).cloned().map(Act::Write));
+        let mut deletes = prune(pruned.map(|(key, _)| key));
+        let writes: Vec<Act> =
+            wanted.iter().filter(|manifest| wave(manifest) == number).cloned().map(Act::Write).collect();
+        // Seen twice with waves: the writes follow at once, before the collector has been there. Without, seconds later.
+        let waits = if has_waves && !writes.is_empty() {
+            deletes.iter().position(|act| matches!(act, Act::Await(_)))
+        } else {
+            None
+        };
+        let later = waits.map_or(Vec::new(), |at| deletes.split_off(at));
+        acts.extend(deletes);
+        acts.extend(writes);
+        acts.extend(later);
         acts.push(Act::Check);
     }
     if !last.is_empty() {
         // Its status is that of after the writes.
         acts.push(Act::Record(record(change, &last, &|_| false)));
         acts.extend(prune(last.iter().map(|(key, _)| key)));
+    }
+    for hook in hooks {
+        if let Some(key) = change.key(&hook) {
+            let delete = Act::Delete(key.clone(), Propagation::Foreground);
+            acts.extend([Act::Check, delete, Act::Check, Act::Await(key), Act::Create(hook)]);
+        }
     }
     acts.push(Act::Record(record(change, &[], &|_| false)));
     acts

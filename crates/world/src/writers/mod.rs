@@ -173,10 +173,11 @@ impl Change {
         self.after.iter().filter_map(|manifest| self.key(manifest)).collect()
     }
 
-    /// What is there before and not after, in the order of before. Helm does not know its hooks.
+    /// What is there before and not after, in the order of before. Helm and Argo CD do not track hooks.
     fn dropped(&self) -> Vec<(Key, Arc<Value>)> {
         let after = self.keys_after();
-        let all = self.before.iter().filter(|manifest| !(self.tool.is_helm() && is_hook(manifest)));
+        let has_hooks = self.tool.is_helm() || matches!(self.tool, Tool::ArgoCd | Tool::ArgoCdPruneLast);
+        let all = self.before.iter().filter(|manifest| !(has_hooks && is_hook(manifest)));
         let keyed = all.filter_map(|manifest| Some((self.key(manifest)?, manifest.clone())));
         keyed.filter(|(key, _)| !after.contains(key)).collect()
     }
@@ -271,12 +272,22 @@ pub struct Flow {
     planned: bool,
     /// Whether the controllers should come to rest before the next try.
     pub rests: bool,
+    /// Whether the next request follows before any controller acts.
+    pub hurries: bool,
 }
 
 impl Flow {
     /// A flow that has not begun.
     pub fn new(change: Change) -> Self {
-        Self { change, acts: VecDeque::new(), failure: None, try_number: 0, planned: false, rests: false }
+        Self {
+            change,
+            acts: VecDeque::new(),
+            failure: None,
+            try_number: 0,
+            planned: false,
+            rests: false,
+            hurries: false,
+        }
     }
 
     /// For the hash of a state.
@@ -305,6 +316,7 @@ impl Flow {
     /// Does the next thing.
     pub fn step(&mut self, world: &mut World) -> Progress {
         self.rests = false;
+        self.hurries = false;
         if !self.planned {
             self.planned = true;
             self.acts = plan(&self.change, world, self.try_number).into();
@@ -362,6 +374,15 @@ impl Flow {
             Act::Delete(key, propagation) => {
                 self.acts.pop_front();
                 self.delete(world, key, propagation);
+                let is_argo = matches!(self.change.tool, Tool::ArgoCd | Tool::ArgoCdPruneLast);
+                let next = self.acts.iter().find(|act| !matches!(act, Act::Check));
+                self.hurries = is_argo && matches!(next, Some(Act::Write(_) | Act::Delete(..)));
+                if self.hurries && matches!(self.acts.front(), Some(Act::Check)) {
+                    self.acts.pop_front();
+                    if self.failure.is_some() {
+                        self.acts.clear();
+                    }
+                }
             }
         }
         if self.acts.is_empty() { self.end() } else { Progress::Going }
