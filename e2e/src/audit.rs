@@ -59,7 +59,8 @@ pub fn is_refusal(message: &str) -> bool {
 }
 
 fn is_denial(message: &str) -> bool {
-    message.contains("admission webhook") && message.contains("denied the request")
+    (message.contains("admission webhook") && message.contains("denied the request"))
+        || (message.contains("ValidatingAdmissionPolicy") && message.contains("denied request"))
 }
 
 /// All events so far.

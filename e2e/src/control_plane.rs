@@ -52,6 +52,14 @@ impl ControlPlane {
     /// # Errors
     /// A component does not start or does not become ready.
     pub async fn start(tools: &Tools, folder: &Path) -> Result<Self> {
+        Self::start_version(tools, folder, "kubernetes").await
+    }
+
+    /// Starts one of that component's Kubernetes.
+    ///
+    /// # Errors
+    /// A component does not start or does not become ready.
+    pub async fn start_version(tools: &Tools, folder: &Path, kubernetes: &str) -> Result<Self> {
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs)?;
         let authority = Authority::new()?;
@@ -62,7 +70,8 @@ impl ControlPlane {
 
         let [client_port, peer_port, port, manager_port] = free_ports()?;
         let mut etcd = start_etcd(tools, folder, &logs, client_port, peer_port)?;
-        let mut api_server = start_api_server(tools, folder, &logs, client_port, port)?;
+        let mut api_server =
+            start_api_server(&tools.program(kubernetes, "kube-apiserver")?, folder, &logs, client_port, port)?;
         std::fs::write(folder.join("ca.crt"), authority.certificate())?;
         let admin = client(&kubeconfig(authority.certificate(), port, &token(ADMIN)), None).await?;
         let deadline = Instant::now() + Duration::from_mins(2);
@@ -75,7 +84,8 @@ impl ControlPlane {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let kubeconfig = kubeconfig(authority.certificate(), port, &token("system:kube-controller-manager"));
-        let controller_manager = start_controller_manager(tools, folder, &logs, &kubeconfig, manager_port)?;
+        let program = tools.program(kubernetes, "kube-controller-manager")?;
+        let controller_manager = start_controller_manager(&program, folder, &logs, &kubeconfig, manager_port)?;
         let plane = Self { folder: folder.to_owned(), port, authority, admin, controller_manager, api_server, etcd };
         plane.let_developers_do_everything().await?;
         Ok(plane)
@@ -242,6 +252,28 @@ impl ControlPlane {
         .await
     }
 
+    /// Ends the controllers, so that objects stay as they are put.
+    ///
+    /// # Errors
+    /// They do not end.
+    pub async fn without_controllers(&mut self) -> Result<()> {
+        self.controller_manager.stop(Duration::from_secs(30)).await?;
+        Ok(())
+    }
+
+    /// Lets everybody do everything, whoever is impersonated.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn let_everybody_do_everything(&self) -> Result<()> {
+        self.apply(
+            "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: everybody},
+              roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin},
+              subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'system:authenticated'}]}",
+        )
+        .await
+    }
+
     /// Fails if a component has ended.
     ///
     /// # Errors
@@ -283,8 +315,8 @@ fn start_etcd(tools: &Tools, folder: &Path, logs: &Path, client: u16, peer: u16)
     Process::start("etcd", command, logs)
 }
 
-fn start_api_server(tools: &Tools, folder: &Path, logs: &Path, etcd: u16, port: u16) -> Result<Process> {
-    let mut command = Command::new(tools.program("kubernetes", "kube-apiserver")?);
+fn start_api_server(program: &Path, folder: &Path, logs: &Path, etcd: u16, port: u16) -> Result<Process> {
+    let mut command = Command::new(program);
     let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
     command.args([
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
@@ -307,7 +339,7 @@ fn start_api_server(tools: &Tools, folder: &Path, logs: &Path, etcd: u16, port: 
 }
 
 fn start_controller_manager(
-    tools: &Tools,
+    program: &Path,
     folder: &Path,
     logs: &Path,
     kubeconfig: &Value,
@@ -315,7 +347,7 @@ fn start_controller_manager(
 ) -> Result<Process> {
     let path = folder.join("controller-manager.kubeconfig");
     std::fs::write(&path, serde_json::to_string_pretty(kubeconfig)?)?;
-    let mut command = Command::new(tools.program("kubernetes", "kube-controller-manager")?);
+    let mut command = Command::new(program);
     command.args([
         format!("--kubeconfig={}", path.display()),
         format!("--service-account-private-key-file={}", folder.join("service-accounts.key").display()),

@@ -9,6 +9,8 @@ pub mod certificates;
 pub mod control_plane;
 pub mod gatekeeper;
 pub mod helm;
+pub mod law;
+pub mod native;
 pub mod objects;
 pub mod operators;
 pub mod process;

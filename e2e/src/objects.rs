@@ -23,6 +23,8 @@ pub const GATEWAY: Kind = ("gateway.networking.k8s.io/v1", "Gateway");
 pub const GATEWAY_CLASS: Kind = ("gateway.networking.k8s.io/v1", "GatewayClass");
 /// A namespace.
 pub const NAMESPACE: Kind = ("v1", "Namespace");
+/// A policy that the API server evaluates by itself, and that refuses or warns.
+pub const VALIDATING_POLICY: Kind = ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy");
 /// A definition of a kind.
 pub const DEFINITION: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 
@@ -43,6 +45,8 @@ const CLUSTER_WIDE: &[&str] = &[
     "ValidatingWebhookConfiguration",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
     "Provider",
     "ConstraintTemplate",
     "AutoscalerGuard",

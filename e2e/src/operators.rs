@@ -37,8 +37,7 @@ impl Keda {
     /// # Errors
     /// The API server refuses, or it does not start.
     pub async fn start(tools: &Tools, plane: &ControlPlane) -> Result<Self> {
-        let sources = tools.sources("keda", "github.com/kedacore/keda/v2")?;
-        plane.apply_definitions(&sources.join("config/crd/bases")).await?;
+        keda_definitions(tools, plane).await?;
         // The chart gives the operator the rights of these roles; a cluster's administrator spares the tests to follow them.
         let kubeconfig = plane.service_account("keda", "keda-operator", &all_rights("keda", "keda-operator")).await?;
         let folder = plane.folder().join("keda");
@@ -62,6 +61,28 @@ impl Keda {
     pub fn log(&self) -> &Path {
         self.process.log()
     }
+}
+
+/// Applies KEDA's definitions.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn keda_definitions(tools: &Tools, plane: &ControlPlane) -> Result<()> {
+    let sources = tools.sources("keda", "github.com/kedacore/keda/v2")?;
+    plane.apply_definitions(&sources.join("config/crd/bases")).await
+}
+
+/// Applies the definitions of that Envoy Gateway, and the Gateway API's.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn envoy_gateway_definitions(tools: &Tools, plane: &ControlPlane, version: &str) -> Result<()> {
+    let component = format!("envoy-gateway-{version}");
+    let charts = tools.sources(&component, "github.com/envoyproxy/gateway")?.join("charts/gateway-helm");
+    let within_chart = charts.join("charts/crds/crds");
+    let definitions = if within_chart.is_dir() { within_chart } else { charts.join("crds") };
+    plane.apply_definitions(&definitions.join("gatewayapi-crds.yaml")).await?;
+    plane.apply_definitions(&definitions.join("generated")).await
 }
 
 async fn run_keda(binary: &Path, kubeconfig: &Path, folder: &Path, logs: &Path) -> Result<Process> {
@@ -93,11 +114,7 @@ impl EnvoyGateway {
     /// The API server refuses, or it does not start.
     pub async fn start(tools: &Tools, plane: &ControlPlane, version: &str) -> Result<Self> {
         let component = format!("envoy-gateway-{version}");
-        let charts = tools.sources(&component, "github.com/envoyproxy/gateway")?.join("charts/gateway-helm");
-        let within_chart = charts.join("charts/crds/crds");
-        let definitions = if within_chart.is_dir() { within_chart } else { charts.join("crds") };
-        plane.apply_definitions(&definitions.join("gatewayapi-crds.yaml")).await?;
-        plane.apply_definitions(&definitions.join("generated")).await?;
+        envoy_gateway_definitions(tools, plane, version).await?;
 
         let roles = all_rights(ENVOY_GATEWAY_NAMESPACE, "envoy-gateway");
         let kubeconfig = plane.service_account(ENVOY_GATEWAY_NAMESPACE, "envoy-gateway", &roles).await?;

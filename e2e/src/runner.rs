@@ -53,7 +53,7 @@ pub async fn play(
     let world = World::start(kind, tools, &folder, subject).await?;
     eprintln!("World {} is ready after {:.1} s", kind.name(), started.elapsed().as_secs_f32());
     let mut outcomes = play_in(&world, scenarios, tools, options).await;
-    if subject.is_some() {
+    if subject.is_some() && kind != Kind::NativeLaw {
         outcomes.push(controllers_run_free(&world, kind));
     }
     Ok(outcomes)
@@ -150,7 +150,11 @@ fn controllers_run_free(world: &World, kind: Kind) -> Outcome {
         if passed { "ok    " } else { "FAILED" },
         started.elapsed().as_secs()
     );
-    let how = if kind == Kind::Gatekeeper { "behind Gatekeeper" } else { "with failurePolicy Fail" };
+    let how = match kind {
+        Kind::Gatekeeper => "behind Gatekeeper",
+        kind if kind.guards_itself() => "without a server",
+        _ => "with failurePolicy Fail",
+    };
     let shows = format!("controllers write all the while, {how}");
     Outcome { id, shows, without: None, with: Some(Run { seen, passed, seconds: started.elapsed().as_secs() }) }
 }

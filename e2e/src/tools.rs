@@ -42,6 +42,16 @@ pub static COMPONENTS: &[Component] = &[
         linker_flags: "-X k8s.io/component-base/version.gitVersion=v1.36.3 \
             -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36",
     },
+    // For those who ask for it; its module says by which Go.
+    Component {
+        name: "kubernetes-1.37",
+        programs: &[
+            ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        ],
+        linker_flags: "-X k8s.io/component-base/version.gitVersion=v1.37.2 \
+            -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37",
+    },
     Component { name: "helm3", programs: &[("helm", "helm.sh/helm/v3/cmd/helm")], linker_flags: "" },
     // Named as in its image: KEDA's field manager is the program's name.
     Component { name: "keda", programs: &[("keda", "github.com/kedacore/keda/v2/cmd/operator")], linker_flags: "" },
@@ -152,8 +162,13 @@ impl Tools {
     }
 
     fn go(&self, component: &str) -> Command {
+        let folder = self.modules.join(component);
         let mut go = Command::new("go");
-        go.current_dir(self.modules.join(component)).envs(BUILD.iter().copied());
+        // A module may ask for a newer Go than there is; Go fetches it by itself only if it is told so.
+        if let Some(toolchain) = toolchain(&folder) {
+            go.env("GOTOOLCHAIN", toolchain);
+        }
+        go.current_dir(folder).envs(BUILD.iter().copied());
         go
     }
 
@@ -179,6 +194,12 @@ impl Tools {
         ensure!(output.status.success(), "`go mod download {module}` failed: {}", output.status);
         Ok(serde_json::from_slice::<Download>(&output.stdout)?.dir)
     }
+}
+
+/// The toolchain that a module asks for, by a line of its own in go.mod.
+fn toolchain(folder: &Path) -> Option<String> {
+    let module = std::fs::read_to_string(folder.join("go.mod")).ok()?;
+    module.lines().find_map(|line| line.strip_prefix("toolchain ")).map(|toolchain| toolchain.trim().to_owned())
 }
 
 /// The component of that name.

@@ -8,7 +8,9 @@ use tokio::sync::Mutex;
 
 use crate::control_plane::ControlPlane;
 use crate::gatekeeper::Gatekeeper;
-use crate::operators::{ENVOY_GATEWAY_NAMESPACE, EnvoyGateway, Keda};
+use crate::native;
+use crate::operators::{self, ENVOY_GATEWAY_NAMESPACE, EnvoyGateway, Keda};
+use crate::scenarios::native::BESIDE;
 use crate::tools::Tools;
 use crate::webhook::{self, ENFORCED, POLICY_LABEL, Subject, Webhook};
 
@@ -23,10 +25,27 @@ pub enum Kind {
     LeakyEnvoyGateway,
     /// With KEDA, Envoy Gateway 1.9.1, and the policy behind Gatekeeper.
     Gatekeeper,
+    /// With KEDA and no server: the API server guards by itself.
+    Native,
+    /// With Envoy Gateway 1.9.1, likewise.
+    NativeEnvoyGateway,
+    /// With KEDA, on Kubernetes 1.37, and no server.
+    Native137,
+    /// Nothing but etcd and the API server, which guards by itself: for objects that stay as they are put.
+    NativeLaw,
 }
 
 /// All worlds, in the order in which they run.
-pub const KINDS: &[Kind] = &[Kind::Keda, Kind::EnvoyGateway, Kind::LeakyEnvoyGateway, Kind::Gatekeeper];
+pub const KINDS: &[Kind] = &[
+    Kind::Keda,
+    Kind::EnvoyGateway,
+    Kind::LeakyEnvoyGateway,
+    Kind::Gatekeeper,
+    Kind::Native,
+    Kind::NativeEnvoyGateway,
+    Kind::NativeLaw,
+    Kind::Native137,
+];
 
 impl Kind {
     /// Its name: the folder of its logs.
@@ -36,6 +55,10 @@ impl Kind {
             Self::EnvoyGateway => "envoy-gateway-1.9.1",
             Self::LeakyEnvoyGateway => "envoy-gateway-1.3.0",
             Self::Gatekeeper => "gatekeeper",
+            Self::Native => "native",
+            Self::NativeEnvoyGateway => "native-envoy-gateway",
+            Self::Native137 => "native-1.37",
+            Self::NativeLaw => "native-law",
         }
     }
 
@@ -51,7 +74,7 @@ impl Kind {
 
     /// Whether `make test` plays it; `make e2e-all` plays the others, too.
     pub fn is_in_test(self) -> bool {
-        matches!(self, Self::Keda | Self::EnvoyGateway)
+        matches!(self, Self::Keda | Self::EnvoyGateway | Self::Native)
     }
 
     /// How long it takes at the worst, in minutes: on two busy cores, with hazards that need three attempts.
@@ -59,7 +82,9 @@ impl Kind {
         match self {
             Self::Keda => 15,
             Self::EnvoyGateway | Self::LeakyEnvoyGateway => 9,
-            Self::Gatekeeper => 12,
+            Self::Gatekeeper | Self::NativeLaw => 12,
+            Self::Native => 10,
+            Self::NativeEnvoyGateway | Self::Native137 => 6,
         }
     }
 
@@ -71,17 +96,30 @@ impl Kind {
             Self::LeakyEnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.3.0"],
             // Helm renders Gatekeeper's chart.
             Self::Gatekeeper => &["etcd", "kubernetes", "keda", "envoy-gateway-1.9.1", "helm3", "gatekeeper"],
+            Self::Native => &["etcd", "kubernetes", "keda"],
+            Self::NativeEnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.9.1"],
+            Self::Native137 => &["etcd", "kubernetes-1.37", "keda"],
+            Self::NativeLaw => &["etcd", "kubernetes"],
         }
     }
 
+    /// Whether the API server guards by itself.
+    pub fn guards_itself(self) -> bool {
+        matches!(self, Self::Native | Self::NativeEnvoyGateway | Self::Native137 | Self::NativeLaw)
+    }
+
+    fn kubernetes(self) -> &'static str {
+        if self == Self::Native137 { "kubernetes-1.37" } else { "kubernetes" }
+    }
+
     fn has_keda(self) -> bool {
-        matches!(self, Self::Keda | Self::Gatekeeper)
+        matches!(self, Self::Keda | Self::Gatekeeper | Self::Native | Self::Native137)
     }
 
     fn envoy_gateway(self) -> Option<&'static str> {
         match self {
-            Self::Keda => None,
-            Self::EnvoyGateway | Self::Gatekeeper => Some("1.9.1"),
+            Self::Keda | Self::Native | Self::Native137 | Self::NativeLaw => None,
+            Self::EnvoyGateway | Self::Gatekeeper | Self::NativeEnvoyGateway => Some("1.9.1"),
             Self::LeakyEnvoyGateway => Some("1.3.0"),
         }
     }
@@ -107,7 +145,7 @@ impl World {
     /// # Errors
     /// A component does not start.
     pub async fn start(kind: Kind, tools: &Tools, folder: &Path, subject: Option<&Subject>) -> Result<Self> {
-        let plane = ControlPlane::start(tools, folder).await?;
+        let plane = ControlPlane::start_version(tools, folder, kind.kubernetes()).await?;
         let keda = if kind.has_keda() { Some(Mutex::new(Keda::start(tools, &plane).await?)) } else { None };
         let envoy_gateway = match kind.envoy_gateway() {
             Some(version) => Some(EnvoyGateway::start(tools, &plane, version).await?),
@@ -117,6 +155,18 @@ impl World {
         let (mut policy, mut gatekeeper) = (None, None);
         if let Some(subject) = subject.filter(|_| kind == Kind::Gatekeeper) {
             gatekeeper = Some(Mutex::new(Gatekeeper::start(tools, &plane, subject).await?));
+        } else if kind == Kind::NativeLaw {
+            // Its scenario sets up what it needs.
+        } else if let Some(subject) = subject.filter(|_| kind.guards_itself()) {
+            // All kinds that policies look at have to be served: what cannot be evaluated is refused here.
+            match kind {
+                Kind::NativeEnvoyGateway => operators::keda_definitions(tools, &plane).await?,
+                _ => operators::envoy_gateway_definitions(tools, &plane, "1.9.1").await?,
+            }
+            let policies = native::policies(subject, folder).await?;
+            native::install(&plane, &policies, &[ENFORCED, BESIDE]).await?;
+            plane.namespace(ENVOY_GATEWAY_NAMESPACE, &json!({POLICY_LABEL: ENFORCED})).await?;
+            webhook::until_asked(&plane, ENVOY_GATEWAY_NAMESPACE, true).await?;
         } else if let Some(subject) = subject {
             let account = webhook::policy_server(&plane).await?;
             let started = Webhook::start(&plane, subject, "autoscaler-guard", &json!({}), &account).await?;

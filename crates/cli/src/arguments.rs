@@ -75,7 +75,7 @@ pub enum Command {
     /// Answer an API server's admission reviews, or Gatekeeper, by HTTPS
     #[command(long_about = SERVE, after_long_help = SERVE_EXAMPLES)]
     Serve(ServeOptions),
-    /// Print what a cluster needs to use `serve` as its admission webhook, or behind Gatekeeper
+    /// Print what a cluster needs to use `serve` as its admission webhook, or behind Gatekeeper, or to do without
     #[command(after_long_help = MANIFESTS_EXAMPLES)]
     Manifests(ManifestsOptions),
     /// Print a script by which a shell completes commands and options
@@ -190,6 +190,9 @@ Examples:
 
   Behind Gatekeeper, with a certificate in Secret autoscaler-guard-tls:
     autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt
+
+  Without a server, by policies of the API server itself:
+    autoscaler-guard manifests native | kubectl apply -f -
 
 Printed are Namespace, ServiceAccount, ClusterRole with its binding, Deployment, PodDisruptionBudget, Service and \
 MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap; with \
@@ -506,7 +509,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// The options of `manifests`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("certificate").required(true).args(["cert_manager", "ca_bundle"]))]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ManifestsOptions {
+    /// What needs no server.
+    #[command(subcommand)]
+    pub without_server: Option<WithoutServer>,
     /// Have Gatekeeper ask, by a provider and constraints, instead of API servers by a webhook. A Provider has its authority
     /// in it, where cert-manager cannot write
     #[arg(long, requires = "ca_bundle", conflicts_with_all = ["cert_manager", "failure_policy"])]
@@ -537,6 +544,53 @@ pub struct ManifestsOptions {
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = ManifestsOutput::Yaml)]
     pub output: ManifestsOutput,
 }
+
+/// What `manifests` prints that needs no server.
+#[derive(Debug, Subcommand)]
+pub enum WithoutServer {
+    /// Print policies by which API servers guard by themselves: nothing to run
+    #[command(after_long_help = NATIVE_EXAMPLES)]
+    Native(NativeOptions),
+}
+
+/// The options of `manifests native`.
+#[derive(Debug, Args)]
+pub struct NativeOptions {
+    /// Only this part; several by repeating it
+    #[arg(long, value_enum, value_name = "PART")]
+    pub part: Vec<NativePart>,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = ManifestsOutput::Yaml)]
+    pub output: ManifestsOutput,
+}
+
+/// A part of the policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NativePart {
+    /// What changes requests: Kubernetes 1.36 or newer
+    Handover,
+    /// What refuses: Kubernetes 1.30 or newer
+    Guards,
+    /// What warns, likewise; beside the module it would warn twice
+    Warnings,
+}
+
+const NATIVE_EXAMPLES: &str = "\
+Examples:
+  On Kubernetes 1.36 or newer:
+    autoscaler-guard manifests native | kubectl apply -f -
+
+  On Kubernetes 1.30 to 1.35:
+    autoscaler-guard manifests native --part guards --part warnings | kubectl apply -f -
+
+  With settings, which also say who is exempt:
+    autoscaler-guard manifests native --settings settings.yaml
+
+Printed are MutatingAdmissionPolicy and ValidatingAdmissionPolicy, each with its binding. docs/native.md lists the rules \
+and what they do not see.";
 
 /// The image of this version.
 const IMAGE: &str = concat!("autoscaler-guard:v", env!("CARGO_PKG_VERSION"));

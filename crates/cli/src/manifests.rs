@@ -1,19 +1,23 @@
-//! `manifests`: what a cluster needs to use `serve`.
+//! `manifests`: what a cluster needs to use `serve`, or to do without.
 
 use std::path::Path;
 
 use autoscaler_guard::Settings;
 use autoscaler_guard_host::{documents, yaml};
+use autoscaler_guard_server::manifests::native::{self, Part};
 use autoscaler_guard_server::manifests::{self, AskedBy, Manifests, Source};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::arguments::{FailurePolicy, ManifestsOptions, ManifestsOutput};
+use crate::arguments::{FailurePolicy, ManifestsOptions, ManifestsOutput, NativeOptions, NativePart, WithoutServer};
 use crate::fault::Fault;
 use crate::review::{Judge, SettingsText};
 
 /// Words the manifests.
 pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
+    if let Some(WithoutServer::Native(options)) = &options.without_server {
+        return without_server(options);
+    }
     let text = SettingsText::read(options.settings.as_deref(), &Judge::Core)?;
     // They were checked just now.
     let settings = Settings::from_json(text.as_str()).unwrap_or_default();
@@ -31,8 +35,29 @@ pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
         settings: &settings,
         settings_text: text.as_deref(),
     };
-    let yaml = manifests.to_string();
-    match options.output {
+    answer(options.output, manifests.to_string())
+}
+
+/// The policies by which API servers guard by themselves.
+fn without_server(options: &NativeOptions) -> Result<Answer, Fault> {
+    let text = SettingsText::read(options.settings.as_deref(), &Judge::Core)?;
+    // They were checked just now.
+    let settings = Settings::from_json(text.as_str()).unwrap_or_default();
+    let wanted = |part: &Part| {
+        let name = match part {
+            Part::Handover => NativePart::Handover,
+            Part::Guards => NativePart::Guards,
+            Part::Warnings => NativePart::Warnings,
+        };
+        options.part.is_empty() || options.part.contains(&name)
+    };
+    let parts = Part::ALL.into_iter().filter(wanted).map(|part| native::yaml(part, &settings));
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+    answer(options.output, parts.join("---\n"))
+}
+
+fn answer(output: ManifestsOutput, yaml: String) -> Result<Answer, Fault> {
+    match output {
         ManifestsOutput::Yaml => Ok(Answer::fine(yaml)),
         ManifestsOutput::Json => Ok(Answer::fine(list(&yaml)?)),
     }

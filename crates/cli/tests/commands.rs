@@ -137,6 +137,7 @@ fn every_shell_gets_its_script_and_every_command_its_help() {
         &["settings", "check"],
         &["serve"],
         &["manifests"],
+        &["manifests", "native"],
         &["completions"],
     ];
     for command in commands {

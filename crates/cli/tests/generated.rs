@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use autoscaler_guard::Settings;
 use autoscaler_guard::rule::{DefaultAction, Rule};
 use autoscaler_guard::rules::RULES;
+use autoscaler_guard_server::manifests::native::{self, Part};
 use autoscaler_guard_server::manifests::{self, AskedBy, Manifests, Source};
 use autoscaler_guard_server::needs::{self, Watched};
 use serde_json::{Value, json};
@@ -169,6 +170,42 @@ fn gatekeepers_manifests_are_those_that_the_command_prints() {
     for (part, text) in parts.iter().filter(|(part, _)| own.contains(part)) {
         hold_whole(&format!("policies/gatekeeper/{part}.yaml"), text);
     }
+}
+
+/// What the API server needs to guard by itself, by default settings; and what it comes to, in the docs.
+#[test]
+fn the_native_policies_are_those_that_the_command_prints() {
+    for part in Part::ALL {
+        hold_whole(
+            &format!("policies/native/{}/policies.yaml", part.name()),
+            &native::yaml(part, &Settings::default()),
+        );
+    }
+    hold_page("docs/native.md", "hosts", &native::table("rules/"));
+    hold_page("docs/native.md", "law", &law());
+}
+
+/// What came of the last time that all cases were played on an API server: scenario `native-law` of the live tests.
+fn law() -> String {
+    let count: Value = serde_json::from_str(&read("e2e/native.json")).expect("e2e/native.json is JSON");
+    let of =
+        |name: &str| count[name].as_u64().unwrap_or_else(|| count[name].as_array().map_or(0, |all| all.len() as u64));
+    let mut text = format!(
+        "| cases played | passed by both | refused by both | refused by the module alone | refused by the API server alone |\n|---|---|---|---|---|\n| {} | {} | {} | {} | {} |\n",
+        of("played"),
+        of("passed"),
+        of("refused"),
+        of("milder"),
+        of("stricter") + count["unseen"].as_object().map_or(0, |unseen| unseen.len() as u64),
+    );
+    for (case, why) in count["unseen"].as_object().into_iter().flatten() {
+        text += &format!("\nRefused here alone: *{case}*. {}\n", why.as_str().unwrap_or_default());
+    }
+    text += "\nNot played:\n\n| why | cases |\n|---|---|\n";
+    for (why, cases) in count["unplayable"].as_object().into_iter().flatten() {
+        text += &format!("| {why} | {} |\n", cases.as_array().map_or(0, Vec::len));
+    }
+    text
 }
 
 fn hold_whole(file: &str, fresh: &str) {

@@ -5,6 +5,7 @@
 
 mod conditions;
 mod gatekeeper;
+pub mod native;
 
 use autoscaler_guard::Settings;
 use autoscaler_guard_host::yaml;

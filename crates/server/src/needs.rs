@@ -29,16 +29,22 @@ impl Api {
     }
 }
 
-const fn kind_of(group: &'static str, version: &'static str, resource: &'static str, kind: &'static str) -> Api {
+pub(crate) const fn kind_of(
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    kind: &'static str,
+) -> Api {
     Api { group, version, resource, kind }
 }
 
-const HPA: Api = kind_of("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler");
-const SCALED_OBJECT: Api = kind_of("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject");
-const ENVOY_PROXY: Api = kind_of("gateway.envoyproxy.io", "v1alpha1", "envoyproxies", "EnvoyProxy");
-const GATEWAY: Api = kind_of("gateway.networking.k8s.io", "v1", "gateways", "Gateway");
-const GATEWAY_CLASS: Api = kind_of("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass");
-const CRD: Api = kind_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition");
+pub(crate) const HPA: Api = kind_of("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler");
+pub(crate) const SCALED_OBJECT: Api = kind_of("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject");
+pub(crate) const ENVOY_PROXY: Api = kind_of("gateway.envoyproxy.io", "v1alpha1", "envoyproxies", "EnvoyProxy");
+pub(crate) const GATEWAY: Api = kind_of("gateway.networking.k8s.io", "v1", "gateways", "Gateway");
+pub(crate) const GATEWAY_CLASS: Api = kind_of("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass");
+pub(crate) const CRD: Api =
+    kind_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition");
 const API_SERVICE: Api = kind_of("apiregistration.k8s.io", "v1", "apiservices", "APIService");
 
 /// Changes of a kind that some rule watches.

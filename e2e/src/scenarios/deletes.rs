@@ -113,9 +113,9 @@ pub(super) async fn acknowledged(stage: &Stage<'_>) -> Result<String> {
     Ok(if stage.guarded() { "refused, then let through".into() } else { "no autoscaler left".into() })
 }
 
-pub(super) async fn bypassed(stage: &Stage<'_>) -> Result<String> {
+/// Someone with the right to delete, and the right to bypass two rules; both in this namespace only.
+pub(super) async fn on_call(stage: &Stage<'_>) -> Result<String> {
     let on_call = format!("on-call-of-{}", stage.namespace);
-    // The right to delete, and the right to bypass two rules; both in this namespace only.
     stage
         .plane
         .apply(&format!(
@@ -130,6 +130,11 @@ pub(super) async fn bypassed(stage: &Stage<'_>) -> Result<String> {
             namespace = stage.namespace
         ))
         .await?;
+    Ok(on_call)
+}
+
+pub(super) async fn bypassed(stage: &Stage<'_>) -> Result<String> {
+    let on_call = on_call(stage).await?;
     given_keda(stage).await?;
     if stage.guarded() {
         stage.delete(SCALED_OBJECT, "web").await?.refused_by("scaledobject-deleted")?;

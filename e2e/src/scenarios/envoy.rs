@@ -214,6 +214,14 @@ pub(super) async fn given_fleet_of(stage: &Stage<'_>, kubernetes: &Value) -> Res
     stage.given(&gateway(class(stage), None)).await
 }
 
+/// A class without an EnvoyProxy, and a Gateway with its own.
+pub(super) async fn given_fleet_at_gateway(stage: &Stage<'_>) -> Result<()> {
+    stage.given(&envoy_proxy("fleet", &envoy_hpa())).await?;
+    stage.given(&gateway_class(class(stage), None)).await?;
+    stage.given(&gateway(class(stage), Some("fleet"))).await?;
+    hpa_is_there(stage).await
+}
+
 fn class_parameters_of(stage: &Stage<'_>, proxy: &str) -> Value {
     json!({"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": proxy, "namespace": stage.namespace})
 }
@@ -242,7 +250,7 @@ pub(super) async fn until_gone(stage: &Stage<'_>, kind: Kind) -> Result<()> {
 }
 
 /// Without the policy and from 1.5 on: the HPA goes, and the fleet's count stays where it was.
-async fn lost(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn lost(stage: &Stage<'_>) -> Result<String> {
     until_gone(stage, HPA).await?;
     stage.at_rest_in(ENVOY_GATEWAY_NAMESPACE, DEPLOYMENT, &fleet(stage)).await?;
     until(stage, DEPLOYMENT, "frozen at its count", |fleet| objects::field(fleet, "/spec/replicas") == Some(&json!(2)))
@@ -318,7 +326,7 @@ async fn replace(stage: &Stage<'_>) -> Result<Answer> {
     stage.patch(ENVOY_PROXY, "fleet", pinned).await
 }
 
-async fn replaced(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn replaced(stage: &Stage<'_>) -> Result<String> {
     given_fleet(stage).await?;
     replace(stage).await?.done()?;
     until_gone(stage, HPA).await?;

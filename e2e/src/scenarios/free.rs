@@ -62,6 +62,14 @@ pub(super) async fn namespace_deleted(stage: &Stage<'_>) -> Result<String> {
 }
 
 pub(super) async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
+    keda_lives_and(stage, async |_| Ok(())).await
+}
+
+/// The same, with something between the end of the workload and that of the ScaledObject, whose HPA is called `renamed` by then.
+pub(super) async fn keda_lives_and(
+    stage: &Stage<'_>,
+    target_gone: impl AsyncFnOnce(&Stage<'_>) -> Result<()>,
+) -> Result<String> {
     const PAUSED: &str = "autoscaling.keda.sh/paused";
     stage.given(&deployment("web")).await?;
     stage.given(&scaled_object("web", "web")).await?;
@@ -78,6 +86,7 @@ pub(super) async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
     stage.until_gone(HPA, "web").await?;
     stage.delete(DEPLOYMENT, "web").await?.done()?;
     stage.until_gone(DEPLOYMENT, "web").await?;
+    target_gone(stage).await?;
     stage.delete(SCALED_OBJECT, "web").await?.done()?;
     stage.until_gone(HPA, "renamed").await?;
     ensure!(stage.list(HPA).await?.is_empty(), "an HPA is left");

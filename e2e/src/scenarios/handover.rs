@@ -143,7 +143,7 @@ pub(super) async fn lost_or_kept(stage: &Stage<'_>, max: u32) -> Result<String> 
     Ok("one HPA, the chart's, owned by nobody".into())
 }
 
-async fn upgrade_back(stage: &Stage<'_>, major: u8, values: &[&str], flags: &[&str]) -> Result<String> {
+pub(super) async fn upgrade_back(stage: &Stage<'_>, major: u8, values: &[&str], flags: &[&str]) -> Result<String> {
     let helm = stage.helm(major)?;
     let max = if values.contains(&"hpa.max=9") { 9 } else { 5 };
     helm.upgrade(&["autoscaler=hpa"], &[]).await?.succeeded()?;
@@ -159,7 +159,7 @@ async fn upgrade_back(stage: &Stage<'_>, major: u8, values: &[&str], flags: &[&s
     Ok(seen)
 }
 
-async fn roll_back(stage: &Stage<'_>, major: u8) -> Result<String> {
+pub(super) async fn roll_back(stage: &Stage<'_>, major: u8) -> Result<String> {
     let helm = stage.helm(major)?;
     helm.upgrade(DIFFERENT, &[]).await?.succeeded()?;
     upgrade_to_keda(stage, &helm).await?;
@@ -276,7 +276,7 @@ async fn conflict(stage: &Stage<'_>) -> Result<String> {
     Ok("Helm stops, KEDA's HPA stays".into())
 }
 
-async fn apply_back(stage: &Stage<'_>, manager: &str) -> Result<String> {
+pub(super) async fn apply_back(stage: &Stage<'_>, manager: &str) -> Result<String> {
     stage.apply_as(manager, &super::keda::deployment("web")).await?.done()?;
     stage.apply_as(manager, &super::keda::scaled_object("web", "web")).await?.done()?;
     keda_has(stage).await?;
@@ -285,7 +285,7 @@ async fn apply_back(stage: &Stage<'_>, manager: &str) -> Result<String> {
     lost_or_kept(stage, 9).await
 }
 
-async fn by_annotation_and_back(stage: &Stage<'_>) -> Result<String> {
+pub(super) async fn by_annotation_and_back(stage: &Stage<'_>) -> Result<String> {
     stage.given(&super::keda::deployment("web")).await?;
     stage.given(&super::keda::scaled_object("web", "web")).await?;
     keda_has(stage).await?;

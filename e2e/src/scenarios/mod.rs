@@ -14,6 +14,7 @@ mod gatekeeper;
 mod handover;
 mod keda;
 mod manifests;
+pub(crate) mod native;
 mod policies;
 mod prune;
 mod review;
@@ -48,6 +49,8 @@ pub struct Scenario {
     pub audits: &'static [&'static str],
     /// Whether it disturbs others.
     pub alone: bool,
+    /// Whether what it comes to is not in `results.json` yet.
+    pub unrecorded: bool,
     /// What happens.
     pub play: for<'a> fn(&'a Stage<'a>) -> Play<'a>,
 }
@@ -72,7 +75,18 @@ impl Scenario {
 
     /// One in the world with KEDA, that needs nothing else.
     const fn new(id: &'static str, shows: &'static str, play: for<'a> fn(&'a Stage<'a>) -> Play<'a>) -> Self {
-        Self { id, shows, rules: &[], world: Kind::Keda, helm: None, kustomize: false, audits: &[], alone: false, play }
+        Self {
+            id,
+            shows,
+            rules: &[],
+            world: Kind::Keda,
+            helm: None,
+            kustomize: false,
+            audits: &[],
+            alone: false,
+            unrecorded: false,
+            play,
+        }
     }
 
     /// It shows that these rules act.
@@ -105,6 +119,12 @@ impl Scenario {
         self
     }
 
+    /// What it comes to is not in `results.json` yet.
+    const fn unrecorded(mut self) -> Self {
+        self.unrecorded = true;
+        self
+    }
+
     /// It disturbs others.
     const fn alone(mut self) -> Self {
         self.alone = true;
@@ -128,6 +148,7 @@ pub static SCENARIOS: &[&[Scenario]] = &[
     envoy::SCENARIOS,
     fleets::SCENARIOS,
     gatekeeper::SCENARIOS,
+    native::SCENARIOS,
 ];
 
 /// The rules that no scenario names.

@@ -23,7 +23,7 @@ pub(crate) struct Condition {
 /// All conditions, in the order of what they cost.
 pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
     let exempt = exempt(settings);
-    let keda = user_is(&settings.keda_controllers);
+    let keda = keda(settings);
     let mut conditions = vec![
         Condition {
             name: "not-exempt",
@@ -105,7 +105,8 @@ has(object.spec) != has(oldObject.spec) || (has(object.spec) && object.spec != o
 const RELEASED_UPDATE: &str = "request.kind.kind == 'HorizontalPodAutoscaler' && request.operation == 'UPDATE' &&
 has(oldObject.metadata.annotations) &&";
 
-fn exempt(settings: &Settings) -> String {
+/// Who is never judged.
+pub(super) fn exempt(settings: &Settings) -> String {
     let own = one_of("request.userInfo.username", KUBERNETES_CONTROLLERS);
     let users = [&settings.envoy_gateway_controllers, &settings.exempt_users].into_iter().filter_map(user_is);
     let groups = test("group", &settings.exempt_groups)
@@ -113,12 +114,17 @@ fn exempt(settings: &Settings) -> String {
     [own].into_iter().chain(users).chain(groups).collect::<Vec<_>>().join(" ||\n")
 }
 
+/// Whether KEDA's operator asks; none where the settings name no account of it.
+pub(super) fn keda(settings: &Settings) -> Option<String> {
+    user_is(&settings.keda_controllers)
+}
+
 fn user_is(patterns: &Patterns) -> Option<String> {
     test("request.userInfo.username", patterns)
 }
 
 /// Whether a name matches any of the patterns; none where there is none.
-fn test(name: &str, patterns: &Patterns) -> Option<String> {
+pub(super) fn test(name: &str, patterns: &Patterns) -> Option<String> {
     let (with_star, plain): (Vec<&str>, Vec<&str>) = patterns.iter().partition(|pattern| pattern.contains('*'));
     let plain = (!plain.is_empty()).then(|| one_of(name, &plain));
     let with_star = with_star.iter().map(|pattern| format!("{name}.matches({})", quoted(&regular(pattern))));
@@ -148,7 +154,7 @@ pub(super) fn regular(pattern: &str) -> String {
 }
 
 /// A text in CEL. It may not have line breaks, as no pattern does.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
