@@ -6,7 +6,7 @@ use crate::change::{AdmissionRequest, Attributes, Change, Kind, Operation, Unrea
 use crate::cluster::{Cluster, Neighbours};
 use crate::context::Context;
 use crate::facts::keda_installation;
-use crate::finding::{self, Action, Finding};
+use crate::finding::{Action, Finding};
 use crate::gate::{self, Scope};
 use crate::overrides::{self, Ruling};
 use crate::repair;
@@ -79,7 +79,7 @@ pub fn passes(request: &str, settings: &Settings) -> bool {
         return true;
     }
     match request.change() {
-        (_, Ok(Some(change))) => gate::after_reading(&change, scope) == Scope::Exempt,
+        (request, Ok(Some(change))) => gate::after_reading(&request, &change, scope) == Scope::Exempt,
         (_, Ok(None)) => true,
         (_, Err(_)) => false,
     }
@@ -151,7 +151,7 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
         Some(Action::Warn) | None => Decision::Allow,
     };
     if !verdict.is_accepted() {
-        verdict.hints.extend(overrides::misspelt_acknowledgement(context).map(finding::cleaned));
+        verdict.hints.extend(overrides::misspelt_acknowledgement(context));
     }
     verdict.lookups = context.neighbours.lookups();
     verdict

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::command::Command;
+use crate::plain::plain;
 use crate::repair::Edit;
 use crate::subject::{Subject, WorkloadRef};
 
@@ -179,8 +180,8 @@ impl Finding {
             for way in ways {
                 match &mut way.help {
                     Help::Manifest { value, .. } => clean(value),
-                    Help::Text(text) if text.chars().any(is_unseen) => clean(text.to_mut()),
-                    Help::Text(_) | Help::Command(_) => {}
+                    Help::Text(text) => clean(text.to_mut()),
+                    Help::Command(_) => {}
                 }
             }
         }
@@ -195,21 +196,11 @@ impl Finding {
     }
 }
 
-/// Control characters, and those that turn the direction of writing.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// A text without characters that forge a line.
-pub(crate) fn cleaned(mut text: String) -> String {
-    clean(&mut text);
-    text
-}
-
+/// Another person's words in a finding are shown as [`plain`] text.
 fn clean(text: &mut String) {
-    if text.chars().any(is_unseen) {
-        *text = text.chars().map(|character| if is_unseen(character) { '\u{fffd}' } else { character }).collect();
+    let shown = plain(text);
+    if shown != *text {
+        *text = shown;
     }
 }
 
@@ -228,9 +219,9 @@ mod tests {
             .help("No patch", subject("web").kubectl("patch", &["-p"]).arg(r#"{"spec":{"name":"$(curl)"}}"#))
             .by_hand("Text", Help::text("a\tb"));
         finding.clean();
-        assert_eq!(finding.what, "a\u{fffd}b\u{fffd}c");
+        assert_eq!(finding.what, r"a\u{a}b\u{202e}c");
         let purposes: Vec<&str> = finding.help.iter().map(|way| way.purpose).collect();
         assert_eq!(purposes, ["Yes", "Patch"]);
-        assert_eq!(finding.by_hand.first().map(|way| way.help.to_string()).as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(finding.by_hand.first().map(|way| way.help.to_string()).as_deref(), Some(r"a\u{9}b"));
     }
 }

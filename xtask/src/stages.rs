@@ -93,7 +93,6 @@ static STAGES: &[Stage] = &[
     stage("envoy: build", Lane::Go, &["e2e-components", "WORLD=envoy-gateway-1.9.1"]),
     stage("keda: play", Lane::Live, &["e2e-play", "WORLD=keda"]).after(&["keda: build"]),
     // With what KEDA's world is made of.
-    stage("native: play", Lane::Live, &["e2e-play", "WORLD=native"]).after(&["keda: build"]),
     stage("envoy: play", Lane::Live, &["e2e-play", "WORLD=envoy-gateway-1.9.1"]).after(&["envoy: build"]),
 ];
 
