@@ -134,6 +134,7 @@ pub struct AdmissionRequest<'a> {
 
 /// One change to an object, as admission sees it.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a request, and it is never moved about")]
 pub enum Change<'a> {
     /// This object comes into being.
     Create(Object<'a>),
@@ -263,7 +264,7 @@ impl<'a> Change<'a> {
     }
 
     /// The object as it is stored before a change (UPDATE, DELETE).
-    pub fn old(&self) -> Option<&Object<'a>> {
+    pub fn before(&self) -> Option<&Object<'a>> {
         match self {
             Self::Update { old, .. } | Self::Delete(old) => Some(old),
             Self::Create(_) | Self::Audit(_) => None,
@@ -271,7 +272,7 @@ impl<'a> Change<'a> {
     }
 
     /// The object as it would be stored, or is there to be audited (CREATE, UPDATE, audit).
-    pub fn new(&self) -> Option<&Object<'a>> {
+    pub fn after(&self) -> Option<&Object<'a>> {
         match self {
             Self::Create(new) | Self::Update { new, .. } | Self::Audit(new) => Some(new),
             Self::Delete(_) => None,

@@ -30,7 +30,7 @@ impl Context<'_> {
     /// apiserver/pkg/registry/generic/registry/store.go).
     pub fn orphans_dependents(&self) -> bool {
         let finalizers =
-            || self.change.old().is_some_and(|old| old.metadata.finalizers().iter().any(|own| own == ORPHAN));
+            || self.change.before().is_some_and(|old| old.metadata.finalizers().iter().any(|own| own == ORPHAN));
         match self.request.propagation_policy.as_ref() {
             "" => finalizers(),
             policy => policy == "Orphan",

@@ -165,7 +165,7 @@ fn insert(standing: &mut Vec<Finding>, finding: Finding) {
 
 fn repaired(change: &Change<'_>, standing: &[Finding]) -> Decision {
     let text = |object: &autoscaler_guard_reading::Object<'_>| object.text().to_owned();
-    let (old, new) = (change.old().map_or_else(|| "{}".to_owned(), text), text(change.object()));
+    let (old, new) = (change.before().map_or_else(|| "{}".to_owned(), text), text(change.object()));
     let edits = standing.iter().filter_map(|finding| match &finding.action {
         Action::Repair(edits) => Some(edits.as_slice()),
         _ => None,

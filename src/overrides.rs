@@ -74,7 +74,7 @@ pub fn by_controller(context: &Context<'_>, mut finding: Finding) -> Finding {
 
 fn has_live_controller(context: &Context<'_>) -> bool {
     // Its old controllers: nobody softens a change by naming one in it.
-    let object = context.change.old().unwrap_or(context.change.object());
+    let object = context.change.before().unwrap_or(context.change.object());
     let is_autoscaler = matches!(context.request.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject);
     let controller = hpa::other_controller(object).filter(|_| is_autoscaler && !has_fleet_labels(object));
     controller.is_some_and(|owner| !owner.look_up(context, &object.metadata.namespace).is_absent())
@@ -83,7 +83,11 @@ fn has_live_controller(context: &Context<'_>) -> bool {
 /// Asks who may have acknowledged the finding.
 pub fn by_acknowledgement(context: &Context<'_>, finding: Finding) -> Ruling {
     let change = context.change;
-    if [change.old(), change.new()].into_iter().flatten().any(|object| acknowledges(&object.metadata, finding.rule)) {
+    if [change.before(), change.after()]
+        .into_iter()
+        .flatten()
+        .any(|object| acknowledges(&object.metadata, finding.rule))
+    {
         return Ruling::Passes(BY_ANNOTATION, finding);
     }
     if matches!(finding.action, Action::Warn) {
@@ -113,7 +117,7 @@ pub fn is_being_cleaned_up(context: &Context<'_>) -> bool {
 /// How to acknowledge a finding of that rule, and with it all that `rejected` names: one annotation says all, those already there too. In a
 /// manifest while the object is not there yet, as nobody can annotate it.
 pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&str]) -> Help {
-    let stored = context.change.old().or_else(|| context.change.new()).map(|object| &object.metadata);
+    let stored = context.change.before().or_else(|| context.change.after()).map(|object| &object.metadata);
     let value = stored.and_then(|metadata| metadata.annotation(ALLOW));
     let known = value.iter().flat_map(|value| value.split(',')).filter_map(|id| rules::find(id.trim()));
     let mut ids: Vec<&str> = Vec::new();

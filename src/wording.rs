@@ -25,7 +25,8 @@ impl Finding {
     /// is told whole or not at all.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let notes = self.notes.iter().map(|note| shorten(&format!("autoscaler-guard[{}]: {}", self.rule, plain(note))));
-        let whole = self.by_hand.iter().map(|way| format!("autoscaler-guard[{}]: {}", self.rule, plain(&way.to_string())));
+        let whole =
+            self.by_hand.iter().map(|way| format!("autoscaler-guard[{}]: {}", self.rule, plain(&way.to_string())));
         let whole = whole.filter(|text| text.chars().count() <= LONGEST_WARNING);
         std::iter::once(shorten(&self.headline())).chain(notes).chain(whole)
     }

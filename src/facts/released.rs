@@ -37,7 +37,7 @@ impl ReleaseMark {
 
     /// The mark that an HPA had before the change, whether or not it keeps it.
     pub fn of_change(change: &Change<'_>) -> Option<Self> {
-        change.old().and_then(Self::of)
+        change.before().and_then(Self::of)
     }
 
     fn parse(mark: &str) -> Option<Self> {

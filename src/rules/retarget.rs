@@ -88,7 +88,7 @@ impl Retarget<'_, '_> {
 /// kinds that it does not know last (helm/helm, `pkg/release/v1/util/kind_sorter.go`; argoproj/argo-rollouts issue 4110), and with Argo CD
 /// whatever it is: that updates an HPA before it creates another kind of workload (`gitops-engine/pkg/sync/sync_tasks.go`).
 fn is_new_name(context: &Context<'_>, workload: &WorkloadRef) -> bool {
-    let Some(new) = context.change.new() else { return false };
+    let Some(new) = context.change.after() else { return false };
     match workload.get(&context.neighbours) {
         Presence::Found(found) => belong_together(Member::of_request(context, new), Member::workload(workload, &found)),
         Presence::Absent => group_of(&workload.api_version) != "apps" || application::writes_late(context),

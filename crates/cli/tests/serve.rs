@@ -33,7 +33,12 @@ fn it_says_where_it_listens_and_ends_by_sigterm() {
     let metrics = server.line();
     let metrics = metrics.trim().strip_prefix("metrics on http://").and_then(|rest| rest.strip_suffix("/metrics"));
     let metrics = metrics.expect("it says where metrics are").to_owned();
-    for path in ["/readyz", "/livez", "/metrics"] {
+    // It listens before it is ready.
+    let started = Instant::now();
+    while status(&metrics, "/readyz") != Some(200) {
+        assert!(started.elapsed() < Duration::from_secs(20), "it does not become ready");
+    }
+    for path in ["/livez", "/metrics"] {
         assert_eq!(status(&metrics, path), Some(200), "{path}");
     }
     assert_eq!(status(&metrics, "/validate"), Some(404), "reviews come by HTTPS only");

@@ -19,8 +19,8 @@ fn field_manager<'a>(context: &Context<'a>) -> Cow<'a, str> {
     let given = &context.request.field_manager;
     // Nobody writes what is audited.
     let unnamed = given.is_empty() && !context.change.is_audit();
-    let Some(new) = context.change.new().filter(|_| unnamed) else { return given.clone() };
-    let before: Vec<&str> = match context.change.old() {
+    let Some(new) = context.change.after().filter(|_| unnamed) else { return given.clone() };
+    let before: Vec<&str> = match context.change.before() {
         Some(old) => old.metadata.managed_fields().into_iter().map(Json::text).collect(),
         None => Vec::new(),
     };
@@ -75,7 +75,7 @@ pub fn writes_late(context: &Context<'_>) -> bool {
 pub fn is_dry_run_of_flux(context: &Context<'_>) -> bool {
     let controller = "kustomize-controller";
     context.request.dry_run
-        && context.change.new().is_some()
+        && context.change.after().is_some()
         && (context.request.field_manager == controller
             || service_account(context).is_some_and(|(_, name)| name == controller))
 }

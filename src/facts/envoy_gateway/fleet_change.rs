@@ -35,8 +35,8 @@ impl<'a> FleetChange<'a> {
 
 /// The specs of an EnvoyProxy that is created or updated, where they differ.
 pub fn specs<'a>(context: &Context<'a>) -> Option<(Option<EnvoyProxySpec<'a>>, EnvoyProxySpec<'a>)> {
-    let new = context.change.new().filter(|_| context.request.kind == Kind::EnvoyProxy)?;
-    let old = context.change.old();
+    let new = context.change.after().filter(|_| context.request.kind == Kind::EnvoyProxy)?;
+    let old = context.change.before();
     let same = old.is_some_and(|old| old.spec_text() == new.spec_text());
     (!same).then(|| (old.map(EnvoyProxySpec::of), EnvoyProxySpec::of(new)))
 }
@@ -57,8 +57,8 @@ fn same_fleets(before: EnvoyProxySpec<'_>, after: EnvoyProxySpec<'_>) -> bool {
 
 /// The fleets that the change is about. Gateways that are being deleted have none.
 pub fn look_up<'a>(context: &Context<'a>) -> Result<Vec<FleetChange<'a>>, Reason> {
-    let Some(new) = context.change.new() else { return Ok(Vec::new()) };
-    let old = context.change.old();
+    let Some(new) = context.change.after() else { return Ok(Vec::new()) };
+    let old = context.change.before();
     let mut changes = match context.request.kind {
         Kind::EnvoyProxy => of_proxy(context, new)?,
         Kind::Gateway => of_gateway(context, old, new)?,

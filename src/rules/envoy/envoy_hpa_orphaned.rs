@@ -74,7 +74,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 }
 
 fn in_audit(context: &Context<'_>) -> Option<Finding> {
-    let hpa = HorizontalPodAutoscaler::new(context.change.new()?.clone());
+    let hpa = HorizontalPodAutoscaler::new(context.change.after()?.clone());
     if !has_fleet_labels(&hpa.object) || declares_fleet_hpa(context, &hpa.object) != Presence::Found(false) {
         return None;
     }
@@ -95,7 +95,7 @@ fn at_update(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let topology = Topology::look_up(context).ok()?;
-    let governed = topology.governed(context.change.new()?, after).ok()?;
+    let governed = topology.governed(context.change.after()?, after).ok()?;
     let undeclared = |fleet: &&Fleet<'_>| !fleet.is_terminating && !fleet.effective(Some(after)).declares_hpa();
     let left = governed.fleets.iter().filter(undeclared).find_map(|fleet| left_behind(context, fleet))?;
     Some(told(context, &left, "as before: nothing declares it, and it still scales"))

@@ -111,7 +111,7 @@ fn pinned<'a>(
     if let Some(count) = count.filter(|_| pins && possible) {
         let count_text = count.to_string();
         let keep =
-            Json::new(context.change.old().map_or("{}", |old| old.text())).at(ENVOY_HPA).map_or("{}", Json::text);
+            Json::new(context.change.before().map_or("{}", |old| old.text())).at(ENVOY_HPA).map_or("{}", Json::text);
         let fields = [("minReplicas", &count_text), ("maxReplicas", &count_text)];
         let hpa = fields.iter().fold(keep.to_owned(), |hpa, (field, value)| put(&hpa, &[field], value));
         finding.action = Action::Repair(vec![

@@ -149,8 +149,8 @@ fn free_name(finding: Finding) -> Finding {
 
 /// An HPA or ScaledObject that gets Envoy Gateway's labels.
 fn labelled(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new().filter(|new| has_own_labels(new))?;
-    if context.change.old().is_some_and(has_own_labels) || has_gateway_owner(new) {
+    let new = context.change.after().filter(|new| has_own_labels(new))?;
+    if context.change.before().is_some_and(has_own_labels) || has_gateway_owner(new) {
         return None;
     }
     let fleet = Fleet::labelled(Installation::standard(context), new)?;

@@ -49,8 +49,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
-    let old = context.change.old();
+    let new = context.change.after()?;
+    let old = context.change.before();
     let is_hpa = context.request.kind == Kind::HorizontalPodAutoscaler;
     let untouched = old.is_some_and(|old| {
         old.spec_text() == new.spec_text() && (is_hpa || old.metadata.same_labels_and_annotations(&new.metadata))
@@ -73,7 +73,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 
 /// An HPA starts no workload from 0 but one that it brought there itself: a new one, also of the same name, does nothing.
 fn at_zero<'a>(context: &Context<'a>, new: &Object<'a>) -> Option<Finding> {
-    if context.request.kind != Kind::HorizontalPodAutoscaler || context.change.old().is_some() {
+    if context.request.kind != Kind::HorizontalPodAutoscaler || context.change.before().is_some() {
         return None;
     }
     let workload = WorkloadRef::new(&target_of(context, new), &new.metadata.namespace);

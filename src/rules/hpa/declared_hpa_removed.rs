@@ -78,10 +78,10 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let declarations = context.settings.declarations.iter().filter(|known| known.concerns(context.request));
     let gone: Vec<Gone<'_>> = declarations.filter_map(|declaration| Gone::of(context, declaration)).collect();
     let first = gone.first()?;
-    let old = context.change.old()?;
+    let old = context.change.before()?;
     let this = old.title(&first.declaration.kind);
     let parts: Vec<&str> = gone.iter().map(|gone| gone.declaration.pointer.as_str()).collect();
-    let change = if context.change.new().is_none() {
+    let change = if context.change.after().is_none() {
         format!("deleting {this}")
     } else {
         format!("removing {} from {this}", parts.join(", "))
@@ -129,18 +129,18 @@ struct Gone<'g> {
 
 impl<'g> Gone<'g> {
     fn of(context: &Context<'_>, declaration: &'g Declaration) -> Option<Self> {
-        let old = context.change.old()?;
+        let old = context.change.before()?;
         let (namespace, name) = declaration.hpa(old).filter(|_| declaration.is_in(old.text()))?;
         let keeps = |new: &Object<'_>| {
             declaration.is_in(new.text())
                 && declaration.says_the_same(old.text(), new.text())
                 && declaration.hpa(new).is_some_and(|hpa| hpa == (namespace.clone(), name.clone()))
         };
-        if context.change.new().is_some_and(keeps) {
+        if context.change.after().is_some_and(keeps) {
             return None;
         }
         let by_controller = old.metadata.owner_references().iter().any(|owner| owner.controller == Some(true));
-        let deletes = context.change.new().is_none();
+        let deletes = context.change.after().is_none();
         let (loses, unread, mild) = match declaration.effect {
             Effect::Orphaned => (None, why_it_stays(context, &namespace, &name)?, false),
             Effect::Lost => {

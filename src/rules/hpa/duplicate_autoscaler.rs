@@ -81,7 +81,7 @@ struct Other<'a> {
 }
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
+    let new = context.change.after()?;
     if !matches!(context.request.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject) {
         return beside_envoy_hpa(context, new);
     }

@@ -15,6 +15,7 @@ pub const HANDOVER: &str = "autoscaler-guard/handover";
 
 /// A change that hands an HPA over.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a request, and it is never moved about")]
 pub enum Handover<'a> {
     /// From the ScaledObject that owns it.
     From(ScaledObject<'a>),
@@ -52,8 +53,16 @@ impl<'a> Handover<'a> {
 /// Whether the change is a handover that rule hpa-handover acts on, so that the rules about a controller's HPA have nothing to say. Where
 /// settings keep that rule from acting they judge.
 pub fn is_handover(context: &Context<'_>) -> bool {
-    let acts = !matches!(context.settings.rule_action("hpa-handover"), Some(RuleAction::Off | RuleAction::Warn));
-    acts && Handover::of(context).is_some()
+    acts(context) && Handover::of(context).is_some()
+}
+
+/// Whether rule hpa-handover takes the HPA from an owner; one that only puts its mark back leaves the owners to the other rules.
+pub fn is_release(context: &Context<'_>) -> bool {
+    acts(context) && matches!(Handover::of(context), Some(Handover::From(_) | Handover::Unknown(..)))
+}
+
+fn acts(context: &Context<'_>) -> bool {
+    !matches!(context.settings.rule_action("hpa-handover"), Some(RuleAction::Off | RuleAction::Warn))
 }
 
 /// Whether the writer wants the HPA of that ScaledObject for itself.

@@ -46,7 +46,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let hpa = HorizontalPodAutoscaler::new(context.change.new()?.clone());
+    let hpa = HorizontalPodAutoscaler::new(context.change.after()?.clone());
     let metadata = &hpa.object.metadata;
     let release = ReleaseMark::of(&hpa.object)?;
     let from = scaled_object::with_uid(context, &metadata.namespace, &release.scaled_object, &release.uid);

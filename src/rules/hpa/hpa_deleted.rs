@@ -103,10 +103,9 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let this = old.title("HPA");
     let what = format!("deleting {this} would leave {target} with no autoscaler: nothing else scales it{need}{caveat}");
     let off = workload::not_autoscaled(&target);
-    let mut finding =
-        Finding::new(RULE.id, need.soften(Action::Reject), Subject::new("hpa", &old.metadata), what)
-            .about(target.clone(), this)
-            .help("Say that the workload is not autoscaled", off);
+    let mut finding = Finding::new(RULE.id, need.soften(Action::Reject), Subject::new("hpa", &old.metadata), what)
+        .about(target.clone(), this)
+        .help("Say that the workload is not autoscaled", off);
     if let Some(owner) = controller {
         let owner = owner.title(&old.metadata.namespace);
         finding.notes.push(format!("{owner} controls it, and may make it anew or not: change that one instead"));

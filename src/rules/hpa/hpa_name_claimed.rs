@@ -44,7 +44,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::List(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
+    let new = context.change.after()?;
     let namespace = Some(new.metadata.namespace.as_ref());
     let query = List { kind: &api::SCALED_OBJECT, namespace, label_selector: None, fields: scaled_object::FIELDS };
     // Not knowing, it lets pass: nothing is lost yet, and KEDA's write is seen in the HPA.

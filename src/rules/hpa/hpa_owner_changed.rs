@@ -47,15 +47,20 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] =
-    &[Lookup::Get(&api::GATEWAY), Lookup::Get(&api::GATEWAY_CLASS), Lookup::Get(&api::SCALED_OBJECT), Lookup::Owner];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Get(&api::GATEWAY),
+    Lookup::Get(&api::GATEWAY_CLASS),
+    Lookup::Get(&api::SCALED_OBJECT),
+    Lookup::List(&api::DEPLOYMENT),
+    Lookup::Owner,
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
+    let new = context.change.after()?;
     let no_owners = Vec::new();
-    let before = context.change.old().map_or(no_owners.as_slice(), |old| old.metadata.owner_references());
+    let before = context.change.before().map_or(no_owners.as_slice(), |old| old.metadata.owner_references());
     let after = new.metadata.owner_references();
-    let marked = ReleaseMark::written(new) != context.change.old().and_then(ReleaseMark::written);
+    let marked = ReleaseMark::written(new) != context.change.before().and_then(ReleaseMark::written);
     if (before == after && !marked) || is_handover(context) {
         return None;
     }
@@ -93,7 +98,7 @@ fn is_known(context: &Context<'_>, hpa: &Object<'_>, owner: &OwnerReference<'_>)
 /// What is wrong when somebody marks an HPA as handed over: only rule hpa-handover does, and takes the owner away in the same change.
 fn forges_mark(context: &Context<'_>, new: &Object<'_>) -> Option<String> {
     let mark = ReleaseMark::written(new)?;
-    let old = context.change.old()?;
+    let old = context.change.before()?;
     if ReleaseMark::written(old).as_ref() == Some(&mark) {
         return None;
     }

@@ -21,7 +21,7 @@
 //! ## Example
 //! `kubectl get hpa web -o yaml | kubectl create -n staging -f -`
 
-use super::handover::is_handover;
+use super::handover::is_release;
 use crate::change::{Kind, Operation};
 use crate::cluster::api;
 use crate::context::Context;
@@ -54,16 +54,16 @@ pub(in crate::rules) static RULE: Rule = Rule {
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::SCALED_OBJECT), Lookup::Owner];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
+    let new = context.change.after()?;
     let known = |owner: &&OwnerReference<'_>| {
-        context.change.old().is_some_and(|old| has(old.metadata.owner_references(), owner))
+        context.change.before().is_some_and(|old| has(old.metadata.owner_references(), owner))
     };
     let mut added = new.metadata.owner_references().iter().filter(|owner| !known(owner));
     let is_hpa = context.request.kind == Kind::HorizontalPodAutoscaler;
     let Some(stale) = added.find(|owner| owner.look_up(context, &new.metadata.namespace).is_absent()) else {
         return is_hpa.then(|| without_owner(context, new)).flatten();
     };
-    if is_hpa && is_handover(context) {
+    if is_hpa && is_release(context) {
         return None;
     }
     let this = new.title(context.request.kind.name());
@@ -77,7 +77,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         && is_scaled_object(&stale.api_version, &stale.kind)
         && stale.is_served(context, &new.metadata.namespace);
     // Dropping it would take the object from an owner that it has.
-    let swapped = context.change.old().is_some_and(|old| old.metadata.owner_with_uid(&stale.uid).is_some());
+    let swapped = context.change.before().is_some_and(|old| old.metadata.owner_with_uid(&stale.uid).is_some());
     let action = if context.change.is_audit() || swapped {
         Action::Reject
     } else if restored {
@@ -102,7 +102,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 /// KEDA's HPA without its ScaledObject: nothing goes with it, but nothing declares it either.
 fn without_owner(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> {
     let hpa = HorizontalPodAutoscaler::new(new.clone());
-    if context.change.old().is_some() {
+    if context.change.before().is_some() {
         return None;
     }
     let name = left_by_keda(&hpa)?;

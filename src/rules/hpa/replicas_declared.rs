@@ -51,7 +51,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
+    let new = context.change.after()?;
     let is_paused = context.request.kind == Kind::ScaledObject && scaled_object::is_paused(new);
     // KEDA's HPA comes with its ScaledObject.
     if keeps_target(context) || is_paused || scaled_object_owners(new).next().is_some() {

@@ -55,10 +55,10 @@ const APIS: &[(&str, &[&str])] = &[
 ];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let old = context.change.old()?;
+    let old = context.change.before()?;
     let (_, group) = old.metadata.name.split_once('.')?;
     let (_, types) = APIS.iter().find(|(api, _)| *api == group)?;
-    let new = context.change.new();
+    let new = context.change.after();
     if new.is_some_and(|new| service(new) == service(old) || is_kedas(new)) {
         return None;
     }

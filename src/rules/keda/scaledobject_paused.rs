@@ -68,7 +68,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 
 /// Created paused it scales nothing. An HPA that KEDA would delete for it is scaledobject-takes-hpa's.
 fn born_paused(context: &Context<'_>) -> Option<Finding> {
-    let new = ScaledObject::new(context.change.new()?.clone());
+    let new = ScaledObject::new(context.change.after()?.clone());
     let metadata = &new.object.metadata;
     if !new.is_paused() || !scaled_object::hpa(context, &metadata.namespace, &new.configured_hpa_name()).is_absent() {
         return None;

@@ -52,8 +52,8 @@ pub(in crate::rules) const LOOKUPS: &[Lookup] =
     &[Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::Get(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
-    if context.change.old().is_some_and(|old| !claims_anew(old, new)) {
+    let new = context.change.after()?;
+    if context.change.before().is_some_and(|old| !claims_anew(old, new)) {
         return None;
     }
     let scaled_object = ScaledObject::new(new.clone());
@@ -65,13 +65,13 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         // KEDA's webhook and the API server refuse what cannot work; a name that cannot be read is most likely free.
         Presence::Absent | Presence::Unknown(_) => return None,
     };
-    if hpa.object.metadata.is_terminating() || (context.change.old().is_some() && scaled_object.owns(&hpa)) {
+    if hpa.object.metadata.is_terminating() || (context.change.before().is_some() && scaled_object.owns(&hpa)) {
         return None;
     }
     let workload = WorkloadRef::new(&hpa.target(), &metadata.namespace);
     let (this, theirs) = (scaled_object.object.title("ScaledObject"), title("HPA", &metadata.namespace, &name));
     let fate = if scaled_object.is_paused() { "deletes" } else { "takes over" };
-    let verb = if context.change.old().is_some() { "changing" } else { "creating" };
+    let verb = if context.change.before().is_some() { "changing" } else { "creating" };
     let what = if let Some(owner) = other_owner(context, &hpa, &metadata.name) {
         format!("{verb} {this} {fate} {theirs}, which belongs to {}", owner.title(&metadata.namespace))
     } else if !hpa.target().same_workload(&scaled_object.target()) {

@@ -42,7 +42,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let this = ScaledObject::new(context.change.new()?.clone());
+    let this = ScaledObject::new(context.change.after()?.clone());
     let metadata = &this.object.metadata;
     // One that KEDA has not got to yet has none.
     if this.is_paused() || this.ready() == Ready::NotSaid {

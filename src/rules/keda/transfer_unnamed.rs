@@ -49,9 +49,9 @@ const TRANSFER: &str = "scaledobject.keda.sh/transfer-hpa-ownership";
 const OWNERSHIP: &str = "validations.keda.sh/hpa-ownership";
 
 fn check(context: &Context<'_>) -> Option<Finding> {
-    let new = context.change.new()?;
+    let new = context.change.after()?;
     let why = mistake(new)?;
-    if context.change.old().and_then(mistake) == Some(why) {
+    if context.change.before().and_then(mistake) == Some(why) {
         return None;
     }
     let scaled_object = ScaledObject::new(new.clone());

@@ -5,9 +5,12 @@ use std::path::Path;
 use autoscaler_guard_world::preflight::{Cell, Row};
 use serde_json::{Value, json};
 
+use super::human;
+use super::json as one;
+use super::question::{fails, find_out};
 use super::render::{Given, at_commit, output, words};
-use super::{Preflight, fails, find_out, human, json as one};
-use crate::Answer;
+use super::report::Preflight;
+use crate::answer::Answer;
 use crate::arguments::{PreflightOptions, PreflightOutput};
 use crate::fault::Fault;
 use crate::paint::{STRONG, paint};
@@ -45,7 +48,7 @@ pub fn run(options: &PreflightOptions) -> Result<Answer, Fault> {
         PreflightOutput::Markdown => markdown(&commits),
         _ => table(&commits),
     };
-    Ok(Answer { text, code })
+    Ok(Answer { text, code, faults: Vec::new() })
 }
 
 /// The workloads that a commit did something to.

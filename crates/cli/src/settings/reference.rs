@@ -9,6 +9,7 @@ use serde_json::Value;
 const EXAMPLES: &[(&str, &str)] = &[
     ("repair", "repair: false"),
     ("audit", "audit: true"),
+    ("maxAction", "maxAction: warn"),
     ("rules", "rules:\n  owned-hpa-changed: reject\n  hpa-deleted: \"off\" # with quotes: a bare off is false in YAML"),
     ("handover.fieldManagers", "handover:\n  fieldManagers: [helm, kustomize-controller, \"our-deployer*\"]"),
     ("helm.hpaDeletes", "helm:\n  hpaDeletes: reject"),

@@ -127,38 +127,6 @@ async fn line_02_whose_turn_does_not_come_is_judged_without_lookups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_02_what_is_not_judged_needs_no_turn_and_what_is_shed_was_read() {
-    let gate = Arc::new(Gate::default());
-    let limits = Limits { in_flight: 1, timeout: Duration::from_mins(1), ..Limits::default() };
-    let lab = Lab::start(gate.clone(), Arc::new(NoCluster), limits);
-    let held = lab.validate_later(fixture(DELETE));
-    eventually(|| lab.metric("autoscaler_guard_requests_in_flight{host=\"webhook\"} 1")).await;
-    let waiting: Vec<_> = (0..32).map(|_| lab.validate_later(fixture(DELETE))).collect();
-    eventually(|| async {
-        // Some of those above may not have come yet.
-        let asked = tokio::time::timeout(Duration::from_millis(300), lab.validate(fixture(DELETE))).await;
-        asked.is_ok_and(|answer| answer.status == StatusCode::SERVICE_UNAVAILABLE)
-    })
-    .await;
-    let shed = lab.validate(fixture(DELETE)).await;
-    assert_eq!((shed.status, shed.retry_after.as_deref()), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
-    assert!(shed.text.contains("see --max-in-flight"), "{}", shed.text);
-    assert_eq!(lab.get("/readyz").await.status, StatusCode::OK);
-    gate.open();
-    for answer in waiting.into_iter().chain([held]) {
-        assert_eq!(answer.await.unwrap().unwrap().status, StatusCode::OK);
-    }
-
-    // The only turn is taken.
-    let busy = Arc::new(Busy { takes: Duration::from_secs(10), ..Busy::default() });
-    let lab = Lab::start(busy, Arc::new(NoCluster), limits);
-    let _held = lab.validate_later(fixture(DELETE));
-    eventually(|| lab.metric("autoscaler_guard_requests_in_flight{host=\"webhook\"} 1")).await;
-    let free = fixture(DELETE).replace("lab-admin", "system:kube-controller-manager");
-    assert_eq!(lab.validate(free).await.status, StatusCode::OK);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn line_03_bodies_that_do_not_arrive_take_no_turn() {
     let limits = Limits { in_flight: 2, ..Limits::default() };
     let lab = Lab::start(Arc::new(Core), Arc::new(NoCluster), limits);
