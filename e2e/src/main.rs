@@ -139,7 +139,7 @@ async fn run(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Soak { seconds, program, folder, keep } => unless_ended(soak(seconds, program, &folder, keep)).await,
-        Task::Run(options) => unless_ended(play(options)).await,
+        Task::Run(options) => Box::pin(unless_ended(play(options))).await,
     }
 }
 

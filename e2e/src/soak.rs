@@ -271,7 +271,8 @@ impl<'a> Load<'a> {
         took.sort();
         let milliseconds = started.elapsed().as_millis().max(1);
         phase.per_second = usize::try_from(phase.refused as u128 * 1000 / milliseconds)?;
-        phase.p99_milliseconds = took.get(took.len() * 99 / 100).map_or(0, |time| time.as_millis() as u64);
+        phase.p99_milliseconds =
+            took.get(took.len() * 99 / 100).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         Ok(phase)
     }
 }

@@ -91,13 +91,11 @@ impl Kind {
     /// The components that have to be built for it.
     pub fn components(self) -> &'static [&'static str] {
         match self {
-            Self::Keda => &["etcd", "kubernetes", "keda"],
-            Self::EnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.9.1"],
+            Self::Keda | Self::Native => &["etcd", "kubernetes", "keda"],
+            Self::EnvoyGateway | Self::NativeEnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.9.1"],
             Self::LeakyEnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.3.0"],
             // Helm renders Gatekeeper's chart.
             Self::Gatekeeper => &["etcd", "kubernetes", "keda", "envoy-gateway-1.9.1", "helm3", "gatekeeper"],
-            Self::Native => &["etcd", "kubernetes", "keda"],
-            Self::NativeEnvoyGateway => &["etcd", "kubernetes", "envoy-gateway-1.9.1"],
             Self::Native137 => &["etcd", "kubernetes-1.37", "keda"],
             Self::NativeLaw => &["etcd", "kubernetes"],
         }

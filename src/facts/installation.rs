@@ -139,7 +139,8 @@ impl<'a> Installation<'a> {
     /// A class's EnvoyProxy, where its controller takes it: with `mergeGateways` neither beside `mergeBackends` nor in gateway namespace
     /// mode (internal/gatewayapi, 1.9.0).
     pub fn accepted(&self, class: Option<EnvoyProxySpec<'a>>) -> Option<EnvoyProxySpec<'a>> {
-        class.filter(|spec| !spec.merges_too_much() && !(self.gateway_namespace_mode && spec.merges_gateways()))
+        let merges = |spec: &EnvoyProxySpec<'a>| self.gateway_namespace_mode && spec.merges_gateways();
+        class.filter(|spec| !spec.merges_too_much() && !merges(spec))
     }
 
     /// Whether the Gateways of a class with this EnvoyProxy share one fleet.

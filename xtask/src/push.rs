@@ -17,7 +17,7 @@ pub struct Options {
     /// The annotated module
     #[arg(long, default_value = "annotated-policy.wasm")]
     module: PathBuf,
-    /// Where to: registry://HOST/REPOSITORY:TAG
+    /// Where to: <registry://HOST/REPOSITORY:TAG>
     reference: Reference,
 }
 

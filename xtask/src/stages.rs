@@ -195,7 +195,7 @@ fn one_after_the_other<'a>(stages: &[&'a Stage]) -> Vec<&'a Stage> {
     let (mut rest, mut ordered) = (stages.to_vec(), Vec::<&Stage>::new());
     while !rest.is_empty() {
         let is_ready = |stage: &&Stage| stage.after.iter().all(|name| ordered.iter().any(|done| done.name == *name));
-        let next = rest.iter().position(|stage| is_ready(stage)).unwrap_or_default();
+        let next = rest.iter().position(is_ready).unwrap_or_default();
         ordered.push(rest.remove(next));
     }
     ordered

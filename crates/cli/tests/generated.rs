@@ -186,6 +186,7 @@ fn the_native_policies_are_those_that_the_command_prints() {
 }
 
 /// What came of the last time that all cases were played on an API server: scenario `native-law` of the live tests.
+#[expect(clippy::format_push_string, reason = "a table of a few lines")]
 fn law() -> String {
     let count: Value = serde_json::from_str(&read("e2e/native.json")).expect("e2e/native.json is JSON");
     let of =

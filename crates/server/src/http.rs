@@ -194,11 +194,14 @@ async fn provide(State(shared): State<Arc<Shared>>, asking: Asking, request: Req
     }
 }
 
+/// Answers a body that was read.
+type Answers = fn(&Shared, &[u8], &Asked) -> Result<Vec<u8>, Unanswered>;
+
 /// What answers a body.
 struct Work {
     /// Whether there is nothing to judge about it.
     passes: fn(&Shared, &[u8]) -> bool,
-    answer: fn(&Shared, &[u8], &Asked) -> Result<Vec<u8>, Unanswered>,
+    answer: Answers,
 }
 
 /// A request while it is judged.

@@ -101,7 +101,7 @@ mod tests {
     fn a_flood_of_lines_is_cut_and_counted() {
         let (before, mut output) = (dropped(), Vec::new());
         written(100_000, &mut output);
-        let lines = u64::try_from(output.iter().filter(|byte| **byte == b'\n').count()).unwrap();
+        let lines = u64::try_from(output.split(|byte| *byte == b'\n').count() - 1).unwrap();
         // More than one second may have passed.
         assert!((A_SECOND..50_000).contains(&lines), "{lines}");
         assert!(dropped() - before >= 100_000 - lines);

@@ -292,7 +292,7 @@ impl FindingFacts {
             action: finding.action.name(),
             headline: finding.headline(),
             notes: finding.notes,
-            advice: finding.by_hand.into_iter().chain(finding.help).map(AdviceFacts::new).collect(),
+            advice: finding.by_hand.into_iter().chain(finding.help).map(|advice| AdviceFacts::new(&advice)).collect(),
             acknowledge: finding.acknowledgement.map(|help| help.to_string()),
             at_stake: finding.at_stake,
             workloads: finding.workloads.iter().map(ToString::to_string).collect(),
@@ -302,7 +302,7 @@ impl FindingFacts {
 }
 
 impl AdviceFacts {
-    fn new(advice: Advice) -> Self {
+    fn new(advice: &Advice) -> Self {
         let kind = match &advice.help {
             Help::Command(_) => "command",
             Help::Manifest { .. } => "manifest",

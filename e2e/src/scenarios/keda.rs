@@ -319,6 +319,8 @@ async fn metrics_api_deleted(stage: &Stage<'_>) -> Result<String> {
     if stage.guarded() {
         stage.delete(API_SERVICE, NAME).await?.refused_by("metrics-api-changed")?;
         stage.annotate(SCALED_OBJECT, "web", "autoscaling.keda.sh/paused", Some("true")).await?.done()?;
+        // Lists follow by a watch: once KEDA has seen the pause, so has the guard.
+        stage.until_gone(HPA, "web").await?;
     }
     stage.delete(API_SERVICE, NAME).await?.done()?;
     stage.until_gone(API_SERVICE, NAME).await?;

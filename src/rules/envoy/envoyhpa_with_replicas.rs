@@ -71,9 +71,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     // Which fleets run by what is told by the rules that refuse.
     let changes = fleet_change::look_up(context).ok()?;
     let comes = |before: &Option<Effective<'_>>| !before.as_ref().is_some_and(both);
-    let come = changes.iter().filter(|change| comes(&change.before));
-    let (running, merged) =
-        come.filter_map(|change| Some((change.fleet.home.running, change.after.filter(both)?))).next()?;
+    let mut come = changes.iter().filter(|change| comes(&change.before));
+    let (running, merged) = come.find_map(|change| Some((change.fleet.home.running, change.after.filter(both)?)))?;
     told(context, running, &merged, false)
 }
 

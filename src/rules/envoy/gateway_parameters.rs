@@ -96,7 +96,7 @@ fn judge<'a>(
     let before = old_class.resolve(context)?.spec();
     let home = old_class.installation(context);
     if home.merges(before) {
-        return Ok(leaves_merged(cause, Fleet::merged(home, &old.class, false), old_class, before, old, new));
+        return Ok(leaves_merged(cause, &Fleet::merged(home, &old.class, false), old_class, before, old, new));
     }
     let own = old.resolve(context)?;
     let fleet = old.fleet(home, Level::Gateway, None, before);
@@ -156,7 +156,7 @@ fn becomes<'a>(
 /// A Gateway without a fleet of its own: it has none to lose, but may not get an EnvoyProxy of its own.
 fn leaves_merged<'a>(
     cause: &Cause,
-    fleet: Fleet<'a>,
+    fleet: &Fleet<'a>,
     class: &GatewayClass<'a>,
     merged: Option<EnvoyProxySpec<'a>>,
     old: &Gateway<'a>,
@@ -167,7 +167,7 @@ fn leaves_merged<'a>(
     if !gets_own || !effective.declares_hpa() {
         return None;
     }
-    let finding = merge::deletes(cause, "its part of the", &fleet, &effective);
+    let finding = merge::deletes(cause, "its part of the", fleet, &effective);
     let proxy = class.proxy.as_ref().and_then(ProxyRef::subject)?;
     Some(finding.help("Configure the shared fleet instead", proxy.kubectl("edit", &[])))
 }

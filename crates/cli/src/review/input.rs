@@ -27,7 +27,9 @@ pub fn requests(files: &[PathBuf]) -> Result<(Vec<Request>, Vec<Fault>), Fault> 
     for source in &sources {
         match source.documents() {
             Ok(documents) => {
-                documents.into_iter().for_each(|document| collect(document, &mut requests, &mut faults));
+                for document in documents {
+                    collect(document, &mut requests, &mut faults);
+                }
             }
             Err(fault) => faults.push(fault),
         }

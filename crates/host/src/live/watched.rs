@@ -36,7 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long the API server keeps a watch open, in seconds. It begins anew then, which shows that somebody is still there.
 const RENEWED: u32 = 45;
 /// A watch of which nothing was heard for so long cannot be relied on.
-const SILENT: Duration = Duration::from_secs(60);
+const SILENT: Duration = Duration::from_mins(1);
 
 /// The watches, by apiVersion and kind.
 pub(super) struct Watches {

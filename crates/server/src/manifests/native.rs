@@ -351,6 +351,7 @@ impl Rest {
         variables.push((name.to_owned(), expression));
     }
 
+    #[expect(clippy::unused_self, reason = "it stands with its kin")]
     fn verdict(&self, policy: &Policy) -> String {
         match policy.does {
             Does::Repairs(edits) => format!(

@@ -190,7 +190,7 @@ async fn line_05_lookups_share_one_budget_and_what_it_does_not_suffice_for_is_un
 #[tokio::test(flavor = "multi_thread")]
 async fn line_05_work_ends_once_the_caller_has_gone() {
     let lab =
-        Lab::start(Arc::new(Core), Arc::new(Slow), Limits { timeout: Duration::from_secs(60), ..Limits::default() });
+        Lab::start(Arc::new(Core), Arc::new(Slow), Limits { timeout: Duration::from_mins(1), ..Limits::default() });
     for protocol in [&b"http/1.1"[..], b"h2"] {
         let asking: JoinHandle<()> = if protocol == b"h2" {
             let io = TokioIo::new(raw(&lab, protocol).await);

@@ -135,7 +135,6 @@ struct Lab {
 
 struct Answer {
     status: StatusCode,
-    retry_after: Option<String>,
     text: String,
 }
 
@@ -270,10 +269,9 @@ fn connected(tls: rustls::ClientConfig) -> Connected {
 async fn send_over(client: &Connected, method: &str, address: &str, body: String) -> Result<Answer, String> {
     let request = Request::builder().method(method).uri(address).header("content-type", "application/json");
     let answer = client.request(request.body(Body::from(body)).unwrap()).await.map_err(|error| format!("{error:?}"))?;
-    let retry_after = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
     let status = answer.status();
     let text: Bytes = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-    Ok(Answer { status, retry_after, text: String::from_utf8(text.to_vec()).unwrap() })
+    Ok(Answer { status, text: String::from_utf8(text.to_vec()).unwrap() })
 }
 
 async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {

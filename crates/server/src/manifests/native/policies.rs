@@ -59,11 +59,13 @@ const UPDATE: &[&str] = &["UPDATE"];
 const DELETE: &[&str] = &["DELETE"];
 const WRITE: &[&str] = &["CREATE", "UPDATE"];
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what a policy looks at, or nothing")]
 const fn in_namespace(api: Api) -> Option<Looks> {
     Some(Looks { api, namespace: None })
 }
 
 /// Where Envoy Gateway's fleets are, by the settings.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a policy looks at, or nothing")]
 const fn in_fleets_namespace(api: Api) -> Option<Looks> {
     Some(Looks { api, namespace: Some(|settings| settings.envoy_gateway.namespace.as_str()) })
 }
