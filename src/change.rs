@@ -134,7 +134,7 @@ pub struct AdmissionRequest<'a> {
 
 /// One change to an object, as admission sees it.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one a request, and it is never moved about")]
+#[allow(clippy::large_enum_variant, reason = "there is one a request, and it is never moved about")]
 pub enum Change<'a> {
     /// This object comes into being.
     Create(Object<'a>),

@@ -15,7 +15,7 @@ pub const HANDOVER: &str = "autoscaler-guard/handover";
 
 /// A change that hands an HPA over.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one a request, and it is never moved about")]
+#[allow(clippy::large_enum_variant, reason = "there is one a request, and it is never moved about")]
 pub enum Handover<'a> {
     /// From the ScaledObject that owns it.
     From(ScaledObject<'a>),

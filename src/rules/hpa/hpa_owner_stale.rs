@@ -28,6 +28,7 @@ use crate::context::Context;
 use crate::facts::autoscalers::target_of;
 use crate::facts::hpa::{HorizontalPodAutoscaler, left_by_keda};
 use crate::facts::owner::{Owner, is_same, is_scaled_object};
+use crate::facts::released::ReleaseMark;
 use crate::facts::scaled_object;
 use crate::finding::{Action, Finding, Help};
 use crate::gate::Scope;
@@ -102,7 +103,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
 /// KEDA's HPA without its ScaledObject: nothing goes with it, but nothing declares it either.
 fn without_owner(context: &Context<'_>, new: &Object<'_>) -> Option<Finding> {
     let hpa = HorizontalPodAutoscaler::new(new.clone());
-    if context.change.before().is_some() {
+    // One that was handed over is whoever's declares it now.
+    if context.change.before().is_some() || ReleaseMark::of(new).is_some() {
         return None;
     }
     let name = left_by_keda(&hpa)?;
