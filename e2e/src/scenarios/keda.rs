@@ -59,6 +59,8 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         Box::pin(metrics_api_deleted(stage))
     })
     .rules(&["metrics-api-changed"])
+    // There is one such APIService, and no namespace goes while nobody serves it.
+    .alone()
     .unrecorded(),
     Scenario::new("target-missing", "an HPA is aimed at nothing", |stage| Box::pin(target_missing(stage)))
         .rules(&["target-missing"]),
