@@ -252,7 +252,9 @@ NPM_BYTES := 480000
 .PHONY: npm
 npm: xtask ## Build the package for browsers and Node, in target/npm
 	@$(TOOLS)/bin/wasm-bindgen --version 2>/dev/null | grep -qxF 'wasm-bindgen $(WASM_BINDGEN_VERSION)' || \
-		cargo install wasm-bindgen-cli --locked --force --root $(TOOLS) --version $(WASM_BINDGEN_VERSION)
+		cargo install wasm-bindgen-cli --locked --force --root $(TOOLS) --version $(WASM_BINDGEN_VERSION) || \
+		{ echo "A dependency that wasm-bindgen-cli is locked to is not served here; installing it with the newest that is."; \
+		cargo install wasm-bindgen-cli --force --root $(TOOLS) --version $(WASM_BINDGEN_VERSION); }
 	@mkdir -p target
 	@# wasm-bindgen wants to know what WebAssembly the compiler took for granted, which goes with the names.
 	$(XTASK) build --package autoscaler-guard-web --names --out target/web.wasm
