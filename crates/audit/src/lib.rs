@@ -18,6 +18,7 @@ pub use finding::{Acknowledgement, Certainty, Finding, Report};
 pub use inventory::{Inventory, Unread};
 pub use jiff::Timestamp;
 pub use object::{Object, Ref};
+pub use trim::trim;
 pub use view::View;
 
 use crate::finding::Found;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `review` | what becomes of admission requests: the verdict, its reasons, what helps, and the patch |
 //! | `preflight` | what happens to every autoscaler when manifests are applied |
+//! | `audit` | what is wrong now, in a whole cluster |
 //! | `rules` | the catalogue of rules, and each one's page |
 //! | `settings` | what the policy can be set to, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
@@ -18,6 +19,7 @@
 
 mod answer;
 pub mod arguments;
+pub mod audit;
 mod completions;
 mod documents;
 pub mod fault;
@@ -58,6 +60,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
     match command {
         Command::Review(options) => review::run(options),
         Command::Preflight(options) => preflight::run(options),
+        Command::Audit(options) => audit::run(options),
         Command::Rules(options) => rules::run(options),
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),

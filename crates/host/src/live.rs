@@ -8,6 +8,7 @@
 
 mod connect;
 mod discovery;
+mod pages;
 mod rights;
 mod watched;
 
@@ -31,6 +32,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::connect::ConnectError;
+pub use self::pages::{Unlisted, Wanted};
 use self::{
     discovery::{Discovery, Kind},
     rights::Rights,
