@@ -72,6 +72,9 @@ pub enum Command {
     /// Show what is wrong now with the autoscalers of a cluster, and what mends it
     #[command(long_about = AUDIT, after_long_help = AUDIT_EXAMPLES)]
     Audit(Box<AuditOptions>),
+    /// Fix what audit finds, with preconditions
+    #[command(long_about = FIX, after_long_help = FIX_EXAMPLES)]
+    Fix(Box<FixOptions>),
     /// Show the rules, or one rule's page
     #[command(after_long_help = RULES_EXAMPLES)]
     Rules(RulesOptions),
@@ -281,9 +284,9 @@ docs/audit.schema.json describes it. New fields may be added; these stay.
 Exit codes: 0 nothing found, 1 something found, 2 it could not look: a kind that findings rest on could not be read, or \
 the input is unusable. What is acknowledged or in the baseline does not count.";
 
-/// The options of `audit`.
+/// Which objects of which cluster are looked at.
 #[derive(Debug, Args)]
-pub struct AuditOptions {
+pub struct Place {
     /// Look at these objects: files, folders, or what kubectl get -o yaml prints; - for standard input
     #[arg(long, short = 'f', visible_alias = "filename", value_name = "PATH", num_args = 1.., conflicts_with_all = ["context", "kubeconfig", "all_namespaces"], help_heading = "Cluster")]
     pub cluster: Vec<PathBuf>,
@@ -293,7 +296,7 @@ pub struct AuditOptions {
     /// Look at this namespace; may be repeated
     #[arg(long, short, value_name = "NAMESPACE", help_heading = "Cluster")]
     pub namespace: Vec<String>,
-    /// Look at the cluster of this kubeconfig context; may be repeated
+    /// Look at the cluster of this kubeconfig context; audit takes several
     #[arg(long, value_name = "NAME", help_heading = "Cluster")]
     pub context: Vec<String>,
     /// The kubeconfig, instead of $KUBECONFIG or ~/.kube/config
@@ -302,6 +305,14 @@ pub struct AuditOptions {
     /// Read the Secrets in which Helm keeps its releases, too; those in files are read anyway
     #[arg(long, help_heading = "Cluster")]
     pub helm_secrets: bool,
+}
+
+/// The options of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditOptions {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Place,
     /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,
@@ -317,6 +328,53 @@ pub struct AuditOptions {
     /// Write the answer to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
+}
+
+const FIX: &str = "\
+Fix what audit finds: show what would be done, ask, do it, look whether it helped, and say how to undo it.
+
+Every request is made only if the object still is the one that was looked at, so an interrupted run can be repeated. For \
+what Flux or Argo CD manages the change to make in Git is printed instead. From files (--cluster) it only shows.";
+
+const FIX_EXAMPLES: &str = "\
+Examples:
+  All that is found in a namespace, one after the other:
+    autoscaler-guard fix -n shop
+
+  One finding, tried by the API server first:
+    autoscaler-guard fix -n shop stale-owner/HPA/shop/web --dry-run=server
+    autoscaler-guard fix -n shop stale-owner/HPA/shop/web --yes
+
+Exit codes: 0 all that was asked for is fixed, 1 something is left to do, 2 unusable input, or a request failed.";
+
+/// The options of `fix`.
+#[derive(Debug, Args)]
+pub struct FixOptions {
+    /// The findings to fix, by id; all if none is named
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Place,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub settings: Option<PathBuf>,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Have the API server try it, and change nothing
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub dry_run: Option<DryRun>,
+    /// Where to keep what is deleted, so that it can be put back
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub undo_folder: PathBuf,
+}
+
+/// Who tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    /// The API server, admission included
+    Server,
 }
 
 /// What makes `audit` fail.

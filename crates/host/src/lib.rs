@@ -66,7 +66,7 @@ pub use admission::{Response, Verdict};
 pub use budget::Budget;
 pub use capabilities::{Capabilities, NoCluster, WatchAge};
 pub use documents::Origin;
-pub use live::{ConnectError, LiveCluster, LiveOptions, Unlisted, Wanted};
+pub use live::{ConnectError, LiveCluster, LiveOptions, Refused, Unlisted, Wanted, Write, Writing};
 pub use load::LoadError;
 pub use lookup::{CanI, Get, List, Lookup, Outcome, ResourceAttributes, SubjectAccessReview};
 pub use metadata::{ContextAwareResource, Metadata};

@@ -11,6 +11,7 @@ mod discovery;
 mod pages;
 mod rights;
 mod watched;
+mod write;
 
 use std::{
     borrow::Cow,
@@ -33,6 +34,7 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use self::connect::ConnectError;
 pub use self::pages::{Unlisted, Wanted};
+pub use self::write::{Refused, Write, Writing};
 use self::{
     discovery::{Discovery, Kind},
     rights::Rights,

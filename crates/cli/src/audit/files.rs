@@ -33,6 +33,12 @@ pub fn inventory(paths: &[PathBuf], settings: &Settings) -> Result<Inventory, Fa
         if !snapshot.serves(&kind.api_version, &kind.kind) {
             inventory.not_served(group_of(&kind.api_version), &kind.kind);
         } else if let Some(reason) = snapshot.why_unread(&kind.api_version, &kind.kind) {
+            // ConfigMaps say what Envoy Gateway is configured for, where there is one.
+            let says_nothing =
+                kind.kind == "ConfigMap" && inventory.kind("gateway.networking.k8s.io", "GatewayClass").next().is_none();
+            if says_nothing {
+                continue;
+            }
             inventory.unread(Unread { kind: kind.kind, namespace: None, reason });
         }
     }

@@ -10,7 +10,7 @@ use autoscaler_guard_host::{LiveCluster, LiveOptions, Unlisted, Wanted};
 use autoscaler_guard_reading::group_of;
 use serde_json::Value;
 
-use crate::arguments::AuditOptions;
+use crate::arguments::Place;
 use crate::fault::Fault;
 
 /// A kind that is read.
@@ -58,7 +58,8 @@ pub fn kinds(settings: &Settings) -> Vec<Kind> {
 }
 
 /// The ConfigMaps that say something of autoscaling: Envoy Gateway's and Argo CD's configuration.
-const CONFIG_MAPS: &[&str] = &["envoy-gateway-config", "argocd-cm"];
+const ENVOY_GATEWAYS: &str = "metadata.name=envoy-gateway-config";
+const ARGO_CDS: &str = "metadata.name=argocd-cm";
 
 /// The states in which Helm's revisions say what is declared, or that it is at work.
 const REVISIONS: &str = "owner=helm,status in (deployed,pending-install,pending-upgrade,pending-rollback,uninstalling)";
@@ -77,8 +78,7 @@ pub fn connect(kubeconfig: Option<&std::path::Path>, context: Option<&str>) -> R
 }
 
 /// Reads all objects.
-pub fn inventory(options: &AuditOptions, context: Option<&str>, settings: &Settings) -> Result<Inventory, Fault> {
-    let cluster = connect(options.kubeconfig.as_deref(), context)?;
+pub fn inventory(cluster: &LiveCluster, options: &Place, settings: &Settings) -> Inventory {
     let namespaces = if options.all_namespaces {
         Vec::new()
     } else if options.namespace.is_empty() {
@@ -86,28 +86,34 @@ pub fn inventory(options: &AuditOptions, context: Option<&str>, settings: &Setti
     } else {
         options.namespace.clone()
     };
-    let mut reader = Reader { cluster: &cluster, namespaces, inventory: Inventory::default() };
+    let mut reader = Reader { cluster, namespaces, inventory: Inventory::default() };
     for kind in kinds(settings).iter().filter(|kind| kind.kind != "ConfigMap") {
         reader.read(kind, None, None);
     }
-    let named = |name: &str| Some(format!("metadata.name={name}"));
-    let maps = Kind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned(), is_everywhere: true };
-    for (name, group, kind) in [(CONFIG_MAPS[0], "gateway.envoyproxy.io", "EnvoyProxy"), (CONFIG_MAPS[1], "argoproj.io", "Application")] {
-        if !reader.inventory.is_not_served(group, kind) {
-            reader.read(&maps, None, named(name));
-        }
+    let everywhere = |api_version: &str, kind: &str| Kind {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        is_everywhere: true,
+    };
+    let maps = everywhere("v1", "ConfigMap");
+    if reader.inventory.kind("gateway.networking.k8s.io", "GatewayClass").next().is_some() {
+        reader.read(&maps, None, Some(ENVOY_GATEWAYS.to_owned()));
+    }
+    // Without these it is only less exact.
+    reader.may_read(&everywhere("v1", "Namespace"), None);
+    if reader.inventory.kind("argoproj.io", "Application").next().is_some() {
+        reader.may_read(&maps, Some(ARGO_CDS.to_owned()));
     }
     if !reader.namespaces.is_empty() && !reader.inventory.is_not_served("gateway.envoyproxy.io", "EnvoyProxy") {
         // Which Envoy Gateways run tells what is declared, wherever they are.
-        let kind = Kind { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), is_everywhere: true };
-        reader.read(&kind, Some("control-plane=envoy-gateway".to_owned()), None);
+        reader.read(&everywhere("apps/v1", "Deployment"), Some("control-plane=envoy-gateway".to_owned()), None);
     }
     if options.helm_secrets {
         let kind = Kind { api_version: "v1".to_owned(), kind: "Secret".to_owned(), is_everywhere: false };
         reader.read(&kind, Some(REVISIONS.to_owned()), None);
     }
     reader.read_references();
-    Ok(reader.inventory)
+    reader.inventory
 }
 
 struct Reader<'c> {
@@ -136,6 +142,14 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// The same, where it does not matter whether it may be read.
+    fn may_read(&mut self, kind: &Kind, field_selector: Option<String>) {
+        let (api_version, kind) = (kind.api_version.clone(), kind.kind.clone());
+        let wanted = Wanted { api_version, kind, field_selector, ..Wanted::default() };
+        let objects = self.cluster.read_all(&wanted, trim).unwrap_or_default();
+        objects.into_iter().for_each(|object| self.inventory.insert(object));
     }
 
     /// The kinds that autoscalers aim at or are owned by, and that were not read yet.

@@ -7,13 +7,13 @@ mod files;
 mod formats;
 mod human;
 mod json;
-mod live;
+pub mod live;
 
 use autoscaler_guard::Settings;
 use autoscaler_guard_audit::{Finding, Inventory, Report, Timestamp, audit};
 
 use crate::answer::Answer;
-use crate::arguments::{AuditFailOn, AuditOptions, AuditOutput};
+use crate::arguments::{AuditFailOn, AuditOptions, AuditOutput, Place};
 use crate::documents::{self, Source};
 use crate::fault::Fault;
 use crate::settings::value;
@@ -62,7 +62,7 @@ impl Audits {
 
 /// Runs the command.
 pub fn run(options: &AuditOptions) -> Result<Answer, Fault> {
-    let settings = settings(options)?;
+    let settings = settings(options.settings.as_deref())?;
     let baseline = Baseline::read(options.baseline.as_deref())?;
     let audits = Audits { clusters: clusters(options, &settings)?, baseline };
     let text = match options.output {
@@ -96,27 +96,39 @@ fn code(audits: &Audits, fail_on: AuditFailOn) -> u8 {
 }
 
 fn clusters(options: &AuditOptions, settings: &Settings) -> Result<Vec<Audit>, Fault> {
-    let look = |context: Option<String>, inventory: &Inventory| {
-        let mut report = audit(inventory, settings, Timestamp::now());
-        let is_wanted = |namespace: &str| {
-            options.namespace.is_empty() || options.namespace.iter().any(|wanted| wanted == namespace)
-        };
-        report.findings.retain(|finding| is_wanted(&finding.subject().namespace));
-        Audit { context, report }
+    let place = &options.place;
+    let look = |context: Option<&String>| {
+        let inventory = read(place, context.map(String::as_str), settings)?;
+        Ok(report(place, &inventory, settings))
     };
-    if !options.cluster.is_empty() {
-        return Ok(vec![look(None, &files::inventory(&options.cluster, settings)?)]);
+    if place.context.len() < 2 {
+        return Ok(vec![Audit { context: None, report: look(place.context.first())? }]);
     }
-    if options.context.len() < 2 {
-        let context = options.context.first().map(String::as_str);
-        return Ok(vec![look(None, &live::inventory(options, context, settings)?)]);
-    }
-    let one = |context: &String| Ok(look(Some(context.clone()), &live::inventory(options, Some(context), settings)?));
-    options.context.iter().map(one).collect()
+    let one = |context: &String| Ok(Audit { context: Some(context.clone()), report: look(Some(context))? });
+    place.context.iter().map(one).collect()
 }
 
-fn settings(options: &AuditOptions) -> Result<Settings, Fault> {
-    let Some(path) = &options.settings else { return Ok(Settings::default()) };
+/// Reads the objects: from files where there are any, else from a cluster.
+pub fn read(place: &Place, context: Option<&str>, settings: &Settings) -> Result<Inventory, Fault> {
+    if place.cluster.is_empty() {
+        Ok(live::inventory(&live::connect(place.kubeconfig.as_deref(), context)?, place, settings))
+    } else {
+        files::inventory(&place.cluster, settings)
+    }
+}
+
+/// What is wrong, in the namespaces that are looked at.
+pub fn report(place: &Place, inventory: &Inventory, settings: &Settings) -> Report {
+    let mut report = audit(inventory, settings, Timestamp::now());
+    let is_wanted =
+        |namespace: &str| place.namespace.is_empty() || place.namespace.iter().any(|wanted| wanted == namespace);
+    report.findings.retain(|finding| is_wanted(&finding.subject().namespace));
+    report
+}
+
+/// The policy's settings.
+pub fn settings(path: Option<&std::path::Path>) -> Result<Settings, Fault> {
+    let Some(path) = path else { return Ok(Settings::default()) };
     let source = Source::file(path)?;
     Settings::from_json(&value(&source)?.to_string()).map_err(|errors| {
         let fault = Fault::new(format!("the settings in {} cannot be used", source.name));
