@@ -328,6 +328,9 @@ pub struct AuditOptions {
     /// Write the answer to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
+    /// Look again every half minute, and answer whenever something has changed
+    #[arg(long, conflicts_with_all = ["cluster", "output_file"])]
+    pub watch: bool,
 }
 
 const FIX: &str = "\

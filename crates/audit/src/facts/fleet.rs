@@ -71,6 +71,7 @@ pub enum Labelled<'f> {
 #[derive(Debug, Default)]
 pub struct Fleets {
     fleets: BTreeMap<Owner, Fleet>,
+    by_deployment: BTreeMap<Ref, Owner>,
     /// Gateways and classes that may be another controller's.
     foreign: BTreeSet<Owner>,
     is_readable: bool,
@@ -105,7 +106,8 @@ impl Fleets {
 
     /// The fleet whose Deployment that is.
     pub fn of_deployment(&self, workload: &Ref) -> Option<&Fleet> {
-        self.all().find(|fleet| fleet.deployment == *workload)
+        let owner = self.by_deployment.get(workload)?;
+        self.fleets.get(owner)
     }
 
     /// What an HPA's labels lead to; none where it has no such labels.
@@ -216,6 +218,7 @@ impl Finder<'_> {
             broken,
             proxies,
         };
+        fleets.by_deployment.insert(fleet.deployment.clone(), owner.clone());
         fleets.fleets.insert(owner, fleet);
     }
 

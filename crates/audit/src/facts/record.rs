@@ -1,5 +1,7 @@
 //! What tools' own records declare: Helm's releases, Argo CD's Applications, Flux's Kustomizations.
 
+use std::collections::BTreeMap;
+
 use autoscaler_guard_reading::group_of;
 use serde_json::Value;
 
@@ -71,6 +73,8 @@ pub struct Records {
     /// The records.
     pub all: Vec<Record>,
     ignored_everywhere: Vec<String>,
+    /// Where each object is declared: by which record, as which of its entries.
+    places: BTreeMap<Ref, Vec<(usize, usize)>>,
 }
 
 impl Records {
@@ -79,16 +83,23 @@ impl Records {
         let releases = helm::deployed(inventory).into_iter().map(|revision| release(inventory, revision));
         let applications = inventory.kind("argoproj.io", "Application").filter_map(application);
         let kustomizations = inventory.kind("kustomize.toolkit.fluxcd.io", "Kustomization").filter_map(kustomization);
-        Self {
-            all: releases.chain(applications).chain(kustomizations).collect(),
-            ignored_everywhere: ignored_everywhere(inventory),
+        let all: Vec<Record> = releases.chain(applications).chain(kustomizations).collect();
+        let mut places: BTreeMap<Ref, Vec<(usize, usize)>> = BTreeMap::new();
+        for (record, entries) in all.iter().map(|record| &record.entries).enumerate() {
+            for (entry, declared) in entries.iter().enumerate() {
+                places.entry(declared.key.clone()).or_default().push((record, entry));
+            }
         }
+        Self { all, ignored_everywhere: ignored_everywhere(inventory), places }
     }
 
     /// The records that declare an object.
-    pub fn declaring<'r>(&'r self, key: &'r Ref) -> impl Iterator<Item = (&'r Record, &'r Entry)> {
-        let entry = move |record: &'r Record| record.entries.iter().find(|entry| entry.key == *key);
-        self.all.iter().filter_map(move |record| Some((record, entry(record)?)))
+    pub fn declaring(&self, key: &Ref) -> impl Iterator<Item = (&Record, &Entry)> {
+        let of = |(record, entry): &(usize, usize)| {
+            let record = self.all.get(*record)?;
+            Some((record, record.entries.get(*entry)?))
+        };
+        self.places.get(key).into_iter().flatten().filter_map(of)
     }
 
     /// Whether the tool that declares a workload is told to leave its count alone.

@@ -44,7 +44,11 @@ pub fn counts(view: &View<'_>, found: &mut Found) {
     for workload in WORKLOADS.iter().flat_map(|(group, kind)| view.inventory.kind(group, kind)) {
         let count = count::replicas(workload).unwrap_or(1);
         let is_nobodys = count != 1 && count::is_nobodys(workload) && count::last_applied(workload).is_none();
-        if !is_nobodys || found.explains(&workload.key) || workload.is_terminating() || workload.controller().is_some() {
+        if !is_nobodys || found.explains(&workload.key) || workload.is_terminating() {
+            continue;
+        }
+        // What an operator makes of its own object it keeps up; a fleet is known here.
+        if workload.owners().next().is_some() && view.fleets.of_deployment(&workload.key).is_none() {
             continue;
         }
         let is_declared = view.records.declaring(&workload.key).any(|(_, entry)| entry.replicas.is_some())

@@ -19,6 +19,8 @@
 //! Put the autoscaler back; `fix` takes it from the release. Or say that nothing is to scale the workload:
 //! annotation `autoscaler-guard/autoscaling: "off"`.
 
+use autoscaler_guard::command::Command;
+
 use crate::facts::count;
 use crate::facts::record::{Entry, Record, Tool};
 use crate::facts::time;
@@ -70,7 +72,10 @@ fn missing_of(view: &View<'_>, record: &Record, entry: &Entry) -> Option<Finding
     let message = format!("{} declares {}, which is not there", record.title, entry.key);
     let finding = |workload: &Ref| {
         let finding = Finding::new(PROBLEM, &entry.key, format!("{message}: nothing scales {workload}")).workload(workload);
-        if record.tool == Tool::Helm { finding.fixable() } else { finding }
+        match again(record) {
+            None => finding.fixable(),
+            Some(again) => finding.command(&again),
+        }
     };
     let is_bare = |workload: &Ref| view.workload(workload).is_some() && !view.is_autoscaled(workload);
     if let Some(target) = &entry.target {
@@ -87,6 +92,21 @@ fn missing_of(view: &View<'_>, record: &Record, entry: &Entry) -> Option<Finding
         Some(workload) => is_bare(workload).then(|| finding(workload)),
         None => workloads.into_iter().any(is_bare).then(|| Finding::new(PROBLEM, &entry.key, message).likely(true)),
     }
+}
+
+/// What makes a tool apply its record anew; Helm has no such command.
+fn again(record: &Record) -> Option<Command> {
+    let (program, command) = match record.tool {
+        Tool::Helm => return None,
+        Tool::Flux => {
+            let command = Command::kubectl(&["reconcile", "kustomization"]).name(record.key.name.clone());
+            ("flux", command.arg("-n").name(record.key.namespace.clone()))
+        }
+        Tool::ArgoCd => ("argocd", Command::kubectl(&["app", "sync"]).name(record.key.name.clone())),
+    };
+    let mut command = command;
+    command.program = program;
+    Some(command)
 }
 
 fn is_scalable(key: &Ref) -> bool {

@@ -32,11 +32,11 @@ const PROBLEM: &str = "orphaned";
 pub fn check(view: &View<'_>, found: &mut Found) {
     for hpa in &view.hpas {
         let is_kedas = view.scaled_object_of(hpa).is_some();
-        if found.explains(&hpa.object.key) || is_kedas || is_claimed(view, hpa) {
+        if found.explains(&hpa.object.key) || is_kedas {
             continue;
         }
         let finding = of_fleet(view, hpa).or_else(|| of_keda(view, hpa)).or_else(|| of_operator(view, hpa));
-        if let Some(finding) = finding {
+        if let Some(finding) = finding.filter(|_| !is_claimed(view, hpa)) {
             found.push(finding.workload(&hpa.target).fixable(), []);
         }
     }

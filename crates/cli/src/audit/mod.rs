@@ -9,6 +9,9 @@ mod human;
 mod json;
 pub mod live;
 
+use std::thread;
+use std::time::Duration;
+
 use autoscaler_guard::Settings;
 use autoscaler_guard_audit::{Finding, Inventory, Report, Timestamp, audit};
 
@@ -60,26 +63,40 @@ impl Audits {
     }
 }
 
+/// How long to wait before the next look.
+const PAUSE: Duration = Duration::from_secs(30);
+
 /// Runs the command.
 pub fn run(options: &AuditOptions) -> Result<Answer, Fault> {
     let settings = settings(options.settings.as_deref())?;
-    let baseline = Baseline::read(options.baseline.as_deref())?;
-    let audits = Audits { clusters: clusters(options, &settings)?, baseline };
-    let text = match options.output {
-        AuditOutput::Human => human::text(&audits),
-        AuditOutput::Json => json::text(&audits)?,
-        AuditOutput::Sarif => formats::sarif(&audits)?,
-        AuditOutput::Junit => formats::junit(&audits),
-        AuditOutput::Markdown => formats::markdown(&audits),
-    };
-    let code = code(&audits, options.fail_on);
-    match &options.output_file {
-        None => Ok(Answer { text, code, faults: Vec::new() }),
-        Some(path) => {
-            documents::write(path, anstream::adapter::strip_str(&text).to_string().as_bytes())?;
-            Ok(Answer { text: String::new(), code, faults: Vec::new() })
+    let mut told = String::new();
+    loop {
+        let baseline = Baseline::read(options.baseline.as_deref())?;
+        let audits = Audits { clusters: clusters(options, &settings)?, baseline };
+        let text = text(&audits, options.output)?;
+        let code = code(&audits, options.fail_on);
+        if options.watch {
+            if text != told {
+                anstream::print!("{text}");
+                told = text;
+            }
+            thread::sleep(PAUSE);
+            continue;
         }
+        let Some(path) = &options.output_file else { return Ok(Answer { text, code, faults: Vec::new() }) };
+        documents::write(path, anstream::adapter::strip_str(&text).to_string().as_bytes())?;
+        return Ok(Answer { text: String::new(), code, faults: Vec::new() });
     }
+}
+
+fn text(audits: &Audits, output: AuditOutput) -> Result<String, Fault> {
+    Ok(match output {
+        AuditOutput::Human => human::text(audits),
+        AuditOutput::Json => json::text(audits)?,
+        AuditOutput::Sarif => formats::sarif(audits)?,
+        AuditOutput::Junit => formats::junit(audits),
+        AuditOutput::Markdown => formats::markdown(audits),
+    })
 }
 
 /// What could not be read comes first: nobody knows what is wrong there.
