@@ -185,10 +185,20 @@ deny: cargo-deny ## Check what crates there are, where they come from and under 
 advisories: cargo-deny ## Check the crates against the database of vulnerabilities, which it downloads
 	$(TOOLS)/bin/cargo-deny --workspace --locked check advisories
 
+CARGO_ABOUT_VERSION := 0.9.3
+
+.PHONY: licences
+licences: rust ## Write the licences of the crates that are compiled in, as releases bring them, to target/THIRD-PARTY-LICENCES
+	@$(TOOLS)/bin/cargo-about --version 2>/dev/null | grep -qxF 'cargo-about $(CARGO_ABOUT_VERSION)' || \
+		cargo install cargo-about --locked --force --root $(TOOLS) --version $(CARGO_ABOUT_VERSION) --features cli
+	@mkdir -p target
+	$(TOOLS)/bin/cargo-about generate --workspace --locked --fail --config about.toml --output-file target/THIRD-PARTY-LICENCES about.hbs
+
 .PHONY: soak
 soak: rust ## Have deletes refused by the hundred through a real API server, SECONDS=60 for each phase; KEEP=1 keeps e2e/soak.json
-	@cargo build --quiet --locked --workspace --bins
-	@$(BUILT)/e2e soak --seconds $(SECONDS) $(if $(KEEP),--keep)
+	@cargo build --locked --release --package autoscaler-guard-cli
+	@$(MAKE) --no-print-directory programs
+	@$(BUILT)/e2e soak --seconds $(SECONDS) --program $${CARGO_TARGET_DIR:-target}/release/autoscaler-guard $(if $(KEEP),--keep)
 
 # Gatekeeper
 

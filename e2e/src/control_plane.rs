@@ -299,6 +299,7 @@ rules:
       - {group: gateway.envoyproxy.io, resources: [envoyproxies]}
       - {group: gateway.networking.k8s.io, resources: [gateways, gatewayclasses]}
       - {group: apiextensions.k8s.io, resources: [customresourcedefinitions]}
+      - {group: apiregistration.k8s.io, resources: [apiservices]}
       - {group: operator.victoriametrics.com, resources: [vmagents]}
   - level: None
 ";

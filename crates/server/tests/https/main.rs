@@ -65,10 +65,16 @@ impl Gate {
 }
 
 impl Judge for Gate {
-    fn judge(&self, _: &str, _: &Arc<dyn Capabilities>) -> Result<Verdict, String> {
-        let open = self.open.lock().unwrap();
-        drop(self.opened.wait_while(open, |open| !*open).unwrap());
+    fn judge(&self, request: &str, _: &Arc<dyn Capabilities>) -> Result<Verdict, String> {
+        if !self.passes(request) {
+            let open = self.open.lock().unwrap();
+            drop(self.opened.wait_while(open, |open| !*open).unwrap());
+        }
         Ok(allowed())
+    }
+
+    fn passes(&self, request: &str) -> bool {
+        request.contains("system:kube-controller-manager")
     }
 
     fn may_change(&self) -> bool {
