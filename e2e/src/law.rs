@@ -56,6 +56,10 @@ const UNSEEN: &[(&str, &str)] = &[
         "The API server keeps no managedFields of the objects that policies look at",
     ),
     (
+        "envoyhpa-removed: the HPA is gone already on 1.3.0",
+        "A policy looks at objects of one kind, here at the class, and so not at the fleets' HPAs",
+    ),
+    (
         "envoyhpa-removed: a Gateway with an EnvoyProxy of its own does not run by the class's",
         "Gateways of other namespaces cannot be looked at, so all of a class count as running by the class's EnvoyProxy",
     ),

@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn without_a_name_the_worlds_of_make_test_are_played() {
-        assert_eq!(worlds(&[]), ["keda", "envoy-gateway-1.9.1"]);
+        assert_eq!(worlds(&[]), ["keda", "envoy-gateway-1.9.1", "native"]);
         assert_eq!(
             worlds(&["--all", "--skip", "keda"])[..3],
             ["envoy-gateway-1.9.1", "envoy-gateway-1.3.0", "gatekeeper"]

@@ -74,7 +74,7 @@ impl Kind {
 
     /// Whether `make test` plays it; `make e2e-all` plays the others, too.
     pub fn is_in_test(self) -> bool {
-        matches!(self, Self::Keda | Self::EnvoyGateway)
+        matches!(self, Self::Keda | Self::EnvoyGateway | Self::Native)
     }
 
     /// How long it takes at the worst, in minutes: on two busy cores, with hazards that need three attempts.

@@ -94,6 +94,7 @@ static STAGES: &[Stage] = &[
     stage("keda: play", Lane::Live, &["e2e-play", "WORLD=keda"]).after(&["keda: build"]),
     // With what KEDA's world is made of.
     stage("envoy: play", Lane::Live, &["e2e-play", "WORLD=envoy-gateway-1.9.1"]).after(&["envoy: build"]),
+    stage("native: play", Lane::Live, &["e2e-play", "WORLD=native"]).after(&["keda: build"]),
 ];
 
 /// The least memory, in GB, in which a world, a build by Go and one by cargo fit side by side.

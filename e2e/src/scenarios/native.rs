@@ -127,7 +127,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .world(NativeEnvoyGateway)
     .unrecorded(),
-    Scenario::new("native-many", "a namespace with 600 HPAs", |stage| Box::pin(many(stage)))
+    Scenario::new("native-many", "a namespace with 3,000 HPAs", |stage| Box::pin(many(stage)))
         .world(Native)
         .unrecorded()
         .alone(),
@@ -274,7 +274,7 @@ async fn proxy_deleted(stage: &Stage<'_>) -> Result<String> {
 }
 
 /// How many HPAs a large namespace has.
-const MANY: usize = 600;
+const MANY: usize = 3_000;
 /// How often one asks there, to know how long it takes.
 const TIMES: u32 = 20;
 

@@ -315,7 +315,14 @@ pub(super) static FACTS: &[(&str, &str)] = &[
             ")"
         ),
     ),
-    ("declaresCount", "object.?spec.?provider.?kubernetes.?envoyDeployment.?replicas.hasValue()"),
+    // By the field, or by a patch of the Deployment; what a patch holds has no type.
+    (
+        "declaresCount",
+        concat!(
+            "object.?spec.?provider.?kubernetes.?envoyDeployment.?replicas.hasValue() ||\n",
+            "dyn(object).?spec.?provider.?kubernetes.?envoyDeployment.?patch.?value.?spec.?replicas.hasValue()"
+        ),
+    ),
     ("isDaemonSet", "object.?spec.?provider.?kubernetes.?envoyDaemonSet.hasValue()"),
     // The class refers to it, is Envoy Gateway's, and has Gateways: Envoy Gateway puts that finalizer on it.
     (
