@@ -4,7 +4,7 @@ use super::application::{Member, of_one_application};
 use super::hpa::{self, HorizontalPodAutoscaler, scaled_object_owners};
 use super::scaled_object::{self, Ready, ScaledObject};
 use crate::change::Kind;
-use crate::cluster::{List, Presence, Reason, api};
+use crate::cluster::{ApiKind, List, Presence, Reason, api};
 use crate::context::Context;
 use crate::facts::owner::is_scaled_object;
 use crate::subject::{ScaleTargetRef, WorkloadRef};
@@ -71,10 +71,22 @@ fn unpauses(context: &Context<'_>, old: &Object<'_>, new: &Object<'_>) -> bool {
     context.request.kind == Kind::ScaledObject && paused(old) && !paused(new)
 }
 
-/// The HPAs and ScaledObjects of a namespace, as far as they can be listed.
-fn list<'a>(context: &Context<'a>, query: &List<'_>, unknown: &mut Option<Reason>) -> Vec<Object<'a>> {
-    match context.neighbours.list(query) {
-        Presence::Found(objects) => objects,
+/// The HPAs or ScaledObjects of a namespace, as far as they can be listed.
+///
+/// An audit asks about every namespace, and a policy server keeps a watch for each list that it was ever asked for: so that there is one, and
+/// not one a namespace, an audit takes its part of the whole cluster's.
+fn list<'a>(
+    context: &Context<'a>,
+    (kind, fields): (&ApiKind<'_>, &[&str]),
+    namespace: &str,
+    unknown: &mut Option<Reason>,
+) -> Vec<Object<'a>> {
+    let within = (!context.settings.audit).then_some(namespace);
+    match context.neighbours.list(&List { kind, namespace: within, label_selector: None, fields }) {
+        Presence::Found(mut objects) => {
+            objects.retain(|object| within.is_some() || object.metadata.namespace == namespace);
+            objects
+        }
         // Where KEDA is not installed there is no ScaledObject to see.
         Presence::Absent | Presence::Unknown(Reason::NotServed(_)) => Vec::new(),
         Presence::Unknown(reason) => {
@@ -90,16 +102,14 @@ pub fn hpas<'a>(
     namespace: &str,
     unknown: &mut Option<Reason>,
 ) -> Vec<HorizontalPodAutoscaler<'a>> {
-    let (kind, fields) = (&api::HORIZONTAL_POD_AUTOSCALER, hpa::FIELDS);
-    let query = List { kind, namespace: Some(namespace), label_selector: None, fields };
-    list(context, &query, unknown).into_iter().map(HorizontalPodAutoscaler::new).collect()
+    let found = list(context, (&api::HORIZONTAL_POD_AUTOSCALER, hpa::FIELDS), namespace, unknown);
+    found.into_iter().map(HorizontalPodAutoscaler::new).collect()
 }
 
 /// The ScaledObjects of a namespace, as far as they can be listed.
 fn scaled_objects<'a>(context: &Context<'a>, namespace: &str, unknown: &mut Option<Reason>) -> Vec<ScaledObject<'a>> {
-    let (kind, fields) = (&api::SCALED_OBJECT, scaled_object::FIELDS);
-    let query = List { kind, namespace: Some(namespace), label_selector: None, fields };
-    list(context, &query, unknown).into_iter().map(ScaledObject::new).collect()
+    let found = list(context, (&api::SCALED_OBJECT, scaled_object::FIELDS), namespace, unknown);
+    found.into_iter().map(ScaledObject::new).collect()
 }
 
 /// The autoscalers of a namespace.

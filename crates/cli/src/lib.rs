@@ -21,6 +21,7 @@ pub mod arguments;
 mod completions;
 mod documents;
 pub mod fault;
+pub mod flags;
 mod manifests;
 pub mod paint;
 pub mod preflight;
@@ -30,6 +31,7 @@ mod serve;
 pub mod settings;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use answer::Answer;
@@ -44,7 +46,10 @@ const UNUSABLE: u8 = 2;
 pub fn run(arguments: &Arguments) -> ExitCode {
     arguments.color.apply();
     let (code, faults) = match answer(&arguments.command) {
-        Ok(answer) => (answer.code, print(&answer.text).err().into_iter().chain(answer.faults).collect()),
+        Ok(answer) => {
+            let told = tell(&answer.text, arguments.output_file.as_deref());
+            (answer.code, told.err().into_iter().chain(answer.faults).collect())
+        }
         Err(fault) => (UNUSABLE, vec![fault]),
     };
     for fault in &faults {
@@ -63,6 +68,14 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Serve(options) => serve::run(options),
         Command::Manifests(options) => manifests::run(options),
         Command::Completions { shell } => Ok(completions::run(*shell)),
+    }
+}
+
+/// Prints an answer, or writes it to a file, where styles mean nothing.
+fn tell(text: &str, file: Option<&Path>) -> Result<(), Fault> {
+    match file {
+        Some(file) => documents::write(file, anstream::adapter::strip_str(text).to_string().as_bytes()),
+        None => print(text),
     }
 }
 

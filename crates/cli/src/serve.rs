@@ -10,7 +10,7 @@ use autoscaler_guard_host::{Capabilities, ConnectError, LiveCluster, LiveOptions
 use autoscaler_guard_server as server;
 
 use crate::answer::Answer;
-use crate::arguments::ServeOptions;
+use crate::arguments::{LogFormat, ServeOptions};
 use crate::fault::Fault;
 use crate::review::{Judge, SettingsText};
 
@@ -58,6 +58,10 @@ impl server::Judge for Settled {
 
 /// Serves until a signal ends it.
 pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
+    server::log_as(match options.log_format {
+        LogFormat::Text => server::LogFormat::Text,
+        LogFormat::Json => server::LogFormat::Json,
+    });
     let limits = autoscaler_guard_host::Limits { time: options.timeout, ..autoscaler_guard_host::Limits::default() };
     let judge = Judge::load(options.policy.as_deref(), limits)?;
     let host = if options.gatekeeper { server::Host::Gatekeeper } else { server::Host::ApiServer };
@@ -106,15 +110,17 @@ fn certificate(options: &ServeOptions, host: server::Host) -> Result<server::Cer
 
 fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluster, Fault> {
     let options = LiveOptions {
-        context: options.context.clone(),
-        kubeconfig: options.kubeconfig.clone(),
+        context: options.cluster.context.clone(),
+        kubeconfig: options.cluster.kubeconfig.clone(),
         stands_for: Some(settings.service_account()),
         // A lookup that fails leaves time to say so.
         timeout: options.timeout / 2,
         watch: Some(WATCHED_BYTES),
     };
     // While it does not answer, changes that would lose something are refused; by /readyz others are asked.
-    let failed = |error: &ConnectError| server::log(&format!("not ready: {error}"));
+    let failed = |error: &ConnectError| {
+        server::log(&server::Line::warn("not ready").with("reason", error.to_string()));
+    };
     let cluster = LiveCluster::connect_eventually(options, failed);
     cluster.map_err(|error| Fault::new("the cluster cannot be asked").because(error))
 }

@@ -31,7 +31,8 @@ pub fn schema() -> String {
 
 fn check(options: &CheckOptions) -> Result<Answer, Fault> {
     let mut checked = Vec::new();
-    for path in &options.files {
+    let files: Vec<_> = options.files.iter().chain(&options.filename).collect();
+    for path in &files {
         if is_stdin(path) {
             checked.extend(Checked::all(&Source::stdin("settings")?)?);
             continue;
@@ -41,7 +42,7 @@ fn check(options: &CheckOptions) -> Result<Answer, Fault> {
         }
     }
     if checked.is_empty() {
-        let names = options.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let names = files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(Fault::new(format!("there are no settings in {names}")).help(WHAT_HAS_SETTINGS));
     }
     let text = match options.output {

@@ -325,7 +325,9 @@ fn registered(rules: &Value) -> BTreeSet<String> {
             for version in words(&rule["apiVersions"]) {
                 for resource in words(&rule["resources"]) {
                     let of = |operation| format!("{group}/{version} {resource} {operation}");
-                    pairs.extend(words(&rule["operations"]).iter().map(of));
+                    let all = || ["CREATE", "UPDATE", "DELETE"].map(str::to_owned).to_vec();
+                    let operations = words(&rule["operations"]);
+                    pairs.extend(if operations == ["*"] { all() } else { operations }.iter().map(of));
                 }
             }
         }

@@ -16,7 +16,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use crate::connections::Tls;
 use crate::metrics::Metrics;
-use crate::{Host, log};
+use crate::{Host, Line, log};
 
 /// From how long before its end on to tell of it. By then cert-manager has renewed a certificate of 90 days.
 const NOTICE: Duration = Duration::from_hours(14 * 24);
@@ -181,13 +181,14 @@ impl Expiry {
     }
 
     /// What there is to say about it.
-    fn notice(&self) -> Option<String> {
+    fn notice(&self) -> Option<Line> {
         let left = self.left()?;
         if left <= 0 {
-            return Some("the certificate has expired: no API server takes an answer, and /readyz fails".to_owned());
+            let expired = "the certificate has expired: no API server takes an answer, and /readyz fails";
+            return Some(Line::error(expired));
         }
         let notice = i64::try_from(NOTICE.as_secs()).unwrap_or(i64::MAX);
-        (left < notice).then(|| format!("the certificate expires in {} hours; renew it", left / 3600))
+        (left < notice).then(|| Line::warn(format!("the certificate expires in {} hours; renew it", left / 3600)))
     }
 }
 
@@ -273,12 +274,13 @@ pub(crate) async fn keep_fresh(
                 told = None;
                 *served.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&certificate.config);
                 metrics.certificate_reloaded(true);
-                log("the certificate has changed and was loaded");
+                log(&Line::info("the certificate has changed and was loaded"));
             }
             Err(error) => {
                 let text = error.to_string();
                 if text != complaint {
-                    log(&format!("the certificate has changed and cannot be loaded, so the old one stays: {text}"));
+                    let stays = "the certificate has changed and cannot be loaded, so the old one stays";
+                    log(&Line::error(stays).with("reason", text.clone()));
                     metrics.certificate_reloaded(false);
                     complaint = text;
                 }

@@ -28,8 +28,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::log;
 use crate::metrics::Metrics;
+use crate::{Line, log};
 
 /// How long a connection may idle, or take over the head of a request. API servers give up theirs earlier, so that none is ended just as
 /// they send.
@@ -134,13 +134,14 @@ impl Connections {
             let idle = open.iter().filter_map(|(number, known)| Some((known.idle()?, *number)));
             let Some((idle, longest)) = idle.max() else {
                 self.count("refused");
-                log("connection=refused reason=\"all connections are busy\"");
+                log(&Line::warn("connection refused").with("reason", "all connections are busy"));
                 return None;
             };
             if let Some(evicted) = open.remove(&longest) {
                 evicted.ended.cancel();
                 self.count("evicted");
-                log(&format!("connection=evicted idle={idle:.1?} reason=\"there are {} of them\"", self.most));
+                let reason = format!("there are {} of them", self.most);
+                log(&Line::info("connection evicted").with("idle", format!("{idle:.1?}")).with("reason", reason));
             }
         }
         let number = self.number.fetch_add(1, Ordering::Relaxed);

@@ -23,7 +23,7 @@ use crate::gatekeeper::{self, Item};
 use crate::lookups::{Lookups, Time};
 use crate::metrics::Metrics;
 use crate::review::{Judged, Review};
-use crate::{Host, Judge, Limits, log};
+use crate::{Host, Judge, Limits, Line, log};
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -240,9 +240,13 @@ async fn asked(
     answer.unwrap_or(Err(Unanswered::Late(limits.timeout))).inspect_err(|unanswered| tell(&shared, unanswered))
 }
 
+fn not_answered(unanswered: &Unanswered) -> Line {
+    Line::error("not answered").with("unanswered", unanswered.reason()).with("reason", unanswered.to_string())
+}
+
 fn tell(shared: &Shared, unanswered: &Unanswered) {
     shared.metrics.unanswered(unanswered.reason());
-    log(&format!("unanswered={} reason={:?}", unanswered.reason(), unanswered.to_string()));
+    log(&not_answered(unanswered));
 }
 
 async fn answer(
@@ -342,9 +346,8 @@ fn provided(shared: &Shared, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Unan
     let items = keys.iter().map(|key| {
         let answer = answered(key).map_err(|unanswered| {
             shared.metrics.unanswered(unanswered.reason());
-            let reason = unanswered.to_string();
-            told.get_or_insert_with(|| format!("unanswered={} reason={reason:?}", unanswered.reason()));
-            reason
+            told.get_or_insert_with(|| not_answered(&unanswered));
+            unanswered.to_string()
         });
         Item::new(key, answer)
     });

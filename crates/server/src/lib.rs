@@ -43,7 +43,7 @@ use autoscaler_guard::Decision;
 use autoscaler_guard_host::{Capabilities, Response};
 
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
-pub use log::log;
+pub use log::{Line, LogFormat, log, log_as};
 pub use server::{Server, StartError};
 
 /// Who judges admission requests.

@@ -233,9 +233,21 @@ impl Manifests<'_> {
     }
 }
 
-/// What rules watch, as `rules` of a policy's manifest or metadata, in YAML.
+/// The groups that every API server serves, of those that rules watch.
+const SERVED_EVERYWHERE: &[&str] = &["autoscaling", "apiextensions.k8s.io", "apiregistration.k8s.io"];
+
+/// What rules watch, as `rules` of a Kubewarden policy's manifest or metadata, in YAML.
+///
+/// Kubewarden's audit scanner counts an error for each kind that the cluster does not serve, even of a policy that is none of its business,
+/// unless all of the kind's operations are named by `*`: then it looks no further. API servers ask about the same changes either way.
 pub fn rules() -> String {
-    needs::watched().iter().map(rule).collect()
+    let all = |mut watched: Watched| {
+        if !SERVED_EVERYWHERE.contains(&watched.api.group) && watched.operations.len() == 3 {
+            watched.operations = vec!["\"*\""];
+        }
+        rule(&watched)
+    };
+    needs::watched().into_iter().map(all).collect()
 }
 
 /// What rules audit of an API group, as `rules` of the audit policy's manifest, in YAML.

@@ -13,7 +13,7 @@ use crate::certificate::{self, Expiry};
 use crate::connections::{self, Connections};
 use crate::http::{self, Shared};
 use crate::signals::Signals;
-use crate::{Judge, Options, log};
+use crate::{Judge, Line, Options, log};
 
 /// How many connections there may be. An API server keeps a few.
 const CONNECTIONS: usize = 512;
@@ -119,7 +119,7 @@ impl Server {
         }
 
         let drain = end.await;
-        log("ending: what is in flight is finished");
+        log(&Line::info("ending: what is in flight is finished"));
         // Whoever asks learns at once that others should be asked: by /readyz, GOAWAY and `Connection: close`.
         shared.ending.cancel();
         tokio::time::sleep(drain).await;

@@ -97,10 +97,7 @@ impl Installed {
     async fn of(stage: &Stage<'_>, namespaces: &[&str], scope: &str) -> Result<Self> {
         let mut policies = policies(&built(stage, "enforce").await?);
         let no_repair = objects::documents(include_str!("../../../policies/guard-no-repair.yaml"))?;
-        policies.extend(no_repair.into_iter().map(|mut policy| {
-            policy["metadata"]["name"] = json!("autoscaler-guard-no-repair");
-            policy
-        }));
+        policies.extend(no_repair);
         ensure!(policies.len() == 4, "there are {} policies instead of 4", policies.len());
         let [port] = free_ports()?;
         let mut installed = Vec::new();
@@ -231,12 +228,14 @@ async fn examples_are_as_told(stage: &Stage<'_>) -> Result<()> {
             "by-namespace",
             vec![("autoscaler-guard", "monitor", "Ignore"), ("autoscaler-guard-protecting", "protect", "Ignore")],
         ),
+        ("without-keda", vec![("autoscaler-guard", "monitor", "Ignore")]),
+        ("own-policy-server", vec![("autoscaler-guard", "monitor", "Ignore")]),
     ];
     for (example, mut told) in told {
-        told.extend([
-            ("autoscaler-guard-audit", "monitor", "Ignore"),
-            ("autoscaler-guard-audit-keda", "monitor", "Ignore"),
-        ]);
+        told.push(("autoscaler-guard-audit", "monitor", "Ignore"));
+        if example != "without-keda" {
+            told.push(("autoscaler-guard-audit-keda", "monitor", "Ignore"));
+        }
         told.sort_unstable();
         let policies = policies(&built(stage, example).await?);
         let word = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
