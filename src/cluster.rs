@@ -244,13 +244,14 @@ impl<'a> Neighbours<'a> {
         })
     }
 
-    /// Why a list must not be asked for.
+    /// Why a list must not be asked for. A host needs both list and watch; whoever may watch may list, as no client watches without, and
+    /// to ask for one of them is a lookup less a list.
     fn why_not(&self, query: &List<'_>) -> Option<Reason> {
-        ["list", "watch"].iter().find_map(|verb| match self.may(verb, query) {
+        match self.is_permitted(query) {
             Presence::Found(true) => None,
-            Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(verb, query))),
+            Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(query))),
             Presence::Unknown(reason) => Some(reason),
-        })
+        }
     }
 
     /// Whether `access` is granted; a cluster that cannot tell grants nothing.
@@ -258,14 +259,14 @@ impl<'a> Neighbours<'a> {
         self.question(|| self.cluster.can_i(access)) == Presence::Found(true)
     }
 
-    fn may(&self, verb: &str, query: &List<'_>) -> Presence<bool> {
+    fn is_permitted(&self, query: &List<'_>) -> Presence<bool> {
         let groups = service_account_groups(self.account);
         let groups = groups.iter().map(String::as_str).collect();
         let group = group_of(&query.kind.api_version);
         let access = Access {
             user: self.account,
             groups,
-            verb,
+            verb: "watch",
             group,
             resource: query.kind.resource,
             namespace: query.namespace,
@@ -273,9 +274,9 @@ impl<'a> Neighbours<'a> {
         self.question(|| self.cluster.can_i(&access))
     }
 
-    fn not_permitted(&self, verb: &str, query: &List<'_>) -> String {
+    fn not_permitted(&self, query: &List<'_>) -> String {
         format!(
-            "{} may not {verb} {} (see policies/rbac.yaml, or set lookups.serviceAccount)",
+            "{} may not list {} (see policies/rbac.yaml, or set lookups.serviceAccount)",
             self.account, query.kind.resource
         )
     }

@@ -85,13 +85,17 @@ impl Retarget<'_, '_> {
 }
 
 /// Whether the new workload is of the chart or app, too. One that is not there yet comes next if it is of a custom kind, as Helm writes
-/// kinds that it does not know last (helm/helm, `pkg/release/v1/util/kind_sorter.go`; argoproj/argo-rollouts issue 4110), and with Argo CD
-/// whatever it is: that updates an HPA before it creates another kind of workload (`gitops-engine/pkg/sync/sync_tasks.go`).
+/// kinds that it does not know last (helm/helm, `pkg/release/v1/util/kind_sorter.go`; argoproj/argo-rollouts issue 4110), or a StatefulSet,
+/// which Helm and Argo CD write after HPAs (there; `gitops-engine/pkg/sync/sync_tasks.go`); with Argo CD's waves a Deployment, too.
 fn is_new_name(context: &Context<'_>, workload: &WorkloadRef) -> bool {
     let Some(new) = context.change.after() else { return false };
     match workload.get(&context.neighbours) {
         Presence::Found(found) => belong_together(Member::of_request(context, new), Member::workload(workload, &found)),
-        Presence::Absent => group_of(&workload.api_version) != "apps" || application::writes_late(context),
+        Presence::Absent => match workload.kind.as_str() {
+            "StatefulSet" => true,
+            "Deployment" => application::writes_late(context),
+            _ => group_of(&workload.api_version) != "apps",
+        },
         Presence::Unknown(_) => true,
     }
 }

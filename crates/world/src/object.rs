@@ -142,6 +142,33 @@ pub fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.at(pointer).and_then(Value::as_i64)
 }
 
+/// Puts an HPA into the form of `autoscaling/v2`, in which the API server stores it (kubernetes pkg/apis/autoscaling/v1/conversion.go).
+pub fn as_v2(manifest: &mut Value) {
+    let version = text(manifest, "/apiVersion").to_owned();
+    if text(manifest, "/kind") != "HorizontalPodAutoscaler" || !version.starts_with("autoscaling/") {
+        return;
+    }
+    manifest["apiVersion"] = "autoscaling/v2".into();
+    if let Some(metrics) = manifest.pointer_mut("/spec/metrics").and_then(Value::as_array_mut) {
+        for resource in metrics.iter_mut().filter_map(|metric| metric.get_mut("resource")?.as_object_mut()) {
+            for (old, kind, new) in [
+                ("targetAverageUtilization", "Utilization", "averageUtilization"),
+                ("targetAverageValue", "AverageValue", "averageValue"),
+            ] {
+                if let Some(value) = resource.remove(old) {
+                    resource.insert("target".to_owned(), json!({"type": kind, new: value}));
+                }
+            }
+        }
+    }
+    if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut)
+        && let Some(value) = spec.remove("targetCPUUtilizationPercentage").filter(|value| !value.is_null())
+    {
+        let target = json!({"type": "Utilization", "averageUtilization": value});
+        spec.insert("metrics".to_owned(), json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]));
+    }
+}
+
 /// A label.
 pub fn label<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
     value.at("/metadata/labels")?.get(key)?.as_str()

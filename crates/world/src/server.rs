@@ -333,6 +333,7 @@ impl World {
     pub fn put(&mut self, manifest: &Value, namespace: &str, manager: &str) -> Option<Key> {
         let key = Key::of(manifest, namespace)?;
         let mut value = manifest.clone();
+        object::as_v2(&mut value);
         let given = value.at("/metadata/managedFields").map(Managed::from_json);
         let metadata = object::metadata(&mut value);
         metadata.remove("managedFields");
@@ -675,6 +676,12 @@ impl World {
         let (old, new) = (old.map(|old| &old.value), new.map(|new| &new.value));
         let woken = keda::woken_by(key, old, new);
         self.keda_queue.extend(woken);
+        if old.is_none() && key.is_workload() {
+            // It has tried in vain so far, and tries again.
+            let waiting = self.scaled_objects(&key.namespace).filter(|(_, stored)| keda::target(&stored.value) == *key);
+            let waiting: Vec<Key> = waiting.map(|(key, _)| key.clone()).collect();
+            self.keda_queue.extend(waiting);
+        }
         if matches!(&*key.kind, "EnvoyProxy" | "Gateway" | "GatewayClass") && spec_changes(old, new) {
             self.envoy_queue = true;
         }

@@ -97,15 +97,15 @@ fn shares_pods(world: &World, target: &Key, workload: &Value, other: &Key) -> bo
         || matches(selector(other).as_ref(), labels(workload).as_ref())
 }
 
-/// KEDA's metrics end with its ScaledObject, and with a second adapter in its place.
+/// KEDA's metrics end with its ScaledObject, and with a second adapter in its place. One metric that is left is enough to scale by.
 fn lacks_metrics(world: &World, key: &Key, hpa: &Value) -> bool {
-    let of_keda =
-        |metric: &Value| text(metric, "/external/metric/selector/matchLabels/scaledobject.keda.sh~1name").to_owned();
+    let is_lost = |metric: &Value| {
+        let name = text(metric, "/external/metric/selector/matchLabels/scaledobject.keda.sh~1name");
+        let serves = || world.get(&Key::scaled_object(&key.namespace, name)).is_some_and(|it| !super::keda::is_paused(it));
+        text(metric, "/type") == "External" && !name.is_empty() && !serves()
+    };
     let metrics = object::items(hpa, "/spec/metrics");
-    let mut external = metrics.iter().filter(|metric| text(metric, "/type") == "External").map(of_keda);
-    external.any(|name| {
-        !name.is_empty() && world.get(&Key::scaled_object(&key.namespace, &name)).is_none_or(super::keda::is_paused)
-    })
+    !metrics.is_empty() && metrics.iter().all(is_lost)
 }
 
 /// What the controller would do.

@@ -99,7 +99,11 @@ pub fn settle_quick(world: &mut World) -> bool {
 
 fn settle_those(world: &mut World, patience: usize, with_hpas: bool) -> bool {
     for _ in 0..patience {
-        let steps = steps(world, with_hpas);
+        // The HPA controller comes last: the others are done in the 15 seconds until it looks.
+        let mut steps = steps(world, false);
+        if steps.is_empty() && with_hpas {
+            steps = self::steps(world, true);
+        }
         if steps.is_empty() {
             return true;
         }

@@ -134,8 +134,10 @@ pub struct Change {
 impl Change {
     /// A change; manifests get the marks that the tool puts on all it applies.
     pub fn new(tool: Tool, app: &str, namespace: &str, before: &[Value], after: &[Value]) -> Self {
+        // What only has a generateName is new each time, and nothing scales it.
         let marked = |manifests: &[Value]| {
-            manifests.iter().map(|manifest| Arc::new(mark(tool, app, namespace, manifest))).collect()
+            let named = manifests.iter().filter(|manifest| Key::of(manifest, namespace).is_some());
+            named.map(|manifest| Arc::new(mark(tool, app, namespace, manifest))).collect()
         };
         Self {
             tool,
@@ -195,6 +197,7 @@ pub fn is_hook(manifest: &Value) -> bool {
 /// Puts on a manifest what the tool puts on everything it applies.
 fn mark(tool: Tool, app: &str, namespace: &str, manifest: &Value) -> Value {
     let mut marked = manifest.clone();
+    object::as_v2(&mut marked);
     let Some(key) = Key::of(manifest, namespace) else { return marked };
     if !key.namespace.is_empty() {
         object::metadata(&mut marked).insert("namespace".to_owned(), (*key.namespace).into());
@@ -469,7 +472,8 @@ fn three_way(last: &Value, wanted: &Value, live: &Value) -> Value {
                     patch.insert(key.clone(), below);
                 }
             }
-            _ if value.is_null() => {}
+            // A null is sent where something is there (apimachinery, strategicpatch `diffMaps`): it takes a count back to its default.
+            None if value.is_null() => {}
             _ => drop(patch.insert(key.clone(), value.clone())),
         }
     }
