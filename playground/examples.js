@@ -131,6 +131,7 @@ const INCIDENTS = [
 // Captured requests that do not just pass, in the cluster that the requests before them left.
 /** @type {Record<string, [Verdict, string]>} */
 const CAPTURED = {
+  'keda-hpa-helm3/004-delete-horizontalpodautoscaler-lab-admin': ['warned', 'hpa-deleted'],
   'keda-hpa-helm3/007-update-horizontalpodautoscaler-lab-admin': ['repaired', 'hpa-handover'],
   'keda-hpa-helm3/008-delete-scaledobject-lab-admin': ['rejected', 'scaledobject-deleted'],
   'envoy-gateway-1.3.0/006-update-envoyproxy-lab-admin': ['rejected', 'envoyhpa-removed'],
