@@ -160,6 +160,19 @@ pub struct List<'q> {
     pub fields: &'q [&'q str],
 }
 
+impl<'q> List<'q> {
+    /// The labels that the selector asks for, with any value where it names none; `None` where it asks for something
+    /// else. For clusters in memory: an API server reads selectors by itself.
+    pub fn labels(&self) -> Option<Vec<(&'q str, Option<&'q str>)>> {
+        let is_key = |key: &&str| !key.is_empty() && !key.contains(['!', ' ', '(']);
+        let label = |part: &'q str| match part.split_once('=') {
+            Some((key, value)) => Some((key, Some(value))).filter(|(key, _)| is_key(key)),
+            None => Some((part, None)).filter(|(key, _)| is_key(key)),
+        };
+        self.label_selector.map_or(Some(Vec::new()), |selector| selector.split(',').map(label).collect())
+    }
+}
+
 /// Whether someone may do something: a SubjectAccessReview.
 #[derive(Clone, Debug)]
 pub struct Access<'q> {
@@ -315,4 +328,18 @@ fn service_account_groups(account: &str) -> Vec<String> {
         groups.push(format!("system:serviceaccounts:{namespace}"));
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_selectors_of_equality_and_of_keys_are_understood() {
+        let labels = |label_selector| {
+            List { kind: &api::DEPLOYMENT, namespace: None, label_selector: Some(label_selector), fields: &[] }.labels()
+        };
+        assert_eq!(labels("a=b,c"), Some(vec![("a", Some("b")), ("c", None)]));
+        assert_eq!((labels("a!=b"), labels("a in (b)"), labels("!a")), (None, None, None));
+    }
 }

@@ -164,22 +164,23 @@ impl Finding {
         self
     }
 
-    /// Takes out what a request may have brought in: line breaks and other characters that forge a line, and commands with words that are
-    /// no names.
+    /// Makes it fit to be shown, however it is put into words: what a request may have brought in is [`plain`] text, and
+    /// commands with words that are no names are left out.
     pub fn clean(&mut self) {
-        let workloads = self.workloads.iter_mut().flat_map(|workload| [&mut workload.kind, &mut workload.name]);
-        for text in [&mut self.what, &mut self.repaired, &mut self.autoscaler]
-            .into_iter()
-            .chain(&mut self.notes)
-            .chain(workloads)
-        {
+        let workloads = self.workloads.iter_mut();
+        let workloads = workloads.flat_map(|one| [&mut one.kind, &mut one.namespace, &mut one.name]);
+        let own = [&mut self.what, &mut self.repaired, &mut self.autoscaler];
+        for text in own.into_iter().chain(&mut self.notes).chain(workloads) {
             clean(text);
         }
         for ways in [&mut self.by_hand, &mut self.help] {
             ways.retain(|way| !matches!(&way.help, Help::Command(command) if !command.is_plain()));
             for way in ways {
                 match &mut way.help {
-                    Help::Manifest { value, .. } => clean(value),
+                    Help::Manifest { path, value } => {
+                        clean(path.to_mut());
+                        clean(value);
+                    }
                     Help::Text(text) => clean(text.to_mut()),
                     Help::Command(_) => {}
                 }

@@ -84,7 +84,11 @@ impl Cluster for HostCluster<'_> {
 
 /// Judges a `validate` payload and words the verdict as Kubewarden's `ValidationResponse`.
 pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
-    let verdict = judge(payload, call);
+    response(&judge(payload, call))
+}
+
+/// A verdict as Kubewarden's `ValidationResponse`.
+pub fn response(verdict: &Verdict) -> Vec<u8> {
     let mut answer = Writer::default().flag("accepted", verdict.is_accepted());
     match &verdict.decision {
         Decision::Allow => {}
@@ -103,9 +107,10 @@ pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
     answer.list("warnings", &mut verdict.warnings().iter().map(String::as_str)).text().into_bytes()
 }
 
-fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
+/// Judges a `validate` payload.
+pub fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
     let unusable = |error: &dyn std::fmt::Display| {
-        Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}"))
+        Verdict::unusable(&format!("autoscaler-guard: cannot read the payload (request and settings): {error}"))
     };
     let text = match std::str::from_utf8(payload) {
         Ok(text) => text,
@@ -117,7 +122,7 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
     };
     match Settings::read(payload.settings.unwrap_or(Json::new("{}")), &CATALOGUE) {
         Ok(settings) => crate::review_request(payload.request, &HostCluster::new(call), &settings),
-        Err(errors) => Verdict::unusable(unusable_settings(&errors)),
+        Err(errors) => Verdict::unusable(&unusable_settings(&errors)),
     }
 }
 

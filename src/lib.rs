@@ -53,4 +53,4 @@ pub use cluster::{Cluster, Presence};
 pub use engine::settings_schema;
 pub use engine::{evaluate, is_watched, passes, review, review_request};
 pub use settings::{Settings, SettingsError};
-pub use verdict::{Decision, Verdict};
+pub use verdict::{Decision, Verdict, VerdictKind};

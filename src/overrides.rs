@@ -12,6 +12,7 @@ use crate::facts::envoy_gateway::has_fleet_labels;
 use crate::facts::owner::Owner;
 use crate::facts::{application, hpa};
 use crate::finding::{Action, Finding, Help};
+use crate::plain::plain;
 use crate::rule::DefaultAction;
 use crate::rules;
 use crate::settings::{RuleAction, suggestion};
@@ -114,8 +115,8 @@ pub fn is_being_cleaned_up(context: &Context<'_>) -> bool {
     terminating || application::helm::is_uninstalling(context, object)
 }
 
-/// How to acknowledge a finding of that rule, and with it all that `rejected` names: one annotation says all, those already there too. In a
-/// manifest while the object is not there yet, as nobody can annotate it.
+/// How to acknowledge a finding of that rule, and with it all that `rejected` names: one annotation says all, those already
+/// there too. In a manifest while the object is not there yet, as nobody can annotate it.
 pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&str]) -> Help {
     let stored = context.change.before().or_else(|| context.change.after()).map(|object| &object.metadata);
     let value = stored.and_then(|metadata| metadata.annotation(ALLOW));
@@ -127,10 +128,10 @@ pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&st
         }
     }
     let ids = ids.join(",");
-    if matches!(context.change, Change::Create(_)) {
+    let command = finding.annotate.kubectl("annotate", &[]).arg(format!("{ALLOW}={ids}"));
+    if matches!(context.change, Change::Create(_)) || !command.is_plain() {
         return Help::Manifest { path: Cow::Borrowed(r#"metadata.annotations."autoscaler-guard/allow""#), value: ids };
     }
-    let command = finding.annotate.kubectl("annotate", &[]).arg(format!("{ALLOW}={ids}"));
     if value.is_some() { command.arg("--overwrite").into() } else { command.into() }
 }
 
@@ -138,7 +139,8 @@ pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&st
 pub fn misspelt_acknowledgement(context: &Context<'_>) -> Option<String> {
     let named = context.change.object().metadata.annotation(ALLOW)?;
     let unknown = named.split(',').map(str::trim).find(|id| rules::find(id).is_none())?;
-    Some(format!("Annotation {ALLOW} names \"{unknown}\", which is no rule{}", suggestion(unknown, rules::IDS)))
+    let suggestion = suggestion(unknown, rules::IDS);
+    Some(plain(&format!("Annotation {ALLOW} names \"{unknown}\", which is no rule{suggestion}")))
 }
 
 fn acknowledges(metadata: &Metadata<'_>, rule: &str) -> bool {

@@ -43,7 +43,9 @@ impl server::Judge for Settled {
                 let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
                 Ok(autoscaler_guard::review(request, &HostCluster::new(&call), &self.read).into())
             }
-            judge @ Judge::Module(_) => judge.ask(request, self.settings.as_str(), lookups).map(Into::into),
+            judge @ Judge::Module(_) => {
+                judge.ask(request, self.settings.as_str(), lookups).map(|ruling| ruling.response.into())
+            }
         }
     }
 

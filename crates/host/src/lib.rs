@@ -62,7 +62,7 @@ mod view;
 mod wording;
 pub mod yaml;
 
-pub use admission::{Response, Verdict};
+pub use admission::Response;
 pub use budget::Budget;
 pub use capabilities::{Capabilities, NoCluster, WatchAge};
 pub use documents::Origin;

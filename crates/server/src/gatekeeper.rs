@@ -107,8 +107,7 @@ impl<'a> Item<'a> {
 
 impl Verdict {
     fn new(judged: Judged) -> Self {
-        let rules = judged.rules().map(str::to_owned).collect();
-        let response = judged.response;
+        let Judged { response, rules, .. } = judged;
         Self {
             allowed: response.allowed,
             message: response.status.and_then(|status| status.message).unwrap_or_default(),

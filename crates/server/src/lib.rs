@@ -67,12 +67,22 @@ pub struct Verdict {
     pub response: Response,
     /// The object as it should be instead.
     pub object: Option<String>,
+    /// The rules that spoke, by id, the strongest first.
+    pub rules: Vec<String>,
+    /// The rules that an override let pass, by id.
+    pub overridden: Vec<String>,
 }
 
 impl From<Response> for Verdict {
     fn from(mut response: Response) -> Self {
         let object = response.mutated_object.take().map(|object| object.to_string());
-        Self { response, object }
+        // A module says them in audit annotations alone.
+        let ids = |key: &str| {
+            let ids = response.audit_annotations.as_ref().and_then(|audit| audit.get(key));
+            ids.into_iter().flat_map(|ids| ids.split(',')).map(str::to_owned).collect()
+        };
+        let (rules, overridden) = (ids("rule"), ids("allowed"));
+        Self { response, object, rules, overridden }
     }
 }
 
@@ -81,6 +91,8 @@ impl From<autoscaler_guard::Verdict> for Verdict {
         let audit = verdict.audit_annotations().into_iter().map(|(key, value)| (key.to_owned(), value));
         let audit: BTreeMap<String, String> = audit.collect();
         let warnings = verdict.warnings();
+        let rules = verdict.rules().map(str::to_owned).collect();
+        let overridden = verdict.overridden.iter().map(|passed| passed.rule.to_owned()).collect();
         let response = Response {
             accepted: verdict.is_accepted(),
             message: verdict.message(),
@@ -90,7 +102,7 @@ impl From<autoscaler_guard::Verdict> for Verdict {
             warnings: (!warnings.is_empty()).then_some(warnings),
         };
         let object = if let Decision::Repair(object) = verdict.decision { Some(object) } else { None };
-        Self { response, object }
+        Self { response, object, rules, overridden }
     }
 }
 

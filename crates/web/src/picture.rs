@@ -15,11 +15,11 @@ use autoscaler_guard::facts::envoy_gateway::{
 use autoscaler_guard::facts::hpa::HorizontalPodAutoscaler;
 use autoscaler_guard::facts::scaled_object::ScaledObject;
 use autoscaler_guard::subject::WorkloadRef;
+use autoscaler_guard_objects::{Identity, Objects};
 use autoscaler_guard_reading::{Json, Object, OwnerReference, group_of, title};
 use typed_arena::Arena;
 
 use crate::answer::{Meaning, Picture, PictureArrow, PictureBox, Pictures, Review};
-use crate::objects::{Identity, Objects};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
@@ -66,8 +66,9 @@ impl<'a> Scene<'a> {
         let is_around = |one: &Stored<'_>| is_drawn(&one.object) && Some(Identity::of(&one.object)) != changed;
         let documents = Json::new(cluster).items(&[]).into_iter().map(Json::text);
         let around = documents.filter_map(Stored::read).filter(is_around).collect();
-        let named = |key| review.audit_annotations.get(key).map_or("", String::as_str).split(',');
-        let at_stake = named("autoscaler").chain(named("workload")).collect();
+        let strongest = review.findings.first();
+        let named = strongest.into_iter().flat_map(|finding| finding.workloads.iter().chain([&finding.autoscaler]));
+        let at_stake = named.map(String::as_str).collect();
         Self { attributes, change, around, at_stake, settings }
     }
 

@@ -88,7 +88,7 @@ fn in_javascript(world: &World, documents: Vec<Value>) -> Value {
         json!([lookup, if *failed { "failed" } else { outcome }])
     };
     json!({
-        "verdict": review.verdict, "message": review.message, "code": review.code, "object": object,
+        "verdict": review.verdict.word(), "message": review.message, "code": review.code, "object": object,
         "warnings": review.warnings, "audit": review.audit_annotations, "rules": review.rules.join(","),
         "lookups": review.lookups.iter().map(asked).collect::<Vec<_>>(),
     })
