@@ -1,7 +1,7 @@
 //! What a rule is: its facts, what it watches and looks up, and its check.
 
 use crate::change::{Kind, Operation};
-use crate::cluster::ApiKind;
+use crate::cluster::{ApiKind, api};
 use crate::context::Context;
 use crate::finding::Finding;
 use crate::gate::Scope;
@@ -86,4 +86,25 @@ pub enum Lookup {
     List(&'static ApiKind<'static>),
     /// The object that an ownerReference names, of whatever kind.
     Owner,
+    /// Envoy Gateway's fleets, and what runs and configures them.
+    Fleets,
+}
+
+/// What finding Envoy Gateway's fleets takes.
+static FLEETS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
+    Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::List(&api::DEPLOYMENT),
+    Lookup::List(&api::GATEWAY),
+    Lookup::List(&api::GATEWAY_CLASS),
+];
+
+impl Lookup {
+    /// What it asks for, a kind each.
+    pub fn each(&self) -> &[Self] {
+        match self {
+            Self::Fleets => FLEETS,
+            one => std::slice::from_ref(one),
+        }
+    }
 }

@@ -134,7 +134,7 @@ const MORE_WORKLOADS: &[Api] = &[
 /// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`: what their `LOOKUPS` declare, the
 /// workloads that autoscalers aim at, and the namespace of whatever is about to be refused.
 pub fn looked_up() -> Vec<LookedUp> {
-    let declared = || LOOKUPS.iter().flat_map(|(_, lookups)| *lookups);
+    let declared = || LOOKUPS.iter().flat_map(|(_, lookups)| *lookups).flat_map(Lookup::each);
     let is = |one: &ApiKind<'_>, other: &ApiKind<'_>| one.resource == other.resource;
     let mut all = Vec::new();
     for kind in api::ALL {
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn what_rules_look_up_is_granted_and_nothing_is_granted_in_vain() {
         let granted: Vec<&str> = looked_up().iter().map(|known| known.api.resource).collect();
-        for lookup in LOOKUPS.iter().flat_map(|(_, lookups)| *lookups) {
+        for lookup in LOOKUPS.iter().flat_map(|(_, lookups)| *lookups).flat_map(Lookup::each) {
             let (Lookup::Get(kind) | Lookup::List(kind)) = lookup else { continue };
             assert!(granted.contains(&kind.resource), "{} is not in cluster::api::ALL", kind.resource);
         }

@@ -22,7 +22,7 @@
 //! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"replicas":null},"envoyHpa":{"minReplicas":2,"maxReplicas":10}}}}}'`
 
 use super::cause::{and_more, version_unknown};
-use crate::cluster::{Presence, api};
+use crate::cluster::Presence;
 use crate::context::Context;
 use crate::facts::envoy_gateway::fleet_change::{self, FleetChange};
 use crate::facts::envoy_gateway::{Effective, FEW, Running};
@@ -45,13 +45,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let changes = match fleet_change::look_up(context) {

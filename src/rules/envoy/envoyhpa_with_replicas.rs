@@ -23,7 +23,6 @@
 //! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"replicas":3}}}}}'`, where it declares envoyHpa.
 
 use super::cause::version_unknown;
-use crate::cluster::api;
 use crate::context::Context;
 use crate::facts::envoy_gateway::{Effective, HPA, Running, fleet_change};
 use crate::facts::installation::Installation;
@@ -45,13 +44,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets];
 
 const REPLICAS: &[&str] = &["spec", "provider", "kubernetes", "envoyDeployment", "replicas"];
 

@@ -8,28 +8,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Act, Change, Tool, is_hook, kubectl, rank};
+use super::{Act, Change, INSTALL_ORDER, Tool, is_hook, kubectl, rank};
 use crate::object::{Key, annotation};
 use crate::server::{Propagation, World};
-
-const ORDER: &[&str] = &[
-    "Namespace",
-    "ServiceAccount",
-    "Secret",
-    "ConfigMap",
-    "CustomResourceDefinition",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "Ingress",
-    "APIService",
-];
 
 fn wave(manifest: &Value) -> i64 {
     annotation(manifest, "argocd.argoproj.io/sync-wave").and_then(|wave| wave.parse().ok()).unwrap_or(0)
@@ -49,11 +30,11 @@ pub(super) fn plan(change: &Change, world: &World, _try_number: u32) -> Vec<Act>
     });
     // KEDA adopts an HPA of the same name: then it bears the ScaledObject's id and is no longer this application's to prune.
     dropped.retain(|(key, _)| is_own(change, world, key));
-    dropped.sort_by_key(|(_, manifest)| std::cmp::Reverse(rank(ORDER, manifest)));
+    dropped.sort_by_key(|(_, manifest)| std::cmp::Reverse(rank(INSTALL_ORDER, manifest)));
     // Helm's hooks are its hooks, too: not tracked, deleted and created at every sync.
     let (hooks, mut wanted): (Vec<Arc<Value>>, Vec<_>) =
         change.after.iter().cloned().partition(|manifest| is_hook(manifest));
-    wanted.sort_by_key(|manifest| (wave(manifest), rank(ORDER, manifest)));
+    wanted.sort_by_key(|manifest| (wave(manifest), rank(INSTALL_ORDER, manifest)));
     let out_of_sync = |manifest: &Arc<Value>| {
         change.key(manifest).is_some_and(|key| kubectl::apply(world.get(&key), manifest).is_some())
     };

@@ -492,6 +492,26 @@ fn without_status(manifest: &Value) -> Value {
     manifest
 }
 
+/// The kinds that autoscaling meets, in the order in which Helm writes them, and after it Argo CD.
+const INSTALL_ORDER: &[&str] = &[
+    "Namespace",
+    "ServiceAccount",
+    "Secret",
+    "ConfigMap",
+    "CustomResourceDefinition",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "Ingress",
+    "APIService",
+];
+
 /// The place of a manifest in a list of kinds; what is not in it comes last.
 fn rank(order: &[&str], manifest: &Value) -> usize {
     let kind = text(manifest, "/kind");
