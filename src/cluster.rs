@@ -3,7 +3,7 @@
 //! A host implements [`Cluster`]; rules ask through [`Neighbours`], which reads the answers, remembers them for the request, and asks
 //! whether a list is permitted before it lists: a host without that permission would never answer (Kubewarden's watch-backed lists).
 //!
-//! *Unknown* is never taken for absent. Each rule decides what an unknown means and tells the reason.
+//! *Unknown* is never taken for absent. Each rule decides what an unknown means, and gives the reason.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -19,7 +19,7 @@ pub enum Presence<T> {
     Found(T),
     /// It does not exist: the API server said so.
     Absent,
-    /// Nobody can tell, and why.
+    /// Nobody knows, and why.
     Unknown(Reason),
 }
 
@@ -267,7 +267,7 @@ impl<'a> Neighbours<'a> {
         }
     }
 
-    /// Whether `access` is granted; a cluster that cannot tell grants nothing.
+    /// Whether `access` is granted; a cluster that does not know grants nothing.
     pub fn is_granted(&self, access: &Access<'_>) -> bool {
         self.question(|| self.cluster.can_i(access)) == Presence::Found(true)
     }

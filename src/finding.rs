@@ -112,13 +112,13 @@ pub struct Finding {
     pub repaired: String,
     /// More to know, a sentence each.
     pub notes: Vec<String>,
-    /// What has to be done by hand, whatever else: warnings tell it too, as Helm shows nothing but warnings.
+    /// What has to be done by hand, whatever else: it is a warning too, as Helm shows nothing but warnings.
     pub by_hand: Vec<Advice>,
     /// Ways forward, the most likely first.
     pub help: Vec<Advice>,
     /// How to acknowledge a rejection; filled in once it stands.
     pub acknowledgement: Option<Help>,
-    /// Whether something stays behind that has to be cleaned up, which is told even when the finding was acknowledged.
+    /// Whether something stays behind that has to be cleaned up, which is reported even when the finding was acknowledged.
     pub stays: bool,
     /// What an acknowledgement takes on oneself: `the loss`, `the orphan`.
     pub at_stake: &'static str,

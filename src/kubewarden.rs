@@ -165,7 +165,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn host_errors_tell_absent_from_unknown() {
+    fn host_errors_are_absent_or_unknown() {
         let absent = "Host error: Cannot find keda.sh/v1alpha1/ScaledObject named 'x' inside of namespace 'Some(\"default\")'\n   0: backtrace";
         assert_eq!(from_error(absent), Presence::Absent);
         for text in ["Cannot find resource keda.sh/v1alpha1/ScaledObject", "error finding resource: 404 page not found"]

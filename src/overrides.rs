@@ -1,4 +1,4 @@
-//! Overrides: what lets a finding pass or softens it. Settings, an acknowledgement, Helm's uninstall, RBAC, a namespace that is going away.
+//! Overrides: what lets a finding pass or softens it. Settings, an acknowledgement, Helm's uninstall, RBAC, a namespace that is being deleted.
 //!
 //! They are tried in the order of what they cost: the annotations of the request's own objects first, lookups only when something is
 //! about to be repaired or refused.
@@ -64,7 +64,7 @@ pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Findin
 }
 
 /// Whoever controls an object through a live controller reference may do with it what it likes, and makes it anew when it wants it: what
-/// happens to such an object is told, not refused. ScaledObjects are KEDA's and the HPAs of Envoy's fleets Envoy Gateway's to control;
+/// happens to such an object is warned of, not refused. ScaledObjects are KEDA's and the HPAs of Envoy's fleets Envoy Gateway's to control;
 /// their rules know them.
 pub fn by_controller(context: &Context<'_>, mut finding: Finding) -> Finding {
     if matches!(finding.action, Action::Reject) && has_live_controller(context) {
@@ -103,7 +103,7 @@ pub fn by_acknowledgement(context: &Context<'_>, finding: Finding) -> Ruling {
     Ruling::Stands(finding)
 }
 
-/// Whether everything passes after all: the namespace is going away, or Helm uninstalls the release and setting `helm.readReleases` is on.
+/// Whether everything passes after all: the namespace is being deleted, or Helm uninstalls the release and setting `helm.readReleases` is on.
 pub fn is_being_cleaned_up(context: &Context<'_>) -> bool {
     let object = context.change.object();
     let namespace = &object.metadata.namespace;

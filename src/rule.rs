@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::finding::Finding;
 use crate::gate::Scope;
 
-/// What a rule does by itself when it fires; single cases may be softer or harder, as its page tells.
+/// What a rule does by itself when it fires; single cases may be softer or harder, as its page says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultAction {
     /// Says so and lets it pass.

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_or_not_an_object_is_told() {
+    fn what_is_not_json_or_not_an_object_is_named() {
         let message =
             |text: &str| Settings::parse(text, &CATALOGUE).err().unwrap_or_default().first().map(ToString::to_string);
         assert_eq!(message("[]").as_deref(), Some("settings: expected an object, got a list"));

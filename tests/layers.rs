@@ -3,6 +3,8 @@
 //! Read are all paths that begin with `crate`, `super`, `self` or a module of the file itself, in `use` items, in code and in macros;
 //! not what stands under `#[cfg(test)]`. `mod` items are no imports: a parent lists its children.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

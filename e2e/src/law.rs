@@ -37,7 +37,7 @@ pub struct Count {
     pub unplayable: BTreeMap<String, Vec<String>>,
 }
 
-/// What the API server refuses and the module passes, since it cannot know better. Each has a way through on the object itself.
+/// What the API server refuses and the module passes, since it cannot know better. Each has an override on the object itself.
 const UNSEEN: &[(&str, &str)] = &[
     (
         "envoy-gateway-1.9.1/007-update-envoyproxy-lab-admin",
@@ -239,7 +239,7 @@ impl<'a> Play<'a> {
     async fn make(&mut self, object: &Value) -> Result<Option<String>> {
         let mut fresh = self.renamed(object)?;
         let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
-        let (generation, going) =
+        let (generation, deleting) =
             (object["metadata"]["generation"].as_i64(), !object["metadata"]["deletionTimestamp"].is_null());
         let status = fresh["status"].take();
         let is_workload = matches!(fresh["kind"].as_str(), Some("Deployment" | "StatefulSet"));
@@ -256,7 +256,7 @@ impl<'a> Play<'a> {
             metadata.remove(field);
         }
         metadata.remove("managedFields");
-        if going {
+        if deleting {
             metadata.insert("finalizers".to_owned(), json!([HOLD]));
         }
         if let Some(fields) = fresh.as_object_mut() {
@@ -288,7 +288,7 @@ impl<'a> Play<'a> {
                 return Ok(Some(not_taken(&message)));
             }
         }
-        if going {
+        if deleting {
             drop(self.send(Method::DELETE, &path, &[], &json!({})).await?);
         }
         Ok(None)

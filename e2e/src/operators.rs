@@ -156,7 +156,7 @@ gateway: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
 provider: {type: Kubernetes, kubernetes: {leaderElection: {disable: true}}}
 ";
 
-/// Policies tell the version by the Deployment's image; here nobody runs it.
+/// Policies read the version from the Deployment's image; here nobody runs it.
 async fn deployment_of_the_version(plane: &ControlPlane, version: &str) -> Result<()> {
     let labels = json!({"control-plane": "envoy-gateway"});
     let deployment = json!({

@@ -164,7 +164,7 @@ impl Tools {
     fn go(&self, component: &str) -> Command {
         let folder = self.modules.join(component);
         let mut go = Command::new("go");
-        // A module may ask for a newer Go than there is; Go fetches it by itself only if it is told so.
+        // A module may ask for a newer Go than there is; Go fetches it by itself only on request.
         if let Some(toolchain) = toolchain(&folder) {
             go.env("GOTOOLCHAIN", toolchain);
         }
@@ -183,7 +183,7 @@ impl Tools {
     /// The folder with the sources of a module that a component requires, where its CRDs are.
     ///
     /// # Errors
-    /// Go cannot tell or fetch it.
+    /// Go does not know it or cannot fetch it.
     pub fn sources(&self, component: &str, module: &str) -> Result<PathBuf> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

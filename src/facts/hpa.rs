@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_kedas_owner_from_others() {
+    fn knows_kedas_owner() {
         let owned = r#"{"metadata":{"ownerReferences":[
             {"apiVersion":"keda.sh/v1alpha1","kind":"ScaledObject","name":"web","uid":"1","controller":true},
             {"apiVersion":"example.com/v1","kind":"ScaledObject","name":"fake","uid":"2"},

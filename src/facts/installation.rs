@@ -117,7 +117,7 @@ impl<'a> Installation<'a> {
         self
     }
 
-    /// What settings tell where nothing can be read.
+    /// What settings say where nothing can be read.
     fn unknown(context: &Context<'_>) -> Self {
         let EnvoyGateway { version, namespace, gateway_namespace_mode, .. } = &context.settings.envoy_gateway;
         Self {

@@ -1,4 +1,4 @@
-//! Where KEDA runs: its operator's Deployment tells the account that it acts as, whatever namespace it was installed into.
+//! Where KEDA runs: its operator's Deployment names the account that it acts as, whatever namespace it was installed into.
 
 use crate::cluster::{Presence, api};
 use crate::context::Context;

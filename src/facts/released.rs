@@ -55,7 +55,7 @@ impl ReleaseMark {
     }
 
     /// The commands that end a handover of that HPA: by deleting the ScaledObject, and by giving the HPA back.
-    pub fn ways_on(&self, hpa: &Subject) -> (Command, Command) {
+    pub fn finish_or_give_back(&self, hpa: &Subject) -> (Command, Command) {
         let from = Subject {
             resource: "scaledobject".into(),
             namespace: hpa.namespace.clone(),

@@ -57,7 +57,7 @@ impl<'a> ScaledObject<'a> {
         self.object.status().word(&["hpaName"]).unwrap_or_else(|| self.configured_hpa_name())
     }
 
-    /// Whether KEDA has written an HPA for it, as far as its status tells.
+    /// Whether KEDA has written an HPA for it, as far as its status says.
     pub fn has_hpa_name(&self) -> bool {
         self.object.status().word(&["hpaName"]).is_some()
     }
@@ -115,7 +115,7 @@ impl<'a> ScaledObject<'a> {
     }
 }
 
-/// Whether an object is paused, as [`ScaledObject::is_paused`] tells.
+/// Whether an object is paused, as [`ScaledObject::is_paused`] says.
 pub fn is_paused(scaled_object: &Object<'_>) -> bool {
     let paused = scaled_object.metadata.annotation(PAUSED);
     let paused = paused.is_some_and(|value| !matches!(value.as_ref(), "0" | "f" | "F" | "false" | "FALSE" | "False"));
@@ -205,10 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn restores_a_count_only_when_told() {
+    fn restores_a_count_only_on_request() {
         assert_eq!(scaled_object(r#"{"status":{"originalReplicaCount":3}}"#).restores_count(), None);
-        let told =
+        let with_count =
             r#"{"spec":{"advanced":{"restoreToOriginalReplicaCount":true}},"status":{"originalReplicaCount":3}}"#;
-        assert_eq!(scaled_object(told).restores_count(), Some(3));
+        assert_eq!(scaled_object(with_count).restores_count(), Some(3));
     }
 }

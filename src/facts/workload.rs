@@ -13,7 +13,7 @@ use autoscaler_guard_reading::{Json, Object, group_of};
 /// On a workload, `"off"`: nobody scales it, on purpose.
 pub const AUTOSCALING: &str = "autoscaler-guard/autoscaling";
 
-/// As whom Envoy Gateway applies its fleets.
+/// The field manager with which Envoy Gateway applies its fleets.
 pub const FLEET_MANAGER: &str = "envoy-gateway";
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -43,7 +43,7 @@ fn command(verb: &'static str, workload: &WorkloadRef) -> Command {
 /// That something is lost when a workload's autoscaler goes.
 #[derive(Debug, Default)]
 pub struct Need {
-    /// What is not known, or what else is to be told of it, as the end of a sentence.
+    /// What is not known, or what else is to be said of it, as the end of a sentence.
     caveat: String,
     /// Whether a warning is enough: an HPA does nothing to a workload at 0, or the policy may not read its kind.
     is_mild: bool,
@@ -64,7 +64,7 @@ impl fmt::Display for Need {
     }
 }
 
-/// Whether something is lost when a workload's autoscaler goes: `None` when it is not there, is going itself, or [owns its
+/// Whether something is lost when a workload's autoscaler goes: `None` when it is not there, is about to go itself, or [owns its
 /// count](owns_its_count). What cannot be read may need one.
 pub fn needs_autoscaler(
     workload: &WorkloadRef,

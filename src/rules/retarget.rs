@@ -12,7 +12,7 @@ use autoscaler_guard_reading::group_of;
 
 /// An autoscaler that moves to another workload.
 pub(super) struct Retarget<'m, 'a> {
-    /// Which rule tells of it.
+    /// Which rule reports it.
     pub(super) rule: &'static str,
     /// The autoscaler as kubectl addresses it.
     pub(super) subject: Subject,
@@ -25,7 +25,7 @@ pub(super) struct Retarget<'m, 'a> {
 }
 
 impl Retarget<'_, '_> {
-    /// What the old workload loses by it. `how` tells by what means, `caveat` what is not known, as the end of a sentence.
+    /// What the old workload loses by it. `how` says by what means, `caveat` what is not known, as the end of a sentence.
     pub(super) fn judge(
         self,
         context: &Context<'_>,
@@ -62,7 +62,7 @@ impl Retarget<'_, '_> {
                 )
             }
         };
-        // Named by its API only where nothing else tells the two apart.
+        // Named by its API only where nothing else sets the two apart.
         let api = if (&from.kind, &from.name) == (&to.kind, &to.name) {
             format!(" of {}", to.api_version)
         } else {

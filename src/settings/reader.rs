@@ -33,7 +33,7 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// What `fields` hands the value of a known field to; the field is told by its place among the known names.
+/// What `fields` hands the value of a known field to; the field is known by its place among the known names.
 type ReadField<'f> = dyn FnMut(&mut Reader, usize, Json<'_>) + 'f;
 
 /// Fills settings from a value as the table says. What is wrong is recorded, with the path to it, and sets nothing.

@@ -25,7 +25,7 @@ pub fn shop() -> String {
     Value::from(objects()).to_string()
 }
 
-/// The operation and the request of a look-up.
+/// The operation and the request of a lookup.
 type Question = (String, Vec<u8>);
 
 /// The cluster as the module asks it: what was answered once is answered the same again.

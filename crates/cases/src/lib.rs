@@ -20,6 +20,8 @@
 //! With `audit: <object>` instead of `request` that object, which is then also in the cluster, is replayed as Kubewarden's audit scanner
 //! does, with setting `audit`.
 
+#![allow(clippy::restriction, reason = "only tests use it, and they may panic")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,7 +97,7 @@ pub struct World {
 pub struct Outcome {
     /// The policy's answer.
     pub response: Response,
-    /// The look-ups, in order.
+    /// The lookups, in order.
     pub lookups: Vec<Call>,
 }
 
@@ -314,7 +316,7 @@ pub fn replayed(object: &Value) -> Value {
 
 impl World {
     /// The payload that a host hands to the policy; the neighbours go along in `cluster`, which the policy does not read, for those who
-    /// answer its look-ups from the payload itself.
+    /// answer its lookups from the payload itself.
     pub fn payload(&self) -> String {
         let cluster: Vec<&Value> = self.cluster.objects().collect();
         json!({"request": self.request, "settings": self.settings, "cluster": cluster}).to_string()
@@ -370,7 +372,7 @@ impl Outcome {
         }
     }
 
-    /// The look-ups of objects and lists, without the questions about permissions.
+    /// The lookups of objects and lists, without the questions about permissions.
     pub fn objects_looked_up(&self) -> usize {
         self.lookups.iter().filter(|call| call.operation != "can_i").count()
     }

@@ -3,6 +3,8 @@
 //! What a schema cannot say stays outside: a doubled key, of which the reader judges both; numbers in a version that do not fit 32 bits;
 //! that no kind is declared which has rules of its own.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::sync::LazyLock;
 
 use autoscaler_guard::Settings;

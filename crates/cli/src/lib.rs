@@ -16,6 +16,8 @@
 //! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
 //! [`fault`] (how failures do).
 
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
+
 mod answer;
 pub mod arguments;
 mod completions;

@@ -86,7 +86,7 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let server = server::Server::bind(options, Arc::new(Settled::new(judge, settings)), lookups)
         .map_err(|error| Fault::new("it is not possible to serve").because(error))?;
     let lines = addresses(&server).map_err(|error| Fault::new("the server's address is not known").because(error))?;
-    let ended = server.run_until_signalled(|| tell(lines));
+    let ended = server.run_until_signalled(|| announce(lines));
     ended.map_err(|error| Fault::new("the server has ended").because(error))?;
     Ok(Answer::fine(String::new()))
 }
@@ -137,7 +137,7 @@ fn addresses(server: &server::Server) -> io::Result<String> {
 }
 
 /// By a thread of its own: somebody may have stopped reading.
-fn tell(lines: String) {
+fn announce(lines: String) {
     std::thread::spawn(move || {
         let mut output = io::stdout().lock();
         output.write_all(lines.as_bytes()).and_then(|()| output.flush())

@@ -22,7 +22,7 @@ struct Payload<'a> {
     cluster: Vec<&'a RawValue>,
 }
 
-/// What is read of a look-up.
+/// What is read of a lookup.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -64,9 +64,9 @@ impl<'a> Stage<'a> {
         Self { honest, texts, choices: RefCell::new(Unstructured::new(choices)) }
     }
 
-    /// Answers a look-up: a host's `kubernetes/*` capability.
+    /// Answers a lookup: a host's `kubernetes/*` capability.
     pub(crate) fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
-        let asked: Asked = serde_json::from_slice(request).unwrap_or_else(|error| panic!("not a look-up: {error}"));
+        let asked: Asked = serde_json::from_slice(request).unwrap_or_else(|error| panic!("not a lookup: {error}"));
         let honest = self.honest(operation, &asked);
         let mut choices = self.choices.borrow_mut();
         match choices.arbitrary::<u8>().unwrap_or_default() % 12 {

@@ -10,6 +10,8 @@
 //! | [`repair()`] | a payload as above; after a NUL, how its objects are damaged | a repair changes what it names and nothing else, once |
 //! | [`reading()`] | any text | agrees with a full JSON parser on what is JSON, and what is in it |
 
+#![allow(clippy::restriction, reason = "only tests use it, and they may panic")]
+
 mod answer;
 mod cluster;
 mod damage;

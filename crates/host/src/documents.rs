@@ -189,13 +189,13 @@ fn split(text: &str) -> Vec<(usize, &str)> {
     let (mut parts, mut start, mut start_line, mut offset) = (Vec::new(), 0, 1, 0);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         if line.trim_end() == "---" || line.starts_with("--- ") {
-            parts.push((start_line, &text[start..offset]));
+            parts.push((start_line, text.get(start..offset).unwrap_or_default()));
             // What follows the dashes belongs to the new document.
             (start, start_line) = (offset + 3, index + 1);
         }
         offset += line.len();
     }
-    parts.push((start_line, &text[start..]));
+    parts.push((start_line, text.get(start..).unwrap_or_default()));
     parts.retain(|(_, text)| !is_blank(text));
     parts
 }

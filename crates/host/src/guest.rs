@@ -4,7 +4,7 @@
 //! may call back for lookups, and leaves an answer or an error. The imports and their order of precedence are those
 //! of `wapc` and `wasmtime-provider`, which policy-server is built on. They are served here by wasmtime itself, because
 //! that provider turns every failure into a text: whether a guest trapped, ran out of time or out of memory could not
-//! be told apart.
+//! be known from one another.
 
 use std::{str, sync::Arc};
 

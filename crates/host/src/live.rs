@@ -1,4 +1,4 @@
-//! A real cluster: look-ups go to its API server, with the rights of whoever runs this.
+//! A real cluster: lookups go to its API server, with the rights of whoever runs this.
 //!
 //! They are the requests that policy-server makes and fail with its words. Three things differ. What is asked for comes from whoever made the
 //! request that is judged, so names are checked and encoded before they become part of a path. A list that is not, or not
@@ -42,7 +42,7 @@ use crate::{
     wording,
 };
 
-/// Which cluster to ask, and as whom.
+/// Which cluster to ask, and by which account.
 #[derive(Debug, Clone)]
 pub struct LiveOptions {
     /// The kubeconfig's context; its current one, or the cluster that this runs in, if none is named.
@@ -85,7 +85,7 @@ impl LiveCluster {
     }
 
     /// Reads the configuration, and greets the API server until it answers: until then this is not [ready](Capabilities::ready). `failed` is
-    /// told why, once for each reason.
+    /// given the reason, once for each.
     pub fn connect_eventually(
         options: LiveOptions,
         failed: impl Fn(&ConnectError) + Send + 'static,
@@ -96,12 +96,12 @@ impl LiveCluster {
         let api = Arc::new(api);
         let greeted = Arc::clone(&api);
         runtime.spawn(async move {
-            let mut told = String::new();
+            let mut reported = String::new();
             while let Err(error) = connect::greet(&greeted, &server).await {
                 let reason = error.to_string();
-                if reason != told {
+                if reason != reported {
                     failed(&error);
-                    told = reason;
+                    reported = reason;
                 }
                 tokio::time::sleep(AGAIN).await;
             }
@@ -119,7 +119,7 @@ impl LiveCluster {
             }
         };
         let answer = self.runtime.as_ref().and_then(|runtime| wait(runtime, answer));
-        answer.unwrap_or_else(|| Err(wording::failure("the look-up was interrupted")))
+        answer.unwrap_or_else(|| Err(wording::failure("the lookup was interrupted")))
     }
 }
 
@@ -157,7 +157,7 @@ impl Drop for LiveCluster {
 }
 
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(1).thread_name("look-ups").enable_all().build()
+    Builder::new_multi_thread().worker_threads(1).thread_name("lookups").enable_all().build()
 }
 
 /// Runs a future to its end from a thread that may belong to another runtime; none if it panicked.
@@ -173,7 +173,7 @@ where
 /// How long a list may wait for a watch to begin.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What look-ups need.
+/// What lookups need.
 struct Api {
     client: Client,
     discovery: Discovery,

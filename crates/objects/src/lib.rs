@@ -158,7 +158,7 @@ impl<'a> Objects<'a> {
         definitions.filter_map(|(_, text)| Json::new(text).at(&["spec"]))
     }
 
-    /// Why a look-up is not permitted, in the API server's words.
+    /// Why a lookup is not permitted, in the API server's words.
     fn forbidden(&self, verb: &str, kind: &ApiKind<'_>, namespace: &str, name: &str) -> Option<Reason> {
         let (group, resource) = (group_of(&kind.api_version), plural(&kind.kind));
         let action = Action { verb, group, resource: &resource, namespace, name, ..Action::default() };

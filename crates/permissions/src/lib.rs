@@ -19,7 +19,7 @@ pub struct Permissions {
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub enum Who<'q> {
-    /// The host, for its own look-ups.
+    /// The host, for its own lookups.
     Host,
     /// Somebody that the policy asks about.
     Subject {

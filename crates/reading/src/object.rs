@@ -47,7 +47,7 @@ impl<'a> Object<'a> {
         objects.map_or_else(|| cursor.expected("a list of objects"), Ok)
     }
 
-    /// Reads an object on the way through the text around it: another pass would cost as much as this one. `None` for `null`; one that
+    /// Reads an object while the text around it is read: another pass would cost as much as this one. `None` for `null`; one that
     /// cannot be read is passed over, with the reason.
     pub(crate) fn read_in_place(cursor: &mut Cursor<'a>) -> Read<Option<Result<Self, Malformed>>> {
         if cursor.null()? {

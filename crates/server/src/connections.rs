@@ -43,9 +43,9 @@ const STREAMS: u32 = 256;
 /// How much of their bodies is taken in before it is read.
 const WINDOW: u32 = 256 << 10;
 const HEAD_BYTES: u32 = 16 << 10;
-/// How long a connection that was told to end may take.
+/// How long a connection that was asked to end may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// A connection that is new while the server ends gets so long for its first request before it is told.
+/// A connection that is new while the server ends gets so long for its first request before it is asked to end.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The configuration of TLS, which changes with the certificate.
@@ -153,11 +153,11 @@ impl Connections {
         });
         connection.touch();
         open.insert(number, Arc::clone(&connection));
-        self.tell_number(&open);
+        self.count_open(&open);
         Some((number, connection))
     }
 
-    fn tell_number(&self, open: &HashMap<u64, Arc<Connection>>) {
+    fn count_open(&self, open: &HashMap<u64, Arc<Connection>>) {
         if let Some(metrics) = &self.metrics {
             metrics.connections.set(u64::try_from(open.len()).unwrap_or(u64::MAX));
         }
@@ -166,7 +166,7 @@ impl Connections {
     fn leave(&self, number: u64) {
         let mut open = self.open();
         open.remove(&number);
-        self.tell_number(&open);
+        self.count_open(&open);
     }
 
     /// Takes connections until it closes, then waits for those that are open, at most for that long.
@@ -250,7 +250,7 @@ impl Connections {
     async fn see_through<C: GracefulConnection>(&self, conversation: C, http2: bool, connection: &Connection) {
         let mut conversation = pin!(conversation);
         let mut idle = pin!(sleep(IDLE));
-        let mut told = false;
+        let mut asked_to_end = false;
         let mut last: Option<tokio::time::Instant> = None;
         // An HTTP/1 client learns of the end by the answer to its next request; ending its idle connection could cross with that.
         let is_late = self.ending.is_cancelled();
@@ -270,13 +270,13 @@ impl Connections {
                 () = sleep_until(farewell), if last.is_some() => return,
                 () = ending.as_mut(), if may_end => {
                     may_end = false;
-                    told = true;
+                    asked_to_end = true;
                     conversation.as_mut().graceful_shutdown();
                 }
                 () = self.closing.cancelled(), if may_close => {
                     may_close = false;
-                    if !told {
-                        told = true;
+                    if !asked_to_end {
+                        asked_to_end = true;
                         conversation.as_mut().graceful_shutdown();
                     }
                 }
@@ -284,8 +284,8 @@ impl Connections {
                     Some(idled) if idled >= IDLE => {
                         self.count("idle");
                         last = Some(tokio::time::Instant::now() + FAREWELL);
-                        if !told {
-                            told = true;
+                        if !asked_to_end {
+                            asked_to_end = true;
                             conversation.as_mut().graceful_shutdown();
                         }
                     }

@@ -75,7 +75,7 @@ pub(crate) struct Item<'a> {
     error: Option<String>,
 }
 
-/// What Rego is told.
+/// What Rego gets.
 #[derive(Serialize)]
 struct Verdict {
     allowed: bool,

@@ -237,14 +237,14 @@ async fn asked(
         answer(&shared, received, began, work).await
     };
     let answer = timeout_at((began + limits.timeout).into(), answer).await;
-    answer.unwrap_or(Err(Unanswered::Late(limits.timeout))).inspect_err(|unanswered| tell(&shared, unanswered))
+    answer.unwrap_or(Err(Unanswered::Late(limits.timeout))).inspect_err(|unanswered| report(&shared, unanswered))
 }
 
 fn not_answered(unanswered: &Unanswered) -> Line {
     Line::error("not answered").with("unanswered", unanswered.reason()).with("reason", unanswered.to_string())
 }
 
-fn tell(shared: &Shared, unanswered: &Unanswered) {
+fn report(shared: &Shared, unanswered: &Unanswered) {
     shared.metrics.unanswered(unanswered.reason());
     log(&not_answered(unanswered));
 }
@@ -331,10 +331,10 @@ fn keys_pass(shared: &Shared, body: &[u8]) -> bool {
     gatekeeper::keys(body).is_ok_and(|keys| keys.iter().all(|key| shared.judge.passes(key)))
 }
 
-/// One after the other, until the time is up: then the others get an error each, and one line tells of all of them.
+/// One after the other, until the time is up: then the others get an error each, and one line reports all of them.
 fn provided(shared: &Shared, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Unanswered> {
     let keys = gatekeeper::keys(body).map_err(Unanswered::Malformed)?;
-    let mut told = None;
+    let mut first = None;
     let answered = |key: &str| {
         if asked.gone.is_cancelled() || Instant::now() >= asked.until {
             return Err(Unanswered::Late(shared.limits.timeout));
@@ -346,13 +346,13 @@ fn provided(shared: &Shared, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Unan
     let items = keys.iter().map(|key| {
         let answer = answered(key).map_err(|unanswered| {
             shared.metrics.unanswered(unanswered.reason());
-            told.get_or_insert_with(|| not_answered(&unanswered));
+            first.get_or_insert_with(|| not_answered(&unanswered));
             unanswered.to_string()
         });
         Item::new(key, answer)
     });
     let items: Vec<Item<'_>> = items.collect();
-    if let Some(line) = told {
+    if let Some(line) = first {
         log(&line);
     }
     gatekeeper::answer(&items).map_err(Unanswered::Failed)

@@ -19,6 +19,8 @@
 //! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the way of a request),
 //! `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`, `certificate.rs`, `metrics.rs`, `log.rs`.
 
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
+
 mod body;
 mod certificate;
 mod connections;
@@ -140,7 +142,7 @@ pub struct Options {
     pub certificate_check: Duration,
     /// How much to take.
     pub limits: Limits,
-    /// How long to take new requests after having been told to end: until every API server knows.
+    /// How long to take new requests after the signal to end: until every API server knows.
     pub drain: Duration,
 }
 

@@ -111,7 +111,7 @@ fn timestamp() -> String {
     )
 }
 
-/// Tells whoever operates the server something, on a line of standard error. Returns at once, whatever becomes of the line.
+/// Writes a line for whoever operates the server to standard error. Returns at once, whatever becomes of the line.
 pub fn log(line: &Line) {
     let queue = QUEUE.get_or_init(|| {
         let (queue, lines) = sync_channel(WAITING);

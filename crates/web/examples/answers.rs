@@ -1,6 +1,8 @@
 //! Prints everything about which all hosts have to agree, a JSON object a line, with the answer that this crate gives as plain Rust:
 //! what the tests in Node hold the compiled module to.
 
+#![allow(clippy::restriction, reason = "the demo may panic")]
+
 use autoscaler_guard_cases::{Subject, subjects};
 use autoscaler_guard_web::review;
 use serde_json::{Value, json};

@@ -25,13 +25,13 @@ pub fn validate_settings(
     value(&crate::validate_settings(&text(settings)))
 }
 
-/// The rules, in the order in which findings are told.
+/// The rules, in the order in which findings are listed.
 #[wasm_bindgen(unchecked_return_type = "RuleFacts[]")]
 pub fn rules() -> JsValue {
     value(&crate::rules())
 }
 
-/// A value as JSON text. What has none, such as a function or a loop, becomes a text that is no JSON, and is told as such.
+/// A value as JSON text. What has none, such as a function or a loop, becomes a text that is no JSON, and is reported as such.
 fn text(value: &JsValue) -> String {
     if value.is_null() || value.is_undefined() {
         return "null".to_owned();

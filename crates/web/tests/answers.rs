@@ -1,5 +1,7 @@
 //! What callers get for what is right and what is not.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use autoscaler_guard::VerdictKind;
 use autoscaler_guard_cases::request;
 use autoscaler_guard_web::{Answer, Problem, review, rules, validate_settings};

@@ -1,5 +1,7 @@
 //! The pictures of the rules' test pages: what a reader sees of some, and what holds for all.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
 //! Who manages which field: `metadata.managedFields` and server-side apply, for labels, annotations and `spec`.
 //!
-//! After kubernetes sigs.k8s.io/structured-merge-diff, with two simplifications that autoscaling never tells apart: lists are taken as a
+//! After kubernetes sigs.k8s.io/structured-merge-diff, with two simplifications that make no difference to autoscaling: lists are taken as a
 //! whole, and so is a workload's `template`.
 
 use std::collections::BTreeMap;
@@ -237,7 +237,7 @@ fn read_paths(fields: &Value, path: &mut Vec<String>, paths: &mut Vec<Path>) {
         return;
     }
     for (key, value) in below {
-        path.push(key[2..].to_owned());
+        path.push(key.get(2..).unwrap_or_default().to_owned());
         read_paths(value, path, paths);
         path.pop();
     }

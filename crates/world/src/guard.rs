@@ -1,4 +1,4 @@
-//! The policy in this world: its requests, and its look-ups.
+//! The policy in this world: its requests, and its lookups.
 
 use std::fmt::Write;
 
@@ -77,7 +77,7 @@ fn request(asked: &Asked<'_>) -> String {
     let version = text(value, "/apiVersion").rsplit('/').next().unwrap_or_default();
     let options = if operation == "DELETE" {
         json!({ "propagationPolicy": format!("{propagation:?}") })
-    } else if actor.tells_manager {
+    } else if actor.names_manager {
         json!({ "fieldManager": actor.manager })
     } else {
         json!({})

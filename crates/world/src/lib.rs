@@ -6,6 +6,8 @@
 //!
 //! Facts about other projects name their source where they stand.
 
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
+
 pub mod advice;
 pub mod controllers;
 pub mod fields;

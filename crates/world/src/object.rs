@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fields::Managed;
 
-/// What tells objects apart: API group, kind, namespace, name. The version does not matter.
+/// What an object is known by: API group, kind, namespace, name. The version does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The API group, empty for the core group.
@@ -198,6 +198,7 @@ pub fn child<'v>(value: &'v mut Value, key: &str) -> &'v mut serde_json::Map<Str
     if !field.is_object() {
         *field = json!({});
     }
+    #[expect(clippy::unreachable, reason = "it was made an object")]
     match field {
         Value::Object(fields) => fields,
         _ => unreachable!("it was made an object"),

@@ -51,19 +51,19 @@ pub fn play(start: &World, change: &Change, guard: Option<&Settings>, eager: Eag
         let quiet = match (eager, &progress) {
             (_, Progress::Waiting | Progress::Done | Progress::Failed(_)) => controllers::settle(&mut world),
             _ if flow.rests => controllers::settle(&mut world),
-            (Eager::Yes, Progress::Going) if flow.hurries => true,
-            (Eager::Yes, Progress::Going) => {
+            (Eager::Yes, Progress::Running) if flow.hurries => true,
+            (Eager::Yes, Progress::Running) => {
                 controllers::settle_quick(&mut world);
                 true
             }
-            (Eager::No, Progress::Going) => true,
+            (Eager::No, Progress::Running) => true,
         };
         match progress {
             Progress::Failed(reason) => end.failure = Some(reason),
             Progress::Waiting if quiet && flow.is_waiting(&world) => {
                 end.failure = Some("it waits for something that does not happen".to_owned());
             }
-            Progress::Going | Progress::Waiting if quiet => continue,
+            Progress::Running | Progress::Waiting if quiet => continue,
             _ => {}
         }
         end.restless = !quiet;
@@ -138,7 +138,7 @@ pub fn rest(world: &mut World) {
 fn install(world: &mut World, change: &Change) {
     let mut flow = Flow::new(change.installation());
     // A helm that installs also runs the hooks; a failure leaves what is there.
-    while matches!(flow.step(world), Progress::Going | Progress::Waiting) {
+    while matches!(flow.step(world), Progress::Running | Progress::Waiting) {
         if !controllers::settle(world) {
             break;
         }

@@ -3,6 +3,8 @@
 //!
 //! Seen with Kubernetes 1.36, KEDA 2.21 without its webhook, Helm 3.22 and 4.3, kustomize-controller 1.9.6 and Argo CD 3.6.1.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;

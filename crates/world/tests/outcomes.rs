@@ -7,6 +7,8 @@
 //!
 //! Where the model says something else, [`EXPLAINED`] has the reason.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -37,11 +39,11 @@ const EXPLAINED: &[(&str, &str)] = &[
     ("hpa-created-for-paused-so", "the stand-in comes and goes after the beginning: none before, none after"),
     ("hpa-name-claimed", "the HPA comes and goes after the beginning: none before, none after"),
     ("hpa-removed-off-1.9.1", "a loss that somebody acknowledged has a word of its own here"),
-    ("hpa-patch-namespace-1.3.0", "the HPA that is written now aims at nothing: told of its target"),
-    ("hpa-patch-namespace-1.9.1", "the HPA that is written now aims at nothing: told of its target"),
+    ("hpa-patch-namespace-1.3.0", "the HPA that is written now aims at nothing: reported for its target"),
+    ("hpa-patch-namespace-1.9.1", "the HPA that is written now aims at nothing: reported for its target"),
     (
         "dep-patch-rename-1.3.0",
-        "told of the fleet as a whole: the Deployment that has the HPA keeps it, the new one never had any",
+        "reported for the fleet as a whole: the Deployment that has the HPA keeps it, the new one never had any",
     ),
     ("system-deletes-1.3.0", "the moment until Envoy Gateway writes the HPA anew counts as a gap here"),
     ("system-deletes-1.9.1", "the moment until Envoy Gateway writes the HPA anew counts as a gap here"),
@@ -388,7 +390,7 @@ impl Stage {
         loop {
             let progress = flow.step(&mut self.world);
             match progress {
-                Progress::Going => {
+                Progress::Running => {
                     controllers::settle_quick(&mut self.world);
                 }
                 Progress::Waiting => self.settle(),

@@ -105,6 +105,6 @@ async fn orphaned(stage: &Stage<'_>) -> Result<String> {
     let warnings = stage.take_warnings();
     ensure!(warnings.is_empty(), "the HPA goes with its VMAgent, and yet there are warnings: {warnings:?}");
     stage.until_gone(HPA, "other").await?;
-    let told = if stage.guarded() { "with a warning" } else { "without a word" };
-    Ok(format!("the orphan's HPA stays, {told}; the other's is collected"))
+    let how = if stage.guarded() { "with a warning" } else { "without a word" };
+    Ok(format!("the orphan's HPA stays, {how}; the other's is collected"))
 }

@@ -231,9 +231,9 @@ async fn hpa_to_nothing(stage: &Stage<'_>) -> Result<String> {
     let output = helm.upgrade(&["autoscaler=none"], &[]).await?;
     deployed(output.succeeded()?)?;
     stage.until_gone(HPA, "web").await?;
-    let told = output.text.contains("hpa-deleted");
-    ensure!(told == stage.guarded(), "Helm says {}", output.text);
-    let seen = if told { "no autoscaler left, and Helm prints the warning" } else { "no autoscaler left" };
+    let warned = output.text.contains("hpa-deleted");
+    ensure!(warned == stage.guarded(), "Helm says {}", output.text);
+    let seen = if warned { "no autoscaler left, and Helm prints the warning" } else { "no autoscaler left" };
     Ok(seen.into())
 }
 

@@ -45,7 +45,7 @@ pub struct Scenario {
     pub helm: Option<u8>,
     /// Whether it needs kustomize.
     pub kustomize: bool,
-    /// The rules that have to tell, in an audit, what is wrong already.
+    /// The rules that an audit has to report.
     pub audits: &'static [&'static str],
     /// Whether it disturbs others.
     pub alone: bool,
@@ -95,7 +95,7 @@ impl Scenario {
         self
     }
 
-    /// It shows that an audit tells by these rules what is wrong already.
+    /// An audit has to report these rules.
     const fn audits(mut self, rules: &'static [&'static str]) -> Self {
         self.audits = rules;
         self

@@ -23,7 +23,7 @@ pub struct Record<'a>(Object<'a>);
 pub struct Resource<'a>(Json<'a>);
 
 impl<'a> Record<'a> {
-    /// Looks up the Application: in the namespace that its mark tells, else in that of the controller that asks.
+    /// Looks up the Application: in the namespace that its mark names, else in that of the controller that asks.
     pub fn look_up(context: &Context<'a>, application: &Application) -> Presence<Self> {
         let controllers = service_account(context).filter(|(_, name)| name.contains("application-controller"));
         let namespace = match application.namespace.as_str() {

@@ -34,7 +34,7 @@ pub fn is_hook(metadata: &Metadata<'_>) -> bool {
 /// being uninstalled.
 pub fn softens_delete(context: &Context<'_>, object: &Object<'_>) -> bool {
     let Some(release) = release(&object.metadata) else { return false };
-    // Cannot tell: as if releases were not read, for a stuck uninstall is worse.
+    // Not known: as if releases were not read, for a stuck uninstall is worse.
     !context.settings.helm_read_releases || uninstalling(context, &release) != Presence::Found(false)
 }
 

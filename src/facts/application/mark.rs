@@ -33,7 +33,7 @@ pub enum Tool {
 pub struct Application {
     /// The tool.
     pub tool: Tool,
-    /// The namespace of its record, where the mark tells it.
+    /// The namespace of its record, where the mark names it.
     pub namespace: String,
     /// Its name.
     pub name: String,

@@ -35,7 +35,7 @@ pub fn service_account<'c>(context: &'c Context<'_>) -> Option<(&'c str, &'c str
     context.request.user.username.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
-/// The application of the tool that asks for the deletion of an object that it manages, as far as can be told. Flux and Argo CD have
+/// The application of the tool that asks for the deletion of an object that it manages, as far as is known. Flux and Argo CD have
 /// accounts of their own; who calls Helm, kapp or Terraform has any.
 pub fn acting(context: &Context<'_>, member: Member<'_, '_>) -> Option<Application> {
     let by_label = is_argo_cd(context).then(|| member.argo_cd_by_label()).flatten();

@@ -5,7 +5,7 @@ use crate::facts::envoy_gateway::{Running, WithoutClassProxy};
 use crate::finding::{Action, Finding, Help};
 use crate::subject::Subject;
 
-/// A change that may take envoyHpa from fleets, and how findings about it are told.
+/// A change that may take envoyHpa from fleets, and how findings about it are worded.
 pub(super) struct Cause {
     pub(super) rule: &'static str,
     /// The changed object.

@@ -10,10 +10,13 @@
 //! plain HPA on a fleet without envoyHpa stays aimed at the former Deployment.
 //!
 //! ## When it fires
-//! An EnvoyProxy is created or changed, or a Gateway or GatewayClass pointed to another, so that `envoyDeployment.patch` or `envoyHpa.patch`
-//! now makes the HPA's target differ from the Deployment, moves either to another namespace, makes minReplicas or maxReplicas invalid, or
-//! takes Envoy Gateway's labels from the HPA; or two fleets get a Deployment of one name; or, before 1.5 and where which version runs is not known, a fleet with envoyHpa gets another
-//! Deployment or HPA; or a Deployment that a ScaledObject or plain HPA scales is renamed, merged away or made a DaemonSet.
+//! An EnvoyProxy is created or changed, or a Gateway or GatewayClass is pointed to another, so that
+//!
+//! * `envoyDeployment.patch` or `envoyHpa.patch` makes the HPA's target differ from the Deployment, moves either to another namespace, makes
+//!   minReplicas or maxReplicas invalid, or takes Envoy Gateway's labels from the HPA;
+//! * two fleets get a Deployment of one name;
+//! * a fleet with envoyHpa gets another Deployment or HPA, before 1.5 and where the version is not known; or
+//! * a Deployment that a ScaledObject or plain HPA scales is renamed, merged away or made a DaemonSet.
 //!
 //! ## Overrides
 //! * Name the Deployment by `envoyDeployment.name` instead of a patch: the HPA follows (from 1.5).

@@ -9,11 +9,15 @@
 //! somebody took a label of Envoy Gateway's stays.
 //!
 //! ## When it fires
-//! An update takes envoyHpa from a fleet that the EnvoyProxy governs, through a GatewayClass or through a Gateway's own reference: envoyHpa,
-//! kubernetes, provider or spec removed, provider type changed, `mergeType` removed so that the class's envoyHpa no longer reaches the
-//! Gateway, or a patch added so that the merge fails. Which Envoy Gateway runs, and how, is read from its Deployment and its ConfigMap
-//! `envoy-gateway-config`, in whatever namespace; settings `envoyGateway` override. When neither tells the version, both hazards are named.
-//! Before 1.5 an HPA that is not there is no hazard. To a DaemonSet it is refused where the HPA would stay behind, and warned of from 1.5 on.
+//! An update takes envoyHpa from a fleet that the EnvoyProxy governs, through a GatewayClass or through a Gateway's own reference:
+//!
+//! * envoyHpa, kubernetes, provider or spec is removed, or the provider type changes;
+//! * `mergeType` is removed, so that the class's envoyHpa no longer reaches the Gateway; or
+//! * a patch is added so that the merge fails.
+//!
+//! Which Envoy Gateway runs, and how, is read from its Deployment and its ConfigMap `envoy-gateway-config`, in whatever namespace; settings
+//! `envoyGateway` override. When neither gives the version, both hazards are named. Before 1.5 an HPA that is not there is no hazard. A change
+//! to a DaemonSet is refused where the HPA would stay behind, and warned of from 1.5 on.
 //!
 //! ## Overrides
 //! * From 1.5: declare `envoyDeployment.replicas` in the same change, or scale the fleet by a ScaledObject, or let the fleet's Deployment

@@ -9,10 +9,13 @@
 //! of them goes with the next change of envoyHpa, one of KEDA's too, as KEDA copies a ScaledObject's labels to its HPA.
 //!
 //! ## When it fires
-//! An EnvoyProxy, Gateway or GatewayClass is created or changed, a fleet gets an HPA, or one of another name, and that name is an HPA that
-//! scales another workload, that a ScaledObject owns, or that another fleet gets, too; or an HPA with the fleet's labels scales another
-//! workload and would go. And an HPA or ScaledObject is created with, or gets, all of Envoy Gateway's labels, where Envoy Gateway keeps its
-//! HPAs, unless Envoy Gateway 1.4 or older runs. What the cluster does not tell is warned of.
+//! * An EnvoyProxy, Gateway or GatewayClass is created or changed so that a fleet gets an HPA, or one of another name. An HPA of that name
+//!   scales another workload, or a ScaledObject owns it, or another fleet gets it, too.
+//! * The same change would delete an HPA that has the fleet's labels and scales another workload.
+//! * An HPA or ScaledObject is created with, or gets, all of Envoy Gateway's labels, where Envoy Gateway keeps its HPAs, unless Envoy Gateway
+//!   1.4 or older runs.
+//!
+//! It warns of what is not known.
 //!
 //! ## Overrides
 //! * Give the HPA a free name (`envoyHpa.name`, from 1.5), or leave Envoy Gateway's labels out.

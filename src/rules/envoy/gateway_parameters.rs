@@ -11,9 +11,13 @@
 //!
 //! ## When it fires
 //! An update of a Gateway, whose class was Envoy Gateway's (setting `envoyGateway.controllerName`), adds, moves or removes
-//! `spec.infrastructure.parametersRef` or changes `gatewayClassName`, and its fleet has envoyHpa before and not after, counted after
-//! merging; or the EnvoyProxy or class does not exist; or the Gateway is, or gets, merged and refers to an EnvoyProxy of its own. To another
-//! controller's class, or to a class whose Gateways share an autoscaled fleet, it is refused only where the HPA would stay behind.
+//! `spec.infrastructure.parametersRef` or changes `gatewayClassName`, and
+//!
+//! * its fleet has envoyHpa before and not after, counted after merging;
+//! * the EnvoyProxy or class does not exist; or
+//! * the Gateway is, or gets, merged and refers to an EnvoyProxy of its own.
+//!
+//! To another controller's class, or to a class whose Gateways share an autoscaled fleet, it is refused only where the HPA would stay behind.
 //!
 //! ## Overrides
 //! * Declare envoyHpa in the new EnvoyProxy first, or let it be merged with the class's (`mergeType`, from 1.8).

@@ -11,8 +11,10 @@
 //!
 //! ## When it fires
 //! An update of an EnvoyProxy to which a GatewayClass refers flips `mergeGateways` (absent is false), and fleets of the class have envoyHpa
-//! before and after; or it is set where Envoy Gateway does not take it. Refused where HPAs would stay behind, where which version runs is not known, and where a Gateway of the class would
-//! lose its fleet; warned of otherwise.
+//! before and after; or it is set where Envoy Gateway does not take it.
+//!
+//! * It is refused where HPAs would stay behind, where the version is not known, and where a Gateway of the class would lose its fleet.
+//! * Otherwise it warns.
 //!
 //! ## Overrides
 //! * Take the reference to an own EnvoyProxy from each Gateway of the class first.

@@ -29,11 +29,13 @@
 //! have to register the kind for UPDATE and DELETE, and an operator that writes such objects itself belongs in `exempt.users`.
 //!
 //! `effect: lost` says that the operator deletes the HPA instead of forgetting it, so that its workload may lose its only autoscaler. In a name
-//! `{/spec/autoscalerRef/name}` stands for what that field of the object says. An object may have several declarations, all of which are told.
+//! `{/spec/autoscalerRef/name}` stands for what that field of the object says. An object may have several declarations; each is reported.
 //!
-//! An update that removes what the pointer names, sets it to `false`, to another word or to a reference of another kind is rejected while the HPA is there, or cannot be read. It only warns when the object
-//! has a controller of its own, which may have made the change: a FunctionMesh that owns the Function. A delete of the object warns when
-//! the HPA would stay: the HPA has no owner, or `propagationPolicy: Orphan` keeps it. An HPA that is owned goes with its owner.
+//! * An update is rejected that removes what the pointer names, or sets it to `false`, to another word or to a reference of another kind,
+//!   while the HPA is there or cannot be read. It only warns when the object has a controller of its own, which may have made the change: a
+//!   FunctionMesh that owns the Function.
+//! * A delete of the object warns when the HPA would stay: the HPA has no owner, or `propagationPolicy: Orphan` keeps it. An HPA that is
+//!   owned goes with its owner.
 //!
 //! ## Overrides
 //! * `autoscaler-guard/allow: declared-hpa-removed` on the object, before or in the change; then delete the HPA.

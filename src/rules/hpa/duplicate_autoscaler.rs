@@ -9,12 +9,18 @@
 //! (kedacore/keda issue 6130). KEDA's webhook looks from the ScaledObject's side only, and not at updates of HPAs.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales; or an
-//! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. A declarative
-//! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; not across the charts of an
-//! umbrella chart. Two ScaledObjects on one HPA are refused, but to Flux and Argo CD within one of their apps. An audit reports both. A
-//! ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns. So it does where the
-//! pods of the workload are selected by another workload that an HPA scales (by a common label), or the other way round.
+//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA scales, or a ScaledObject that is not paused. Or an
+//! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. An audit reports both.
+//!
+//! It only warns where
+//!
+//! * a declarative writer's objects belong to one release or app, since it creates first and deletes last; not across the charts of an umbrella
+//!   chart;
+//! * the neighbours cannot be listed; or
+//! * the pods of the workload are also selected by another workload that an HPA scales (by a common label), or the other way round.
+//!
+//! Two ScaledObjects on one HPA are refused, but to Flux and Argo CD within one of their apps. A ScaledObject may take over the HPA of exactly
+//! its name and target.
 //!
 //! ## Overrides
 //! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the

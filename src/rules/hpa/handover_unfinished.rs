@@ -62,7 +62,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         hpa.workload()
     );
     let subject = Subject::new("hpa", metadata);
-    let (finish, give_back) = release.ways_on(&subject);
+    let (finish, give_back) = release.finish_or_give_back(&subject);
     let mut finding = Finding::new(RULE.id, Action::Reject, subject, what)
         .about(hpa.workload(), this)
         .help("Finish the handover", finish)

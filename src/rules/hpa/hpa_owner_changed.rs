@@ -9,9 +9,14 @@
 //! or Gateway that does not declare it is deleted with that one.
 //!
 //! ## When it fires
-//! An update drops the reference to a ScaledObject, Gateway or GatewayClass that lives and is not being deleted, changes its name or kind, or
-//! takes `controller` from it; or sets the mark of a handover (`autoscaler-guard/released-from`) by hand; or a create or update adds one to a ScaledObject that names another HPA, or to a Gateway or GatewayClass whose EnvoyProxy declares no
-//! HPA. Gateways count where Envoy Gateway runs their class, or the HPA has its labels. Not when it is a handover (hpa-handover) or a giveback (hpa-giveback).
+//! * An update drops the reference to a ScaledObject, Gateway or GatewayClass that lives and is not being deleted, changes its name or kind, or
+//!   takes `controller` from it.
+//! * Somebody sets the mark of a handover (`autoscaler-guard/released-from`) by hand.
+//! * A create or update adds a reference to a ScaledObject that names another HPA, or to a Gateway or GatewayClass whose EnvoyProxy declares no
+//!   HPA.
+//!
+//! Gateways count where Envoy Gateway runs their class, or the HPA has its labels. A handover (hpa-handover) and a giveback (hpa-giveback) are
+//! not reported.
 //!
 //! ## Overrides
 //! * A handover: annotate the HPA with `autoscaler-guard/handover: "<scaledobject>"` instead.

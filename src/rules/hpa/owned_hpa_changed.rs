@@ -53,17 +53,17 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     }
     let (what, resource, name) = if let Some(owner) = scaled_object_owners(old).next() {
         let from = title("ScaledObject", &old.metadata.namespace, &owner.name);
-        let told = match scaled_object::with_uid(context, &old.metadata.namespace, &owner.name, &owner.uid) {
+        let what_happens = match scaled_object::with_uid(context, &old.metadata.namespace, &owner.name, &owner.uid) {
             Presence::Absent => return None,
             Presence::Found(_) => format!("KEDA puts it back as {from} declares it; change that instead"),
             Presence::Unknown(reason) => {
                 format!("KEDA puts it back if {from} still declares it, which could not be read ({reason})")
             }
         };
-        (told, "scaledobject", owner.name.to_string())
+        (what_happens, "scaledobject", owner.name.to_string())
     } else if envoy_gateway::has_fleet_labels(old) {
-        let told = "Envoy Gateway puts the fields it declares back at the next change of any Gateway or EnvoyProxy; change envoyHpa instead".to_owned();
-        (told, "envoyproxy", String::new())
+        let what_happens = "Envoy Gateway puts the fields it declares back at the next change of any Gateway or EnvoyProxy; change envoyHpa instead".to_owned();
+        (what_happens, "envoyproxy", String::new())
     } else {
         return None;
     };

@@ -5,7 +5,7 @@
 //!
 //! ## Why
 //! KEDA makes the HPA anew, after a gap and without its history, so deleting it achieves nothing; what is meant is deleting or pausing the
-//! ScaledObject. KEDA copies the ScaledObject's labels to the HPA, so `kubectl apply --prune` deletes it unasked (kedacore/keda issue 6849).
+//! ScaledObject. KEDA copies the ScaledObject's labels to the HPA, so `kubectl apply --prune` deletes it as well (kedacore/keda issue 6849).
 //!
 //! ## When it fires
 //! Someone deletes an HPA whose ScaledObject (by uid) lives and is not being deleted, or cannot be read. Not while that is paused or asks for

@@ -68,7 +68,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         "deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{need}"
     );
     let subject = Subject::new("hpa", &old.metadata);
-    let (delete_first, give_back) = release.ways_on(&subject);
+    let (delete_first, give_back) = release.finish_or_give_back(&subject);
     let finding = Finding::new(RULE.id, need.soften(Action::Reject), subject, what)
         .about(target, this)
         .help("Give the HPA back to KEDA first", give_back)

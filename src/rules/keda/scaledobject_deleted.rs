@@ -9,13 +9,19 @@
 //! issue 6250). KEDA has no way to keep the HPA.
 //!
 //! ## When it fires
-//! The ScaledObject's HPA exists, refers to it as an owner (controller or not), the workload lives, does not own its count, and nothing else
-//! scales it. It is judged for Helm too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try again.
-//! A pause alone is no answer: KEDA may not have acted on it yet. Another ScaledObject of the same release or app and target, unless its
-//! Ready is False, makes it a warning: a rename. So does annotation `helm.sh/hook`, as Helm creates a hook anew. What Flux, Argo CD, kapp and
-//! Terraform delete is judged by their own records, as in `hpa-deleted`; an HPA of the same name that Argo CD has written already does not
-//! count as coming. One that an operator controls is warned of, as is the delete of the HTTPScaledObject that controls it (KEDA's HTTP
-//! add-on), where the policy is asked about those.
+//! The ScaledObject's HPA exists and refers to it as an owner (controller or not). The workload lives and does not own its count, and nothing
+//! else scales it. A pause alone is no answer: KEDA may not have acted on it yet.
+//!
+//! * Helm is judged too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try again.
+//! * What Flux, Argo CD, kapp and Terraform delete is judged by their own records, as in `hpa-deleted`. An HPA of the same name that Argo CD
+//!   has written already does not count as coming.
+//!
+//! It only warns of
+//!
+//! * another ScaledObject of the same release or app and target, unless its Ready is False: a rename;
+//! * annotation `helm.sh/hook`, as Helm creates a hook anew;
+//! * a ScaledObject that an operator controls, and the delete of the HTTPScaledObject that controls it (KEDA's HTTP add-on), where the policy is
+//!   asked about those.
 //!
 //! ## Overrides
 //! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA, as does the finalizer `orphan`. It warns: nothing declares that HPA then, and external metrics
@@ -152,14 +158,14 @@ impl Loss<'_, '_> {
         let workload = WorkloadRef::new(&target, &metadata.namespace);
         let need = workload::needs_autoscaler(&workload, context, self.hpa.as_ref())?;
         let name = self.scaled_object.hpa_name();
-        let going = Departing {
+        let departing = Departing {
             object: &self.scaled_object.object,
             target: &target,
             hpa: &name,
             scaled_object: Some(&metadata.uid),
             at_zero: need.at_zero,
         };
-        match other_autoscaler(context, &going) {
+        match other_autoscaler(context, &departing) {
             Replacement::Scales(_) => None,
             Replacement::Asleep(other) => {
                 let this = self.scaled_object.object.title("ScaledObject");
@@ -179,10 +185,10 @@ impl Loss<'_, '_> {
                 let caveat = format!("{need}{}", Replacement::caveat(reason.as_ref()));
                 let mut finding = self.refused(&workload, &caveat);
                 finding.action = need.soften(finding.action);
-                let comes_to = match Departure::of(context, &going, &workload) {
+                let comes_to = match Departure::of(context, &departing, &workload) {
                     // Helm deletes a Deployment before its ScaledObject, so that is a loss.
                     Departure::Open(Tool::Helm) => Departure::Unmanaged,
-                    told => told,
+                    other => other,
                 };
                 departing::judge(context, finding, comes_to)
             }

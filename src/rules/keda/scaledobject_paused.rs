@@ -9,9 +9,12 @@
 //!
 //! ## When it fires
 //! A ScaledObject that was not paused gets the annotation `autoscaling.keda.sh/paused`, with any value but a parsable false (the empty one
-//! pauses too), or `autoscaling.keda.sh/paused-replicas`, and an HPA of its name is there. It warns. It rejects when the ScaledObject does
-//! not own that HPA. An HPA that cannot be looked up makes it a warning with the reason: pausing is a plain wish, and the HPA is nearly
-//! always its own. One that is created paused warns, too. Silent when the workload is gone or owns its count.
+//! pauses too), or `autoscaling.keda.sh/paused-replicas`, and an HPA of its name is there; or it is created paused.
+//!
+//! * It rejects when the ScaledObject does not own that HPA.
+//! * Else it warns; also when the HPA cannot be looked up, with the reason, as the HPA is nearly always its own.
+//!
+//! Silent when the workload is gone or owns its count.
 //!
 //! ## Overrides
 //! * Annotations `autoscaling.keda.sh/paused-scale-in` and `autoscaling.keda.sh/paused-scale-out` freeze the count and keep the HPA (KEDA

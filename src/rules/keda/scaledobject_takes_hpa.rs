@@ -10,10 +10,12 @@
 //!
 //! ## When it fires
 //! A ScaledObject is created whose HPA name, the default `keda-hpa-<name>` too, is an existing HPA that it does not own and that scales
-//! another workload, or that another controller owns. An owner that is gone, or a ScaledObject of the very same name (a restore), does not
-//! count. It warns where Flux or Argo CD renames a ScaledObject of one of their apps: KEDA writes the HPA for the new one before the old one
-//! goes. Created paused it is judged over the HPA of its own workload too, as KEDA deletes that by its name. So is an update that gives the
-//! name to a ScaledObject without an HPA, or that ends its pause. What counts is the spec: a status in a manifest is dropped.
+//! another workload, or that another controller owns. So is an update that gives the name to a ScaledObject without an HPA, or that ends its
+//! pause. What counts is the spec: a status in a manifest is dropped.
+//!
+//! * A ScaledObject that is created paused is judged over the HPA of its own workload too, as KEDA deletes that by its name.
+//! * It warns where Flux or Argo CD renames a ScaledObject of one of their apps: KEDA writes the HPA for the new one before the old one goes.
+//! * An owner that is gone, or a ScaledObject of the very same name (a restore), does not count.
 //!
 //! ## Overrides
 //! * Set `spec.advanced.horizontalPodAutoscalerConfig.name` to a free name.

@@ -51,7 +51,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let name = this.hpa_name();
     let is_there = !scaled_object::hpa(context, &metadata.namespace, &name).is_absent();
     let workload = WorkloadRef::new(&this.target(), &metadata.namespace);
-    // Without a workload KEDA makes none, of which target-missing tells.
+    // Without a workload KEDA makes none, which target-missing reports.
     if is_there || workload.get(&context.neighbours).is_absent() {
         return None;
     }

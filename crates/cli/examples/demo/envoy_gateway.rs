@@ -25,7 +25,7 @@ fn introduce(stage: &Stage) {
     stage.say(
         "Envoy Gateway runs a fleet of Envoy proxies for Gateway eg. EnvoyProxy fleet says, in its field envoyHpa, that an \
          HPA keeps between 2 and 5 of them. Somebody removes the field. What that does depends on the version \
-         (envoyproxy/gateway issue 5357), and no version tells anybody.",
+         (envoyproxy/gateway issue 5357), and no version says so.",
     );
 }
 

@@ -36,7 +36,7 @@ fn introduce(stage: &Stage) {
     stage.say(
         "Without the policy: Helm updates the HPA, then deletes the ScaledObject, and prints STATUS: deployed. A moment \
          later the garbage collector deletes the HPA, since its owner is gone. The workload has no autoscaler, and nobody \
-         is told (kedacore/keda issue 6250).",
+         is warned (kedacore/keda issue 6250).",
     );
 }
 
@@ -139,7 +139,7 @@ fn acknowledged_delete(stage: &mut Stage, before: &Snapshot) -> Result<(), Fault
     Ok(())
 }
 
-/// What KEDA sends a second after the hand-over: the HPA that it builds for its ScaledObject, over the stored one.
+/// What KEDA sends a second after the handover: the HPA that it builds for its ScaledObject, over the stored one.
 fn update_by_keda(released: &Value) -> Result<Request, Fault> {
     changed_request(HPA_CREATED_BY_KEDA, |request| {
         request["operation"] = "UPDATE".into();

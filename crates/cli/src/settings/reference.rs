@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_tells_all_that_there_is_to_a_setting() {
+    fn a_section_has_all_that_there_is_to_a_setting() {
         let reference = reference();
         let section = reference.split_once("### helm.hpaDeletes\n").map(|(_, rest)| rest).unwrap_or_default();
         let section = section.split_once("\n### ").map(|(section, _)| section).unwrap_or_default();

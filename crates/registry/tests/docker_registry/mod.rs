@@ -60,7 +60,7 @@ impl DockerRegistry {
         let host = log.find_map(|line| Some(line.split_once("listening on ")?.1.split(['"', ',']).next()?.to_owned()));
         // It would stop at a full pipe.
         std::thread::spawn(move || log.for_each(drop));
-        Self { process, host: host.expect("it tells where it listens"), folder }
+        Self { process, host: host.expect("it says where it listens"), folder }
     }
 
     /// Where it listens, as in a reference.

@@ -37,7 +37,7 @@ pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
         },
         Condition {
             name: "touches-what-counts",
-            why: "An update of nothing but bookkeeping concerns no rule, unless it is a hand-over: then managedFields say who writes.",
+            why: "An update of nothing but bookkeeping concerns no rule, unless it is a handover: then managedFields say who writes.",
             expression: touches(settings),
         },
     ];

@@ -105,7 +105,7 @@ struct Looks {
 struct Policy {
     /// The rule that it plays.
     rule: &'static str,
-    /// What tells it from the rule's others; empty for the only or the first one.
+    /// What sets it apart from the rule's others; empty for the only or the first one.
     suffix: &'static str,
     /// What it is for, a comment.
     why: &'static str,
@@ -120,7 +120,7 @@ struct Policy {
     finds: &'static str,
     /// What would happen and why, a text in CEL.
     what: &'static str,
-    /// Ways on: a purpose, and a command or text in CEL.
+    /// What helps: a purpose, and a command or text in CEL.
     help: &'static [(&'static str, &'static str)],
     /// What an acknowledgement takes on oneself, and the object that it is put on as kubectl addresses it; none for warnings.
     acknowledge: Option<(&'static str, &'static str)>,

@@ -15,7 +15,7 @@ const CONTROLLER: Actor = Actor {
     name: "Envoy Gateway",
     user: "system:serviceaccount:envoy-gateway-system:envoy-gateway",
     manager: "envoy-gateway",
-    tells_manager: true,
+    names_manager: true,
 };
 
 const CONTROLLER_NAME: &str = "gateway.envoyproxy.io/gatewayclass-controller";

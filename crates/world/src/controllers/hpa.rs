@@ -14,7 +14,7 @@ const CONTROLLER: Actor = Actor {
     name: "HPA controller",
     user: "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
     manager: "kube-controller-manager",
-    tells_manager: false,
+    names_manager: false,
 };
 
 /// Whether an HPA can scale, and if not, why.
@@ -133,7 +133,7 @@ pub fn plan(world: &World, key: &Key, stored: &Arc<Stored>) -> Option<Plan> {
     let count = replicas.or(current);
     let (status, reason) = state.reason();
     let shown = count.filter(|_| state != State::NoTarget);
-    if replicas.is_none() && tells(hpa, status, reason, shown, world.setup.kubernetes >= 37) {
+    if replicas.is_none() && reports(hpa, status, reason, shown, world.setup.kubernetes >= 37) {
         return None;
     }
     let mut conditions = vec![json!({"type": "ScalingActive", "status": status, "reason": reason})];
@@ -156,7 +156,7 @@ pub fn plan(world: &World, key: &Key, stored: &Arc<Stored>) -> Option<Plan> {
 }
 
 /// Whether an HPA's status says so already. Which conditions there are matters from 1.37 on only.
-fn tells(hpa: &Value, status: &str, reason: &str, count: Option<i64>, compares: bool) -> bool {
+fn reports(hpa: &Value, status: &str, reason: &str, count: Option<i64>, compares: bool) -> bool {
     let first = hpa.at("/status/conditions/0").unwrap_or(&Value::Null);
     let counted = count.is_none() || number(hpa, "/status/currentReplicas") == count;
     !compares && counted && text(first, "/status") == status && text(first, "/reason") == reason

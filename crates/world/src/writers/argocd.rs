@@ -103,12 +103,12 @@ fn record(change: &Change, pruned: &[(Key, Arc<Value>)], out_of_sync: &dyn Fn(&A
         })
     };
     let wanted = change.after.iter().filter_map(|manifest| Some(entry(&change.key(manifest)?, !out_of_sync(manifest))));
-    let going = pruned.iter().map(|(key, _)| {
+    let pruned = pruned.iter().map(|(key, _)| {
         let mut entry = entry(key, false);
         entry["requiresPruning"] = true.into();
         entry
     });
-    let resources: Vec<Value> = wanted.chain(going).collect();
+    let resources: Vec<Value> = wanted.chain(pruned).collect();
     let revision = "1111111111111111111111111111111111111111";
     Arc::new(json!({
         "apiVersion": "argoproj.io/v1alpha1",

@@ -95,24 +95,24 @@ impl Tool {
     }
 }
 
-const HELM: Actor = Actor { name: "Helm", user: "jane", manager: "helm", tells_manager: true };
+const HELM: Actor = Actor { name: "Helm", user: "jane", manager: "helm", names_manager: true };
 const KUBECTL: Actor =
-    Actor { name: "kubectl", user: "jane", manager: "kubectl-client-side-apply", tells_manager: true };
+    Actor { name: "kubectl", user: "jane", manager: "kubectl-client-side-apply", names_manager: true };
 const FLUX: Actor = Actor {
     name: "Flux",
     user: "system:serviceaccount:flux-system:kustomize-controller",
     manager: "kustomize-controller",
-    tells_manager: true,
+    names_manager: true,
 };
 const ARGOCD: Actor = Actor {
     name: "Argo CD",
     user: "system:serviceaccount:argocd:argocd-application-controller",
     manager: "argocd-controller",
-    tells_manager: true,
+    names_manager: true,
 };
 
 /// Somebody at a terminal.
-pub const PERSON: Actor = Actor { name: "a person", user: "jane", manager: "kubectl", tells_manager: true };
+pub const PERSON: Actor = Actor { name: "a person", user: "jane", manager: "kubectl", names_manager: true };
 
 /// What a tool is asked to bring about: the manifests of last time, and those of now.
 #[derive(Clone, Debug)]
@@ -255,7 +255,7 @@ impl Act {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It has more to do.
-    Going,
+    Running,
     /// It waits for a controller.
     Waiting,
     /// It is done.
@@ -388,7 +388,7 @@ impl Flow {
                 }
             }
         }
-        if self.acts.is_empty() { self.end() } else { Progress::Going }
+        if self.acts.is_empty() { self.end() } else { Progress::Running }
     }
 
     fn delete(&mut self, world: &mut World, key: Key, propagation: Propagation) {
@@ -417,7 +417,7 @@ impl Flow {
         self.failure = None;
         self.planned = false;
         self.rests = true;
-        Progress::Going
+        Progress::Running
     }
 }
 
