@@ -1,7 +1,8 @@
 //! The one door to an object's neighbours.
 //!
-//! A host implements [`Cluster`]; rules ask through [`Neighbours`], which reads the answers, remembers them for the request, and asks
-//! whether a list is permitted before it lists: a host without that permission would never answer (Kubewarden's watch-backed lists).
+//! A host implements [`Cluster`]; rules ask through [`Neighbours`], which reads the answers, remembers them for the
+//! request, and asks whether a list is permitted before it lists: a host without that permission would never answer
+//! (Kubewarden's watch-backed lists).
 //!
 //! *Unknown* is never taken for absent. Each rule decides what an unknown means, and gives the reason.
 
@@ -195,14 +196,16 @@ pub trait Cluster {
     /// One object by name, pruned to `fields` beside its metadata where the host can.
     fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Presence<String>;
 
-    /// A list of objects, as the API server's List. Ask [`Cluster::can_i`] first: without permission this may never return.
+    /// A list of objects, as the API server's List. Ask [`Cluster::can_i`] first: without permission this may never
+    /// return.
     fn list(&self, query: &List<'_>) -> Presence<String>;
 
     /// Whether a user may do something; `Absent` is not an answer here.
     fn can_i(&self, access: &Access<'_>) -> Presence<bool>;
 }
 
-/// The most questions that one request may ask of the cluster: a request names its owners and targets, so it would choose how many otherwise.
+/// The most questions that one request may ask of the cluster: a request names its owners and targets, so it would
+/// choose how many otherwise.
 pub const MOST_QUESTIONS: usize = 64;
 
 /// The neighbours of one request: typed, remembered, counted.
@@ -222,7 +225,8 @@ impl std::fmt::Debug for Neighbours<'_> {
 }
 
 impl<'a> Neighbours<'a> {
-    /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting `lookups.serviceAccount`).
+    /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting
+    /// `lookups.serviceAccount`).
     pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
         Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0), questions: Cell::new(0) }
     }
@@ -257,8 +261,8 @@ impl<'a> Neighbours<'a> {
         })
     }
 
-    /// Why a list must not be asked for. A host needs both list and watch; whoever may watch may list, as no client watches without, and
-    /// to ask for one of them is a lookup less a list.
+    /// Why a list must not be asked for. A host needs both list and watch; whoever may watch may list, as no client
+    /// watches without, and to ask for one of them is a lookup less a list.
     fn why_not(&self, query: &List<'_>) -> Option<Reason> {
         match self.is_permitted(query) {
             Presence::Found(true) => None,

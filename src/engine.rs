@@ -16,7 +16,8 @@ use crate::settings::{RuleAction, Settings, SettingsError};
 use crate::verdict::{Decision, Overridden, Verdict};
 
 impl Settings {
-    /// Reads settings from JSON text. `null` and the empty text mean the defaults, as hosts pass both for a policy without settings.
+    /// Reads settings from JSON text. `null` and the empty text mean the defaults, as hosts pass both for a policy
+    /// without settings.
     pub fn from_json(text: &str) -> Result<Self, Vec<SettingsError>> {
         Self::parse(text, &rules::CATALOGUE)
     }

@@ -118,7 +118,8 @@ pub struct Finding {
     pub help: Vec<Advice>,
     /// How to acknowledge a rejection; filled in once it stands.
     pub acknowledgement: Option<Help>,
-    /// Whether something stays behind that has to be cleaned up, which is reported even when the finding was acknowledged.
+    /// Whether something stays behind that has to be cleaned up, which is reported even when the finding was
+    /// acknowledged.
     pub stays: bool,
     /// What an acknowledgement takes on oneself: `the loss`, `the orphan`.
     pub at_stake: &'static str,
@@ -164,8 +165,8 @@ impl Finding {
         self
     }
 
-    /// Makes it fit to be shown, however it is put into words: what a request may have brought in is [`plain`] text, and
-    /// commands with words that are no names are left out.
+    /// Makes it fit to be shown, however it is put into words: what a request may have brought in is [`plain`] text,
+    /// and commands with words that are no names are left out.
     pub fn clean(&mut self) {
         let workloads = self.workloads.iter_mut();
         let workloads = workloads.flat_map(|one| [&mut one.kind, &mut one.namespace, &mut one.name]);

@@ -1,8 +1,9 @@
 //! The Kubewarden guest: waPC operations on the outside, [`crate::review`] on the inside. No rule lives here.
 //!
-//! Payloads are `{"request": AdmissionRequest, "settings": …}`. The request stays text: the SDK's `ValidationRequest` would turn all of it
-//! into a tree first, which costs more than judging it. Lookups are the SDK's requests, sent by the SDK's host call; their answers stay
-//! text too, as its typed functions would bring a Kubernetes type per kind into the module.
+//! Payloads are `{"request": AdmissionRequest, "settings": …}`. The request stays text: the SDK's `ValidationRequest`
+//! would turn all of it into a tree first, which costs more than judging it. Lookups are the SDK's requests, sent by
+//! the SDK's host call; their answers stay text too, as its typed functions would bring a Kubernetes type per kind into
+//! the module.
 
 mod requests;
 
@@ -44,8 +45,8 @@ impl<'h> HostCluster<'h> {
     }
 }
 
-/// What a host's error text means. Hosts give nothing but text, append a backtrace when they run with one, and print the API server's
-/// status twice: once as a sentence, once as a Rust value.
+/// What a host's error text means. Hosts give nothing but text, append a backtrace when they run with one, and print
+/// the API server's status twice: once as a sentence, once as a Rust value.
 fn from_error(error: &str) -> Presence<String> {
     let mut text = error.lines().next().unwrap_or_default();
     for prefix in ["Host error: ", "Callback evaluation failure: ", "ApiError: "] {

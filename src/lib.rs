@@ -1,7 +1,8 @@
 //! autoscaler-guard: no workload silently loses its autoscaler, no HPA is left behind.
 //!
-//! [`evaluate`] is the whole of it: a [`Change`] someone asks the API server for, the [`Cluster`] around it and the [`Settings`] go in, a
-//! [`Verdict`] comes out. It knows no host and does no I/O; [`kubewarden`] and the other hosts are thin adapters.
+//! [`evaluate`] is the whole of it: a [`Change`] someone asks the API server for, the [`Cluster`] around it and the
+//! [`Settings`] go in, a [`Verdict`] comes out. It knows no host and does no I/O; [`kubewarden`] and the other hosts
+//! are thin adapters.
 //!
 //! ```text
 //! AdmissionReview ──► Change ──► gate ──► rules ──► findings ──► overrides ──► Verdict
@@ -9,8 +10,8 @@
 //!                            exempt       each       help         annotation, RBAC or reject
 //! ```
 //!
-//! Where to read on: [`rules`] is the list, each rule's file opens with its page; [`gate`] says who is never judged; [`facts`] holds the
-//! facts about other projects' objects, each in one place; [`overrides`] what lets a finding pass.
+//! Where to read on: [`rules`] is the list, each rule's file opens with its page; [`gate`] says who is never judged;
+//! [`facts`] holds the facts about other projects' objects, each in one place; [`overrides`] what lets a finding pass.
 
 pub mod change;
 pub mod cluster;

@@ -76,8 +76,8 @@ impl Rule {
 
 /// What a rule may ask the cluster for.
 ///
-/// Beside that, whatever is about to be refused or repaired asks for its workload and for the namespace, and whether the user may
-/// `bypass` the rule; with setting `helm.readReleases`, for the Secrets of a release.
+/// Beside that, whatever is about to be refused or repaired asks for its workload and for the namespace, and whether
+/// the user may `bypass` the rule; with setting `helm.readReleases`, for the Secrets of a release.
 #[derive(Clone, Copy, Debug)]
 pub enum Lookup {
     /// One object of the kind.

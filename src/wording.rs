@@ -1,4 +1,5 @@
-//! Findings and verdicts in words, for hosts whose answer is text: the message of a refusal, warnings, audit annotations.
+//! Findings and verdicts in words, for hosts whose answer is text: the message of a refusal, warnings, audit
+//! annotations.
 //!
 //! What a verdict holds is fit to be shown: the engine has every finding [cleaned](Finding::clean).
 
@@ -29,8 +30,8 @@ impl Finding {
         format!("autoscaler-guard[{}]: {text}", self.rule)
     }
 
-    /// The headline, the notes and what has to be done by hand as warnings: one line each, no longer than the API server
-    /// keeps. A command is whole or left out.
+    /// The headline, the notes and what has to be done by hand as warnings: one line each, no longer than the API
+    /// server keeps. A command is whole or left out.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let notes = self.notes.iter().map(|note| shorten(&self.line(note)));
         let whole = self.by_hand.iter().map(|way| self.line(&way.to_string()));

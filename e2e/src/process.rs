@@ -102,8 +102,8 @@ const REAP: &str = r#"
 /// The running reaper.
 static REAPER: Mutex<Option<Child>> = Mutex::new(None);
 
-/// Kills every component when this program ends without having said that all is well: a shell that reads process groups until
-/// its input is closed.
+/// Kills every component when this program ends without having said that all is well: a shell that reads process groups
+/// until its input is closed.
 #[derive(Debug)]
 pub struct Reaper(());
 

@@ -1,7 +1,7 @@
 //! The components of the live tests: Go programs, pinned in `e2e/tools/<component>/go.mod`, built on first use.
 //!
-//! What is built is kept outside the tree, in a folder named after all that decides its bytes, so that a changed pin builds anew and
-//! nothing else does.
+//! What is built is kept outside the tree, in a folder named after all that decides its bytes, so that a changed pin
+//! builds anew and nothing else does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,8 @@ pub struct Component {
     linker_flags: &'static str,
 }
 
-/// What the build of every component has in common. Without C the binaries are static, as in the projects' images, and run anywhere.
+/// What the build of every component has in common. Without C the binaries are static, as in the projects' images, and
+/// run anywhere.
 const BUILD: &[(&str, &str)] = &[("CGO_ENABLED", "0"), ("GOFLAGS", "-buildvcs=false")];
 const LINKER_FLAGS: &str = "-s -w";
 

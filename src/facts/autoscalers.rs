@@ -55,8 +55,8 @@ pub fn target_of<'a>(context: &Context<'a>, object: &Object<'a>) -> ScaleTargetR
     }
 }
 
-/// Whether an update leaves an autoscaler aimed where it was, and does not wake it: KEDA makes an HPA of a ScaledObject that is not paused
-/// any more, as of a new one.
+/// Whether an update leaves an autoscaler aimed where it was, and does not wake it: KEDA makes an HPA of a ScaledObject
+/// that is not paused any more, as of a new one.
 pub fn keeps_target(context: &Context<'_>) -> bool {
     context.change.update().is_some_and(|(old, new)| {
         if unpauses(context, old, new) {
@@ -73,8 +73,8 @@ fn unpauses(context: &Context<'_>, old: &Object<'_>, new: &Object<'_>) -> bool {
 
 /// The HPAs or ScaledObjects of a namespace, as far as they can be listed.
 ///
-/// An audit asks about every namespace, and a policy server keeps a watch for each list that it was ever asked for: so that there is one, and
-/// not one a namespace, an audit takes its part of the whole cluster's.
+/// An audit asks about every namespace, and a policy server keeps a watch for each list that it was ever asked for: so
+/// that there is one, and not one a namespace, an audit takes its part of the whole cluster's.
 fn list<'a>(
     context: &Context<'a>,
     (kind, fields): (&ApiKind<'_>, &[&str]),
@@ -169,7 +169,8 @@ fn scales_instead(hpa: &HorizontalPodAutoscaler<'_>, departing: &Departing<'_, '
     !goes_too && hpa.scales(departing.target)
 }
 
-/// Whether it is a ScaledObject's and the garbage collector is about to take it, as all its owners are gone or about to go.
+/// Whether it is a ScaledObject's and the garbage collector is about to take it, as all its owners are gone or about to
+/// go.
 fn is_doomed(hpa: &HorizontalPodAutoscaler<'_>, scaled_objects: &[ScaledObject<'_>]) -> bool {
     let owners = hpa.object.metadata.owner_references();
     let lives = |uid: &str| {

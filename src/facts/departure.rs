@@ -68,8 +68,8 @@ fn is_of(context: &Context<'_>, workload: &WorkloadRef, application: &Applicatio
     found.as_ref() == Some(application)
 }
 
-/// Flux prunes after it has written, an autoscaler before its workload (fluxcd/pkg, ssa/sort.go), so what replaces it is in the cluster
-/// already. The record is that of the workload's Kustomization.
+/// Flux prunes after it has written, an autoscaler before its workload (fluxcd/pkg, ssa/sort.go), so what replaces it
+/// is in the cluster already. The record is that of the workload's Kustomization.
 fn by_flux(context: &Context<'_>, deleted: Member<'_, '_>, own: &Application, workload: &WorkloadRef) -> Departure {
     let open = Departure::Open(Tool::Flux);
     let found = match workload.get(&context.neighbours) {
@@ -97,8 +97,9 @@ fn by_flux(context: &Context<'_>, deleted: Member<'_, '_>, own: &Application, wo
     }
 }
 
-/// Argo CD prunes before it writes, unless `PruneLast=true` is set (argoproj/argo-cd, `gitops-engine/pkg/sync/sync_context.go`), so what comes
-/// stands in the record alone. `None`: it is not Argo CD that asks.
+/// Argo CD prunes before it writes, unless `PruneLast=true` is set (argoproj/argo-cd,
+/// `gitops-engine/pkg/sync/sync_context.go`), so what comes stands in the record alone. `None`: it is not Argo CD that
+/// asks.
 fn by_argo_cd(
     context: &Context<'_>,
     application: &Application,
@@ -149,8 +150,8 @@ fn by_argo_cd(
     Some(if written { Departure::MayDeclareCount(this) } else { Departure::Lost(this) })
 }
 
-/// Whether a resource that is to be written brings an autoscaler: it is not there yet, or it is the HPA that goes, or aims at the workload
-/// already. What it will aim at, the record does not say.
+/// Whether a resource that is to be written brings an autoscaler: it is not there yet, or it is the HPA that goes, or
+/// aims at the workload already. What it will aim at, the record does not say.
 fn comes(resource: Resource<'_>, neighbours: &Namespace<'_>, departing: &Departing<'_, '_>) -> bool {
     let name = resource.name();
     if resource.kind() == "ScaledObject" {

@@ -62,8 +62,8 @@ impl<'a> ScaledObject<'a> {
         self.object.status().word(&["hpaName"]).is_some()
     }
 
-    /// The HPA that its spec asks for: the spec's name, else `keda-hpa-<name>`. KEDA deletes the one that it writes if it is called
-    /// otherwise (kedacore/keda `isHpaRenamed`, controllers/keda/hpa.go).
+    /// The HPA that its spec asks for: the spec's name, else `keda-hpa-<name>`. KEDA deletes the one that it writes if
+    /// it is called otherwise (kedacore/keda `isHpaRenamed`, controllers/keda/hpa.go).
     pub fn configured_hpa_name(&self) -> Cow<'a, str> {
         let configured = self.object.spec().word(&["advanced", "horizontalPodAutoscalerConfig", "name"]);
         configured.unwrap_or_else(|| format!("keda-hpa-{}", self.object.metadata.name).into())
@@ -81,8 +81,8 @@ impl<'a> ScaledObject<'a> {
         target
     }
 
-    /// Whether KEDA has deleted, or will delete, its HPA: `paused` with any value but a parsable false, the empty one too;
-    /// `paused-replicas` by its mere presence.
+    /// Whether KEDA has deleted, or will delete, its HPA: `paused` with any value but a parsable false, the empty one
+    /// too; `paused-replicas` by its mere presence.
     pub fn is_paused(&self) -> bool {
         is_paused(&self.object)
     }
@@ -109,7 +109,8 @@ impl<'a> ScaledObject<'a> {
         !self.object.metadata.is_terminating() && !self.is_paused() && self.target().same_workload(target)
     }
 
-    /// Whether the HPA belongs to it: any reference to its uid, controller or not, as the garbage collector follows both.
+    /// Whether the HPA belongs to it: any reference to its uid, controller or not, as the garbage collector follows
+    /// both.
     pub fn owns(&self, hpa: &HorizontalPodAutoscaler<'_>) -> bool {
         hpa.object.metadata.owner_with_uid(&self.object.metadata.uid).is_some()
     }

@@ -21,7 +21,8 @@ pub struct Settings {
     pub helm_read_releases: bool,
     /// `maxAction: warn`: no rule refuses, for a trial.
     pub only_warns: bool,
-    /// `flux.prune: reject`: what Flux prunes is judged like any other delete where its Kustomization does not say the outcome.
+    /// `flux.prune: reject`: what Flux prunes is judged like any other delete where its Kustomization does not say the
+    /// outcome.
     pub flux_prune: FluxPrune,
     /// `envoyHpaRemoval: pin`: envoyHpa stays with min = max instead of a rejection.
     pub envoy_hpa_removal: EnvoyHpaRemoval,
@@ -107,7 +108,8 @@ const FIELD_MANAGERS: &[&str] = &[
     "pulumi-kubernetes*",
 ];
 
-/// KEDA's own chart, the operators of OpenShift and OperatorHub, the add-on of AKS, Kyma's module (kyma-project/keda-manager).
+/// KEDA's own chart, the operators of OpenShift and OperatorHub, the add-on of AKS, Kyma's module
+/// (kyma-project/keda-manager).
 const KEDA_ACCOUNTS: &[&str] = &[
     "system:serviceaccount:keda:keda-operator",
     "system:serviceaccount:keda-system:keda-operator",

@@ -129,7 +129,8 @@ impl Reader {
         self.path.truncate(around);
     }
 
-    /// Hands every field of an object to `read`, and refuses those that are not among the known names. Whether there is an object.
+    /// Hands every field of an object to `read`, and refuses those that are not among the known names. Whether there is
+    /// an object.
     fn fields(&mut self, value: Json<'_>, known: &[&str], read: &mut ReadField<'_>) -> bool {
         let Some(fields) = value.fields() else {
             self.expected("an object", value);

@@ -26,7 +26,8 @@ pub struct Options {
     report: bool,
 }
 
-/// A request, by the name that the harness gives it, and the most that the guard may take of the smallest policy's time.
+/// A request, by the name that the harness gives it, and the most that the guard may take of the smallest policy's
+/// time.
 const REQUESTS: [(&str, Option<f64>); 6] = [
     ("controller-update", Some(0.4)),
     ("unrelated-edit", Some(0.4)),

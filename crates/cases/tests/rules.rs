@@ -1,5 +1,6 @@
-//! Every case of every page: the expected verdict, the whole answer as a snapshot, and the laws that hold for all answers. That other
-//! hosts answer as the core does is held for all of them at once, in `crates/server/tests/https/hosts.rs`.
+//! Every case of every page: the expected verdict, the whole answer as a snapshot, and the laws that hold for all
+//! answers. That other hosts answer as the core does is held for all of them at once, in
+//! `crates/server/tests/https/hosts.rs`.
 
 #![allow(clippy::restriction, reason = "a test may panic")]
 
@@ -92,8 +93,8 @@ fn follow_the_override(rule: &str, case: &Case, world: &World, outcome: &Outcome
     assert!(audit.contains_key("allowed-by"), "{rule}: {}", case.name);
 }
 
-/// What a line of a message says to put into the annotation, where it says so: in the manifest of what is not there yet, else by a command
-/// that the API server takes, whatever is there already.
+/// What a line of a message says to put into the annotation, where it says so: in the manifest of what is not there
+/// yet, else by a command that the API server takes, whatever is there already.
 fn acknowledgement(world: &World, line: &str) -> Option<String> {
     let object = |name: &str| &world.request[name]["metadata"];
     // An object that is audited is there already; the scanner replays it by nobody.

@@ -1,9 +1,9 @@
-//! Whole namespaces made up at random, out of the fixtures' objects, and a change to one of their objects: what must hold whatever the
-//! rules are.
+//! Whole namespaces made up at random, out of the fixtures' objects, and a change to one of their objects: what must
+//! hold whatever the rules are.
 //!
-//! "Not lost" has an oracle of its own here, [`lost`], which knows no rule: it deletes the object, lets the garbage collector run, and
-//! looks whether a workload that had an HPA has no autoscaler left. It is meant to be smaller than the rules and more lenient, so that
-//! what it objects to is a loss for certain.
+//! "Not lost" has an oracle of its own here, [`lost`], which knows no rule: it deletes the object, lets the garbage
+//! collector run, and looks whether a workload that had an HPA has no autoscaler left. It is meant to be smaller than
+//! the rules and more lenient, so that what it objects to is a loss for certain.
 
 #![allow(clippy::restriction, reason = "a test may panic")]
 
@@ -126,7 +126,8 @@ fn target(number: usize) -> Value {
     json!({"apiVersion": "apps/v1", "kind": kind, "name": target_name(number)})
 }
 
-/// An HPA that someone declared: perhaps released from a ScaledObject of the namespace, perhaps with an owner that is gone.
+/// An HPA that someone declared: perhaps released from a ScaledObject of the namespace, perhaps with an owner that is
+/// gone.
 fn plain_hpa(number: usize) -> impl Strategy<Value = Value> {
     let released = prop_oneof![3 => Just(None), 1 => (0..3_usize, 1..3_u8).prop_map(Some)];
     (0..4_usize, released, prop::bool::weighted(0.1), marks()).prop_map(move |(aim, released, stale, marks)| {

@@ -75,7 +75,7 @@ pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     Ok(Answer { text, code: if fails { FAILED } else { 0 }, faults })
 }
 
-/// Whether a verdict is one that the exit code tells.
+/// Whether a verdict shows in the exit code.
 fn fails(verdict: VerdictKind, fail_on: VerdictFailOn) -> bool {
     match fail_on {
         VerdictFailOn::Rejected => verdict == VerdictKind::Rejected,

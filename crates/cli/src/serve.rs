@@ -1,4 +1,5 @@
-//! `serve`: the policy as an HTTPS admission webhook, or as Gatekeeper's provider. Everything that can be wrong is found out before it listens.
+//! `serve`: the policy as an HTTPS admission webhook, or as Gatekeeper's provider. Everything that can be wrong is
+//! found out before it listens.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::review::{Judge, SettingsText};
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
-/// The most that is kept of what is listed: some ten thousand autoscalers. With the requests in flight it fits the manifests' limit.
+/// The most that is kept of what is listed: some ten thousand autoscalers. With the requests in flight it fits the
+/// manifests' limit.
 const WATCHED_BYTES: usize = 64 << 20;
 
 /// A judge and the settings it judges by.

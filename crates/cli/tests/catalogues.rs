@@ -1,9 +1,9 @@
 //! What catalogues say of the policy keeps their published rules, and agrees with the policy.
 //!
-//! `artifacthub-pkg.yml` and `artifacthub-repo.yml` go by Artifact Hub's documentation (github.com/artifacthub/hub, docs/metadata)
-//! and what it refuses (internal/pkg/metadata.go, internal/repo/manager.go); the annotations by what `kwctl scaffold artifacthub`
-//! writes; `questions-ui.yml` by what Rancher's extension for Kubewarden can ask (github.com/rancher/kubewarden-ui,
-//! components/Questions). `cargo xtask annotate` checks `metadata.yml` by itself.
+//! `artifacthub-pkg.yml` and `artifacthub-repo.yml` go by Artifact Hub's documentation (github.com/artifacthub/hub,
+//! docs/metadata) and what it refuses (internal/pkg/metadata.go, internal/repo/manager.go); the annotations by what
+//! `kwctl scaffold artifacthub` writes; `questions-ui.yml` by what Rancher's extension for Kubewarden can ask
+//! (github.com/rancher/kubewarden-ui, components/Questions). `cargo xtask annotate` checks `metadata.yml` by itself.
 
 #![allow(clippy::restriction, reason = "a test may panic")]
 

@@ -1,4 +1,5 @@
-//! The documentation holds: links lead somewhere, every page is in the book, commands are commands, and settings are settings.
+//! The documentation holds: links lead somewhere, every page is in the book, commands are commands, and settings are
+//! settings.
 //!
 //! What other projects' programs and sites take is beyond these tests; so is whether a page is true.
 
@@ -27,8 +28,8 @@ const PAGES: &[&str] = &[
 /// What the README may have: one screen that says what this is, and where to read on.
 const README_BYTES: usize = 12_000;
 
-/// Words that are not the field's, or that need reading twice: override, exemption, lookup, handover, audit, alternatives,
-/// uninstall and troubleshooting are.
+/// Words that are not the field's, or that need reading twice: override, exemption, lookup, handover, audit,
+/// alternatives, uninstall and troubleshooting are.
 const SHUNNED: &str = include_str!("../../../tests/shunned-words.txt");
 
 /// Where pages of the book find files that are not in it.

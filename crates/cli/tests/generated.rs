@@ -1,5 +1,5 @@
-//! What is written from the code stands in the tree as the code says: the table of rules and the pages about them, the manifests'
-//! rules, the settings' page and schema, what Artifact Hub shows.
+//! What is written from the code stands in the tree as the code says: the table of rules and the pages about them, the
+//! manifests' rules, the settings' page and schema, what Artifact Hub shows.
 //!
 //! `AUTOSCALER_GUARD_WRITE=1 cargo test --workspace --test generated` writes all of it anew.
 

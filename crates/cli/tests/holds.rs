@@ -1,5 +1,5 @@
-//! `serve` as a process: what must not cost a verdict, and what it must not take. Each test names its line of docs/serve.md, "What it
-//! withstands".
+//! `serve` as a process: what must not cost a verdict, and what it must not take. Each test names its line of
+//! docs/serve.md, "What it withstands".
 
 #![allow(clippy::restriction, reason = "a test may panic")]
 

@@ -47,8 +47,8 @@ fn clusters(request: &str) -> Vec<String> {
     objects(request).iter().map(|object| format!("--cluster={object}")).collect()
 }
 
-/// The files of `e2e/sessions` as they should be, by name: a session a request, and a table of what becomes of each. What is
-/// repaired is there a second time, judged by a policy that may not.
+/// The files of `e2e/sessions` as they should be, by name: a session a request, and a table of what becomes of each.
+/// What is repaired is there a second time, judged by a policy that may not.
 fn fresh() -> BTreeMap<String, String> {
     let module = Judge::load(Some(Path::new(&module())), Limits::default()).expect("the module can be used");
     let mut files = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! The workflows run nothing of other people's that may change under them, and no job has rights that it does not ask for.
+//! The workflows run nothing of other people's that may change under them, and no job has rights that it does not ask
+//! for.
 
 #![allow(clippy::restriction, reason = "a test may panic")]
 

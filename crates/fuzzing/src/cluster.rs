@@ -9,7 +9,8 @@ use autoscaler_guard_reading::Json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The objects that a payload brings along in its member `cluster`, which the policy does not read, and how answers go wrong.
+/// The objects that a payload brings along in its member `cluster`, which the policy does not read, and how answers go
+/// wrong.
 pub(crate) struct Stage<'a> {
     honest: Objects<'a>,
     texts: Vec<&'a str>,

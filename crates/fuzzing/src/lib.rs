@@ -1,7 +1,8 @@
 //! What the fuzz targets do with a text: plain functions that panic when a law is broken.
 //!
-//! The targets in `fuzz/` hand them what libFuzzer makes up; `crates/cases/tests/regressions.rs` hands them what was found once, and the
-//! seeds. They know the policy from outside only: bytes in, an answer out, and a look at what the answer may be.
+//! The targets in `fuzz/` hand them what libFuzzer makes up; `crates/cases/tests/regressions.rs` hands them what was
+//! found once, and the seeds. They know the policy from outside only: bytes in, an answer out, and a look at what the
+//! answer may be.
 //!
 //! | target | input | laws |
 //! |---|---|---|

@@ -32,7 +32,8 @@ pub(crate) const FUNCTIONS: [&str; 9] = [
 /// Called in this order before the first operation, where a guest exports them.
 const STARTERS: [&str; 2] = ["_start", "wapc_init"];
 
-/// The most lookups of one operation, so that no request chooses how many there are. Policies whose requests do not ask for a great many.
+/// The most lookups of one operation, so that no request chooses how many there are. Policies whose requests do not ask
+/// for a great many.
 const MOST_LOOKUPS: usize = 256;
 
 /// More than a guest can use up.

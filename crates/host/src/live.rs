@@ -1,10 +1,11 @@
 //! A real cluster: lookups go to its API server, with the rights of whoever runs this.
 //!
-//! They are the requests that policy-server makes and fail with its words. Three things differ. What is asked for comes from whoever made the
-//! request that is judged, so names are checked and encoded before they become part of a path. A list that is not, or not
-//! yet, kept up to date by a watch ([`LiveOptions::watch`]) is asked for, so a missing permission is an error and not an
-//! endless wait. And when a policy asks whether the policy server itself may do something, it is the runner's own rights
-//! that matter here: [`LiveOptions::stands_for`] names the account for which they stand in.
+//! They are the requests that policy-server makes and fail with its words. Three things differ. What is asked for comes
+//! from whoever made the request that is judged, so names are checked and encoded before they become part of a path. A
+//! list that is not, or not yet, kept up to date by a watch ([`LiveOptions::watch`]) is asked for, so a missing
+//! permission is an error and not an endless wait. And when a policy asks whether the policy server itself may do
+//! something, it is the runner's own rights that matter here: [`LiveOptions::stands_for`] names the account for which
+//! they stand in.
 
 mod connect;
 mod discovery;
@@ -84,8 +85,8 @@ impl LiveCluster {
         Ok(Self { api: Arc::new(api), runtime: Some(runtime) })
     }
 
-    /// Reads the configuration, and greets the API server until it answers: until then this is not [ready](Capabilities::ready). `failed` is
-    /// given the reason, once for each.
+    /// Reads the configuration, and greets the API server until it answers: until then this is not
+    /// [ready](Capabilities::ready). `failed` is given the reason, once for each.
     pub fn connect_eventually(
         options: LiveOptions,
         failed: impl Fn(&ConnectError) + Send + 'static,
@@ -263,7 +264,8 @@ impl Api {
         view::write_list(&api_version, &kind, objects.map(|object| View { object, mask: &mask, place: Place::Listed }))
     }
 
-    /// Whoever asks in the policy server's stead is named when something is denied: the policy knows the policy server's account alone.
+    /// Whoever asks in the policy server's stead is named when something is denied: the policy knows the policy
+    /// server's account alone.
     async fn can_i(&self, can_i: CanI) -> Result<Vec<u8>, String> {
         let review = &can_i.subject_access_review;
         let own = self.stands_for.as_ref() == Some(&review.user);

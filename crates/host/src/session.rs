@@ -1,7 +1,8 @@
 //! Lookups in a file, to be replayed without a cluster: by [`Replay`], or by kwctl.
 //!
-//! The format is that of kwctl's `--record-host-capabilities-interactions` and `--replay-host-capabilities-interactions`: a list
-//! of exchanges in the order in which the policy asked, each with the request, which is YAML in a text, and the response.
+//! The format is that of kwctl's `--record-host-capabilities-interactions` and
+//! `--replay-host-capabilities-interactions`: a list of exchanges in the order in which the policy asked, each with the
+//! request, which is YAML in a text, and the response.
 //!
 //! ```yaml
 //! - request: |

@@ -1,10 +1,10 @@
 //! A cluster that is an array of objects: what is in it is there, everything else is absent.
 //!
-//! For hosts without files and field masks: the browser, the fuzz targets and the benches. Objects stay text, as the core
-//! reads them. An object without a namespace is cluster-scoped. Nothing is converted: an object of another version of its
-//! group is answered as it is. Beside objects there may be the documents that `autoscaler-guard review --cluster` knows,
-//! for what may go wrong in a cluster: `SubjectAccessReview` (see `autoscaler_guard_permissions`), and `NotServed` and
-//! `NotGranted` of `autoscaler-guard/v1`.
+//! For hosts without files and field masks: the browser, the fuzz targets and the benches. Objects stay text, as the
+//! core reads them. An object without a namespace is cluster-scoped. Nothing is converted: an object of another version
+//! of its group is answered as it is. Beside objects there may be the documents that `autoscaler-guard review
+//! --cluster` knows, for what may go wrong in a cluster: `SubjectAccessReview` (see `autoscaler_guard_permissions`),
+//! and `NotServed` and `NotGranted` of `autoscaler-guard/v1`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
-//! Bodies of requests: read before anything is taken that others wait for, within a time and a budget of bytes of their own.
+//! Bodies of requests: read before anything is taken that others wait for, within a time and a budget of bytes of their
+//! own.
 //!
-//! A short body needs no leave, since what arrives so slowly that it would matter runs out of time first. A longer one has all of its bytes
-//! reserved at once, so that many that arrive side by side cannot wait for each other; very long ones have a budget of their own, and
-//! do not hold up the others.
+//! A short body needs no leave, since what arrives so slowly that it would matter runs out of time first. A longer one
+//! has all of its bytes reserved at once, so that many that arrive side by side cannot wait for each other; very long
+//! ones have a budget of their own, and do not hold up the others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -236,9 +236,9 @@ fn mark(contents: &Contents) -> u64 {
     hasher.finish()
 }
 
-/// Looks at the files from time to time, for ever. Secrets are mounted by links that are swapped, which file watches are known to
-/// miss; reading two small files is cheap. A pair that cannot be used, such as one that is half written, leaves the old one in
-/// place.
+/// Looks at the files from time to time, for ever. Secrets are mounted by links that are swapped, which file watches
+/// are known to miss; reading two small files is cheap. A pair that cannot be used, such as one that is half written,
+/// leaves the old one in place.
 pub(crate) async fn keep_fresh(
     mut certificate: Certificate,
     every: Duration,

@@ -1,7 +1,8 @@
 //! Connections: how many there may be, which are ended, and when.
 //!
-//! A connection on which nothing is being judged is idle, whether it sends nothing, half a head or half a body. Where there are too many, the
-//! one that has been idle for longest makes room for the next, so that nobody is locked out by connections that do nothing.
+//! A connection on which nothing is being judged is idle, whether it sends nothing, half a head or half a body. Where
+//! there are too many, the one that has been idle for longest makes room for the next, so that nobody is locked out by
+//! connections that do nothing.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -31,8 +32,8 @@ use tower::ServiceExt as _;
 use crate::metrics::Metrics;
 use crate::{Line, log};
 
-/// How long a connection may idle, or take over the head of a request. API servers give up theirs earlier, so that none is ended just as
-/// they send.
+/// How long a connection may idle, or take over the head of a request. API servers give up theirs earlier, so that none
+/// is ended just as they send.
 const IDLE: Duration = Duration::from_mins(2);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often to ask the other side of an HTTP/2 connection whether it is still there, and for how long to wait.
@@ -127,7 +128,8 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a connection in, at the cost of the one that has been idle for longest where there are too many; none if all are busy.
+    /// Takes a connection in, at the cost of the one that has been idle for longest where there are too many; none if
+    /// all are busy.
     fn admit(&self) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open();
         if open.len() >= self.most {
@@ -252,7 +254,8 @@ impl Connections {
         let mut idle = pin!(sleep(IDLE));
         let mut asked_to_end = false;
         let mut last: Option<tokio::time::Instant> = None;
-        // An HTTP/1 client learns of the end by the answer to its next request; ending its idle connection could cross with that.
+        // An HTTP/1 client learns of the end by the answer to its next request; ending its idle connection could cross
+        // with that.
         let is_late = self.ending.is_cancelled();
         let ending = async {
             self.ending.cancelled().await;

@@ -1,7 +1,8 @@
 //! Gatekeeper's external data protocol (`externaldata.gatekeeper.sh/v1beta1`): reviews as keys, a verdict for each.
 //!
-//! A key is the JSON text of `input.review`: an `AdmissionRequest`, with the old object of a DELETE as `object`, too. Gatekeeper takes
-//! any JSON as a value (open-policy-agent/frameworks, `externaldata.Item`) and hands it to Rego as it is.
+//! A key is the JSON text of `input.review`: an `AdmissionRequest`, with the old object of a DELETE as `object`, too.
+//! Gatekeeper takes any JSON as a value (open-policy-agent/frameworks, `externaldata.Item`) and hands it to Rego as it
+//! is.
 
 use std::borrow::Cow;
 

@@ -269,8 +269,8 @@ async fn answer(
     }
     let (slot, time) = turn(shared, began).await?;
     let (shared, asked) = (Arc::clone(shared), asked(time));
-    // A guest cannot be waited for without blocking a thread. The slot goes along with the work: what was given up for lateness holds it
-    // until it has really ended.
+    // A guest cannot be waited for without blocking a thread. The slot goes along with the work: what was given up for
+    // lateness holds it until it has really ended.
     let work = tokio::task::spawn_blocking(move || {
         let _slot = slot;
         shared.metrics.in_flight.inc();
@@ -282,8 +282,8 @@ async fn answer(
         .unwrap_or_else(|_| Err(Unanswered::Failed("the judge crashed; please report it with the request".into())))
 }
 
-/// Waits for its turn, in the order of arrival. Whose turn does not come in time is judged all the same, but not looked up for: what would
-/// lose something is refused then, and to shed it could let it pass.
+/// Waits for its turn, in the order of arrival. Whose turn does not come in time is judged all the same, but not looked
+/// up for: what would lose something is refused then, and to shed it could let it pass.
 async fn turn(shared: &Shared, began: Instant) -> Result<(OwnedSemaphorePermit, Time), Unanswered> {
     let Shared { limits, turns, .. } = shared;
     if let Ok(slot) = Arc::clone(&turns.judging).try_acquire_owned() {

@@ -1,23 +1,24 @@
-//! autoscaler-guard by HTTPS, for clusters without Kubewarden: as an admission webhook, or as an external data provider behind
-//! Gatekeeper.
+//! autoscaler-guard by HTTPS, for clusters without Kubewarden: as an admission webhook, or as an external data provider
+//! behind Gatekeeper.
 //!
 //! ```text
-//! connections ──► body ──► a slot, waited for ──► Judge (the core, or a module) ──► AdmissionReview, JSON Patch ──► log
+//! connections ──► body ──► a slot, waited for ──► Judge (the core, or a module) ──► AdmissionReview, patch ──► log
 //!  limited,        own                                 │
 //!  idle ones       deadline                            └─► lookups, counted, in one budget of time;
 //!  make room       and bytes                               without time left they are unknown
 //! ```
 //!
-//! Gatekeeper asks at `POST /gatekeeper`, about several requests at once. A server answers one [`Host`], as the two want different things of
-//! TLS and of the settings.
+//! Gatekeeper asks at `POST /gatekeeper`, about several requests at once. A server answers one [`Host`], as the two
+//! want different things of TLS and of the settings.
 //!
-//! A [`Server`] is handed a [`Judge`] and something that answers its lookups; it knows no rule. What it cannot judge it answers
-//! with an HTTP error and never with a verdict of its own, so that the webhook's `failurePolicy` decides. Under `Ignore` that is a change
-//! which passes, so it is the last resort: a request that waits too long is judged without lookups, and a log that nobody reads is
-//! no reason to wait.
+//! A [`Server`] is handed a [`Judge`] and something that answers its lookups; it knows no rule. What it cannot judge it
+//! answers with an HTTP error and never with a verdict of its own, so that the webhook's `failurePolicy` decides. Under
+//! `Ignore` that is a change which passes, so it is the last resort: a request that waits too long is judged without
+//! lookups, and a log that nobody reads is no reason to wait.
 //!
-//! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the way of a request),
-//! `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`, `certificate.rs`, `metrics.rs`, `log.rs`.
+//! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the
+//! way of a request), `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`,
+//! `certificate.rs`, `metrics.rs`, `log.rs`.
 
 #![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
 

@@ -139,8 +139,8 @@ impl Manifests<'_> {
 /// What the templates leave open, by name.
 type Values = Vec<(&'static str, String)>;
 
-/// Puts values where a template has their names between two `@`. A name on a line of its own stands for as many lines as the value
-/// has, which may be none, each as deep as the name is.
+/// Puts values where a template has their names between two `@`. A name on a line of its own stands for as many lines
+/// as the value has, which may be none, each as deep as the name is.
 fn fill(template: &str, values: &Values) -> String {
     let mut filled = String::new();
     for line in template.lines() {
@@ -238,8 +238,9 @@ const SERVED_EVERYWHERE: &[&str] = &["autoscaling", "apiextensions.k8s.io", "api
 
 /// What rules watch, as `rules` of a Kubewarden policy's manifest or metadata, in YAML.
 ///
-/// Kubewarden's audit scanner counts an error for each kind that the cluster does not serve, even of a policy that is none of its business,
-/// unless all of the kind's operations are named by `*`: then it looks no further. API servers ask about the same changes either way.
+/// Kubewarden's audit scanner counts an error for each kind that the cluster does not serve, even of a policy that is
+/// none of its business, unless all of the kind's operations are named by `*`: then it looks no further. API servers
+/// ask about the same changes either way.
 pub fn rules() -> String {
     let all = |mut watched: Watched| {
         if !SERVED_EVERYWHERE.contains(&watched.api.group) && watched.operations.len() == 3 {

@@ -131,8 +131,8 @@ const MORE_WORKLOADS: &[Api] = &[
     kind_of("argoproj.io", "v1alpha1", "rollouts", "Rollout"),
 ];
 
-/// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`: what their `LOOKUPS` declare, the
-/// workloads that autoscalers aim at, and the namespace of whatever is about to be refused.
+/// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`: what their `LOOKUPS`
+/// declare, the workloads that autoscalers aim at, and the namespace of whatever is about to be refused.
 pub fn looked_up() -> Vec<LookedUp> {
     let declared = || LOOKUPS.iter().flat_map(|(_, lookups)| *lookups).flat_map(Lookup::each);
     let is = |one: &ApiKind<'_>, other: &ApiKind<'_>| one.resource == other.resource;

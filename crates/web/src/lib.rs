@@ -1,7 +1,7 @@
 //! The policy in JavaScript: the same core as everywhere, given a request, the objects around it and the settings.
 //!
-//! Everything here is text in and an [`Answer`] out, in plain Rust; `javascript.rs` hands both over the border, in the module alone.
-//! No rule lives here.
+//! Everything here is text in and an [`Answer`] out, in plain Rust; `javascript.rs` hands both over the border, in the
+//! module alone. No rule lives here.
 
 mod answer;
 #[cfg(target_arch = "wasm32")]
@@ -22,8 +22,8 @@ use autoscaler_guard_objects::Objects;
 use autoscaler_guard_reading::Json;
 use recorded::Recorded;
 
-/// Judges a request. `request` is an `AdmissionReview` or its `AdmissionRequest`, `cluster` an array of whole objects, `settings` an
-/// object; each is JSON text, and `null` in place of the last two is an empty cluster and the defaults.
+/// Judges a request. `request` is an `AdmissionReview` or its `AdmissionRequest`, `cluster` an array of whole objects,
+/// `settings` an object; each is JSON text, and `null` in place of the last two is an empty cluster and the defaults.
 pub fn review(request: &str, cluster: &str, settings: &str) -> Answer {
     let settings = match Settings::from_json(settings) {
         Ok(settings) => settings,

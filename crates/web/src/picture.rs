@@ -1,7 +1,7 @@
 //! Who owns, declares and scales whom, as boxes and arrows: the objects that were given, before and after the change.
 //!
-//! What follows from a change is drawn as far as Kubernetes itself does it: the garbage collector takes what loses its last owner, and
-//! objects go with their definition. What KEDA and Envoy Gateway do then is what the verdict says.
+//! What follows from a change is drawn as far as Kubernetes itself does it: the garbage collector takes what loses its
+//! last owner, and objects go with their definition. What KEDA and Envoy Gateway do then is what the verdict says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,7 +72,8 @@ impl<'a> Scene<'a> {
         Self { attributes, change, around, at_stake, settings }
     }
 
-    /// The picture with the object that changes as it is in that text; `deleted` is what goes, with all that goes along.
+    /// The picture with the object that changes as it is in that text; `deleted` is what goes, with all that goes
+    /// along.
     fn draw(&self, own: Option<&str>, deleted: Option<&Object<'_>>) -> Picture {
         let mut stored: Vec<Stored<'_>> = self.around.iter().cloned().chain(own.and_then(Stored::read)).collect();
         if let (Some(deleted), Some(request)) = (deleted, &self.attributes) {

@@ -84,7 +84,8 @@ impl Key {
         &*self.kind == "ScaledObject" && &*self.group == "keda.sh"
     }
 
-    /// Whether it is of a kind that may be scaled: a built-in one, or any that a definition may have given a scale subresource.
+    /// Whether it is of a kind that may be scaled: a built-in one, or any that a definition may have given a scale
+    /// subresource.
     pub fn is_workload(&self) -> bool {
         let is_others = self.group.contains('.') && !self.group.ends_with(".k8s.io");
         (&*self.group == "apps" && WORKLOADS.contains(&&*self.kind))
@@ -142,7 +143,8 @@ pub fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.at(pointer).and_then(Value::as_i64)
 }
 
-/// Puts an HPA into the form of `autoscaling/v2`, in which the API server stores it (kubernetes pkg/apis/autoscaling/v1/conversion.go).
+/// Puts an HPA into the form of `autoscaling/v2`, in which the API server stores it (kubernetes
+/// pkg/apis/autoscaling/v1/conversion.go).
 pub fn as_v2(manifest: &mut Value) {
     let version = text(manifest, "/apiVersion").to_owned();
     if text(manifest, "/kind") != "HorizontalPodAutoscaler" || !version.starts_with("autoscaling/") {

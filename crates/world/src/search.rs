@@ -1,9 +1,9 @@
-//! Searches all that can happen: every interleaving of a tool's requests and the controllers' steps, breadth first, so that what is found
-//! is found by a shortest way.
+//! Searches all that can happen: every interleaving of a tool's requests and the controllers' steps, breadth first, so
+//! that what is found is found by a shortest way.
 //!
-//! Four properties are held: *safety* (with the policy no workload ends badly without a word), *liveness* (what ends well without the
-//! policy ends well with it), *help* (the commands of a refusal are accepted, and lead to a good end), *freedom* (no controller is
-//! refused). States are known by [`World::fingerprint`] and the tool's place in its work.
+//! Four properties are held: *safety* (with the policy no workload ends badly without a word), *liveness* (what ends
+//! well without the policy ends well with it), *help* (the commands of a refusal are accepted, and lead to a good end),
+//! *freedom* (no controller is refused). States are known by [`World::fingerprint`] and the tool's place in its work.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};

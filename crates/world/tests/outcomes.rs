@@ -1,9 +1,10 @@
 //! What really happened, on real components and without the policy, happens in the model: `tests/outcomes/*.jsonl`.
 //!
-//! One scenario a line: `id`, `what`, the `outcome` (or several that were seen), the `subjects` it is about, and `acts`: `setup` puts
-//! objects in, `mark` is the moment that the outcome compares with, the others are requests (`create`, `apply`, `replace`, `patch`,
-//! `delete`, `scale`), Helm at work (`helm`), components that stop and start (`keda`, `envoy`), and `settle`. Objects are written shortly:
-//! `{"hpa": "web", "max": 7}` is an HPA for 2 to 5 replicas by 80 % of the processor where nothing else is said.
+//! One scenario a line: `id`, `what`, the `outcome` (or several that were seen), the `subjects` it is about, and
+//! `acts`: `setup` puts objects in, `mark` is the moment that the outcome compares with, the others are requests
+//! (`create`, `apply`, `replace`, `patch`, `delete`, `scale`), Helm at work (`helm`), components that stop and start
+//! (`keda`, `envoy`), and `settle`. Objects are written shortly: `{"hpa": "web", "max": 7}` is an HPA for 2 to 5
+//! replicas by 80 % of the processor where nothing else is said.
 //!
 //! Where the model says something else, [`EXPLAINED`] has the reason.
 

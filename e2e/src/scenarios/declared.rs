@@ -1,8 +1,8 @@
 //! An object of another operator declares an HPA, and gives it up.
 //!
-//! No operator of these objects runs here. The scenarios do for VictoriaMetrics' what it does to HPAs up to the mending of its issue 2518:
-//! it makes one of `spec.hpa`, owned by the VMAgent, and does nothing when `spec.hpa` goes. All else is real: the API server, the policy, and
-//! the garbage collector.
+//! No operator of these objects runs here. The scenarios do for VictoriaMetrics' what it does to HPAs up to the mending
+//! of its issue 2518: it makes one of `spec.hpa`, owned by the VMAgent, and does nothing when `spec.hpa` goes. All else
+//! is real: the API server, the policy, and the garbage collector.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Incident 2 and what else takes a fleet's autoscaler, on an Envoy Gateway that deletes such HPAs and on one that leaves them behind.
+//! Incident 2 and what else takes a fleet's autoscaler, on an Envoy Gateway that deletes such HPAs and on one that
+//! leaves them behind.
 
 use anyhow::{Result, bail, ensure};
 use kube::api::DynamicObject;

@@ -1,4 +1,5 @@
-//! The policy behind Gatekeeper: what it has to do there as elsewhere, and what becomes of requests while its provider does not answer.
+//! The policy behind Gatekeeper: what it has to do there as elsewhere, and what becomes of requests while its provider
+//! does not answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -124,7 +124,8 @@ pub(super) async fn upgrade_to_keda(stage: &Stage<'_>, helm: &Helm) -> Result<()
     keda_has(stage).await
 }
 
-/// After the chart went back to an HPA: without the policy it is collected, with it it stays, and the chart's spec with it.
+/// After the chart went back to an HPA: without the policy it is collected, with it it stays, and the chart's spec with
+/// it.
 pub(super) async fn lost_or_kept(stage: &Stage<'_>, max: u32) -> Result<String> {
     stage.until_gone(SCALED_OBJECT, "web").await?;
     if !stage.guarded() {

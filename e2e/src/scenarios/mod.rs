@@ -1,7 +1,8 @@
 //! The scenarios: one table, and one function each, grouped by whose hazards they show.
 //!
-//! A scenario's function plays both times; where the policy makes a difference it asks [`Stage::guarded`]. It returns what was seen at
-//! the end, in a few words for the table in `e2e/README.md`, and fails when that is not what has to be seen.
+//! A scenario's function plays both times; where the policy makes a difference it asks [`Stage::guarded`]. It returns
+//! what was seen at the end, in a few words for the table in `e2e/README.md`, and fails when that is not what has to be
+//! seen.
 
 mod audit;
 mod declared;

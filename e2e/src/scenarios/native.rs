@@ -1,4 +1,5 @@
-//! Without a server: the API server guards by itself, in CEL. Both incidents, their ways back, and who must never be in the way of whom.
+//! Without a server: the API server guards by itself, in CEL. Both incidents, their ways back, and who must never be in
+//! the way of whom.
 
 use std::time::{Duration, Instant};
 
@@ -194,7 +195,8 @@ async fn demo(stage: &Stage<'_>) -> Result<String> {
     Ok(seen)
 }
 
-/// Helm hides what becomes of the delete but for warnings; a release's ScaledObject is never held, as it may be uninstalled.
+/// Helm hides what becomes of the delete but for warnings; a release's ScaledObject is never held, as it may be
+/// uninstalled.
 async fn contained(stage: &Stage<'_>) -> Result<String> {
     let helm = stage.helm(3)?;
     helm.upgrade(KEDA, &[]).await?.succeeded()?;
@@ -248,7 +250,8 @@ async fn bypassed(stage: &Stage<'_>) -> Result<String> {
     Ok(if stage.guarded() { "refused to others, let through" } else { "no autoscaler left" }.into())
 }
 
-/// That a ScaledObject's workload is gone is known by its HPA alone, which learns of it at the HPA controller's next turn.
+/// That a ScaledObject's workload is gone is known by its HPA alone, which learns of it at the HPA controller's next
+/// turn.
 async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
     free::keda_lives_and(stage, async |stage| {
         let failing = |hpa: &DynamicObject| objects::has_condition(hpa, "AbleToScale", "False", "FailedGetScale");

@@ -1,4 +1,5 @@
-//! The policies for Kubewarden while no policy server answers: controllers and clean-up are not held up by failurePolicy Fail.
+//! The policies for Kubewarden while no policy server answers: controllers and clean-up are not held up by
+//! failurePolicy Fail.
 
 use std::path::{Path, PathBuf};
 
@@ -122,7 +123,8 @@ impl Installed {
 const MUTATING: &str = "MutatingWebhookConfiguration";
 const VALIDATING: &str = "ValidatingWebhookConfiguration";
 
-/// What Kubewarden's controller makes of a ClusterAdmissionPolicy, for these namespaces; whoever drives the scenario is not asked.
+/// What Kubewarden's controller makes of a ClusterAdmissionPolicy, for these namespaces; whoever drives the scenario is
+/// not asked.
 fn configuration(stage: &Stage<'_>, policy: &Value, namespaces: &[&str], scope: &str, port: u16) -> Result<Value> {
     let spec = &policy["spec"];
     let name = policy["metadata"]["name"].as_str().context("a policy without a name")?;

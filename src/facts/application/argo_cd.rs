@@ -1,7 +1,8 @@
 //! Argo CD's own record of what it manages: the Application (`argoproj.io/v1alpha1`).
 //!
-//! At every DELETE of a sync `status.resources` is that of the revision being synced, once its revision is the operation's: the controller
-//! sets the operation before it writes the status (argoproj/argo-cd, controller/appcontroller.go, `autoSync`, `persistAppStatus`).
+//! At every DELETE of a sync `status.resources` is that of the revision being synced, once its revision is the
+//! operation's: the controller sets the operation before it writes the status (argoproj/argo-cd,
+//! controller/appcontroller.go, `autoSync`, `persistAppStatus`).
 
 use std::borrow::Cow;
 
@@ -66,7 +67,8 @@ impl<'a> Record<'a> {
         asked.or_else(|| status.at(&["operationState", "operation", "sync"]).filter(|_| running))
     }
 
-    /// Whether the sync under way is to write that resource: not yet written, and not left out by a sync of some resources only.
+    /// Whether the sync under way is to write that resource: not yet written, and not left out by a sync of some
+    /// resources only.
     pub fn will_write(&self, resource: Resource<'a>) -> bool {
         let chosen = self.sync().map(|sync| sync.items(&["resources"])).unwrap_or_default();
         let done = self.0.status().items(&["operationState", "syncResult", "resources"]);

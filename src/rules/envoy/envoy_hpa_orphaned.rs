@@ -4,16 +4,16 @@
 //! An HPA lives as long as something declares it, and no longer.
 //!
 //! ## Why
-//! Envoy Gateway 1.1.3 to 1.4.x neither deletes the HPA of a fleet that loses envoyHpa nor that of a Gateway that is deleted
-//! (envoyproxy/gateway issue 5357). It keeps scaling, or aims at nothing; and it lacks the labels by which later versions delete, so that no
-//! upgrade ever takes it away.
+//! Envoy Gateway 1.1.3 to 1.4.x neither deletes the HPA of a fleet that loses envoyHpa nor that of a Gateway that is
+//! deleted (envoyproxy/gateway issue 5357). It keeps scaling, or aims at nothing; and it lacks the labels by which
+//! later versions delete, so that no upgrade ever takes it away.
 //!
 //! ## When it fires
-//! * An EnvoyProxy is changed whose fleets have no envoyHpa, and there is an HPA with a fleet's labels, but not with all that Envoy Gateway
-//!   gives since 1.5.
+//! * An EnvoyProxy is changed whose fleets have no envoyHpa, and there is an HPA with a fleet's labels, but not with
+//!   all that Envoy Gateway gives since 1.5.
 //! * A Gateway is deleted whose HPA is such.
-//! * In an audit: an HPA with a fleet's labels that no EnvoyProxy declares, neither the Gateway's nor the class's nor the default one in Envoy
-//!   Gateway's configuration. Where that configuration cannot be read, no HPA is reported.
+//! * In an audit: an HPA with a fleet's labels that no EnvoyProxy declares, neither the Gateway's nor the class's nor
+//!   the default one in Envoy Gateway's configuration. Where that configuration cannot be read, no HPA is reported.
 //!
 //! It does not warn on a guess. Deleting what was left behind is the cure, for which hpa-deleted only warns.
 //!

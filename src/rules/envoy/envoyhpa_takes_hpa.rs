@@ -4,16 +4,17 @@
 //! An HPA has one owner who writes it, and goes only when its own declaration does.
 //!
 //! ## Why
-//! Envoy Gateway applies the HPA of a fleet by its name, generated or `envoyHpa.name`, and with force: an HPA of that name that scales another
-//! workload is overwritten, and that workload left with none. From 1.5 on it deletes its HPAs by their labels: any other HPA that carries all
-//! of them goes with the next change of envoyHpa, one of KEDA's too, as KEDA copies a ScaledObject's labels to its HPA.
+//! Envoy Gateway applies the HPA of a fleet by its name, generated or `envoyHpa.name`, and with force: an HPA of that
+//! name that scales another workload is overwritten, and that workload left with none. From 1.5 on it deletes its HPAs
+//! by their labels: any other HPA that carries all of them goes with the next change of envoyHpa, one of KEDA's too, as
+//! KEDA copies a ScaledObject's labels to its HPA.
 //!
 //! ## When it fires
-//! * An EnvoyProxy, Gateway or GatewayClass is created or changed so that a fleet gets an HPA, or one of another name. An HPA of that name
-//!   scales another workload, or a ScaledObject owns it, or another fleet gets it, too.
+//! * An EnvoyProxy, Gateway or GatewayClass is created or changed so that a fleet gets an HPA, or one of another name.
+//!   An HPA of that name scales another workload, or a ScaledObject owns it, or another fleet gets it, too.
 //! * The same change would delete an HPA that has the fleet's labels and scales another workload.
-//! * An HPA or ScaledObject is created with, or gets, all of Envoy Gateway's labels, where Envoy Gateway keeps its HPAs, unless Envoy Gateway
-//!   1.4 or older runs.
+//! * An HPA or ScaledObject is created with, or gets, all of Envoy Gateway's labels, where Envoy Gateway keeps its
+//!   HPAs, unless Envoy Gateway 1.4 or older runs.
 //!
 //! It warns of what is not known.
 //!
@@ -22,8 +23,8 @@
 //! * `autoscaler-guard/allow: envoyhpa-takes-hpa` on the changed object, or on the workload whose HPA is taken.
 //!
 //! ## Example
-//! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p '{"spec":{"provider":{"kubernetes":{"envoyHpa":{"name":"web"}}}}}'`,
-//! where HPA `web` scales Deployment `web`.
+//! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p
+//! '{"spec":{"provider":{"kubernetes":{"envoyHpa":{"name":"web"}}}}}'`, where HPA `web` scales Deployment `web`.
 
 use crate::change::{Kind, Operation};
 use crate::cluster::{Reason, api};

@@ -4,17 +4,19 @@
 //! A fleet has one who writes its count.
 //!
 //! ## Why
-//! Envoy Gateway 1.3 to 1.8 forces `envoyDeployment.replicas` on the fleet whenever any Gateway or EnvoyProxy changes, and the HPA puts its
-//! own count back: the count flaps (envoyproxy/gateway issues 2807 and 5751). At 0 it stays, as no HPA scales from 0. Other versions leave
-//! `replicas` out beside envoyHpa; but a count that `envoyDeployment.patch` sets is forced by every version.
+//! Envoy Gateway 1.3 to 1.8 forces `envoyDeployment.replicas` on the fleet whenever any Gateway or EnvoyProxy changes,
+//! and the HPA puts its own count back: the count flaps (envoyproxy/gateway issues 2807 and 5751). At 0 it stays, as no
+//! HPA scales from 0. Other versions leave `replicas` out beside envoyHpa; but a count that `envoyDeployment.patch`
+//! sets is forced by every version.
 //!
 //! ## When it fires
-//! An EnvoyProxy is created or changed and declares both, itself or together with the class's by which it is merged; or a Gateway or
-//! GatewayClass is pointed to such an EnvoyProxy.
+//! An EnvoyProxy is created or changed and declares both, itself or together with the class's by which it is merged; or
+//! a Gateway or GatewayClass is pointed to such an EnvoyProxy.
 //!
 //! * `replicas` that is new in the change is dropped.
-//! * It warns of `replicas` that was there before, as dropping it restarts the fleet at 1 replica (envoyhpa-over-replicas), of a count in a
-//!   patch, of one that comes of merging, and of any while the version is not known.
+//! * It warns of `replicas` that was there before, as dropping it restarts the fleet at 1 replica
+//!   (envoyhpa-over-replicas), of a count in a patch, of one that comes of merging, and of any while the version is not
+//!   known.
 //!
 //! A count that equals both bounds of envoyHpa does not flap.
 //!

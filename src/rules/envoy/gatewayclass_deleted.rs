@@ -4,13 +4,14 @@
 //! The fleets of a class keep their HPAs for as long as their Gateways live.
 //!
 //! ## Why
-//! A finalizer holds a GatewayClass that is in use, but Envoy Gateway no longer reads its `parametersRef` once deletion has begun. From 1.5
-//! on the HPAs are deleted and the replica counts freeze; 1.1.3 to 1.4.x lets go of the fleets and leaves the HPAs behind. A deletion that
-//! has begun cannot be taken back.
+//! A finalizer holds a GatewayClass that is in use, but Envoy Gateway no longer reads its `parametersRef` once deletion
+//! has begun. From 1.5 on the HPAs are deleted and the replica counts freeze; 1.1.3 to 1.4.x lets go of the fleets and
+//! leaves the HPAs behind. A deletion that has begun cannot be taken back.
 //!
 //! ## When it fires
-//! Someone deletes a GatewayClass of Envoy Gateway's controller, and a Gateway of the class that is not being deleted has envoyHpa by the
-//! class's EnvoyProxy. Helm-managed: a warning, as `helm uninstall` deletes EnvoyProxy, Gateway and GatewayClass in that order.
+//! Someone deletes a GatewayClass of Envoy Gateway's controller, and a Gateway of the class that is not being deleted
+//! has envoyHpa by the class's EnvoyProxy. Helm-managed: a warning, as `helm uninstall` deletes EnvoyProxy, Gateway and
+//! GatewayClass in that order.
 //!
 //! ## Overrides
 //! * Delete the Gateways first, or move them to another class.

@@ -4,12 +4,13 @@
 //! An HPA has at most one who declares it.
 //!
 //! ## Why
-//! From a handover on KEDA does not watch the HPA any more, though its ScaledObject says that it scales the workload; the next change of
-//! the ScaledObject takes the HPA back. Usually the tool that applied the HPA deletes the ScaledObject a moment later. Where that delete
-//! failed or never came, two declare one HPA.
+//! From a handover on KEDA does not watch the HPA any more, though its ScaledObject says that it scales the workload;
+//! the next change of the ScaledObject takes the HPA back. Usually the tool that applied the HPA deletes the
+//! ScaledObject a moment later. Where that delete failed or never came, two declare one HPA.
 //!
 //! ## When it fires
-//! In an audit only: an HPA has the mark of a handover (`autoscaler-guard/released-from`), and that very ScaledObject lives.
+//! In an audit only: an HPA has the mark of a handover (`autoscaler-guard/released-from`), and that very ScaledObject
+//! lives.
 //!
 //! ## Overrides
 //! * Finish the handover: delete the ScaledObject.

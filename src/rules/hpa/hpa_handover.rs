@@ -4,17 +4,17 @@
 //! A workload whose chart or manifests go back from KEDA to a plain HPA of the same name keeps that HPA.
 //!
 //! ## Why
-//! Helm patches KEDA's HPA, then deletes the ScaledObject. The HPA still carries the ScaledObject's ownerReference, so the garbage collector
-//! deletes it. Helm prints `STATUS: deployed`, and the workload has no autoscaler (kedacore/keda issue 6250). Flux, Argo CD and
-//! `kubectl apply` lose it the same way.
+//! Helm patches KEDA's HPA, then deletes the ScaledObject. The HPA still carries the ScaledObject's ownerReference, so
+//! the garbage collector deletes it. Helm prints `STATUS: deployed`, and the workload has no autoscaler (kedacore/keda
+//! issue 6250). Flux, Argo CD and `kubectl apply` lose it the same way.
 //!
 //! ## When it fires
-//! A declarative writer (setting `handover.fieldManagers`) writes an HPA that a ScaledObject owns, by patch, apply or PUT. Anyone else says so
-//! with the annotation `autoscaler-guard/handover: "<scaledobject>"`, new in that request.
+//! A declarative writer (setting `handover.fieldManagers`) writes an HPA that a ScaledObject owns, by patch, apply or
+//! PUT. Anyone else says so with the annotation `autoscaler-guard/handover: "<scaledobject>"`, new in that request.
 //!
 //! * The ownerReference is dropped and the HPA marked `autoscaler-guard/released-from`.
-//! * It is refused where the HPA is aimed at another target, as the ScaledObject's workload would lose its autoscaler, and where the
-//!   ScaledObject is paused, as KEDA then deletes the HPA by its name.
+//! * It is refused where the HPA is aimed at another target, as the ScaledObject's workload would lose its autoscaler,
+//!   and where the ScaledObject is paused, as KEDA then deletes the HPA by its name.
 //! * A declarative writer's PUT that forgets the mark gets it back.
 //!
 //! ## Overrides

@@ -4,17 +4,17 @@
 //! Nobody believes that an edit holds which the operator will undo.
 //!
 //! ## Why
-//! KEDA rewrites the HPA of its ScaledObject, Envoy Gateway the HPAs of its fleets: the edit is gone at their next reconcile. It must stay
-//! possible all the same, for an emergency while the operator is down.
+//! KEDA rewrites the HPA of its ScaledObject, Envoy Gateway the HPAs of its fleets: the edit is gone at their next
+//! reconcile. It must stay possible all the same, for an emergency while the operator is down.
 //!
 //! ## When it fires
-//! The spec of an HPA changes that a live ScaledObject owns, or that carries Envoy Gateway's labels, by anyone but its controller, and it
-//! is no handover. It warns.
+//! The spec of an HPA changes that a live ScaledObject owns, or that carries Envoy Gateway's labels, by anyone but its
+//! controller, and it is no handover. It warns.
 //!
 //! ## Overrides
 //! * It only warns. Change the ScaledObject or the EnvoyProxy instead.
-//! * `rules: {owned-hpa-changed: reject}` refuses such edits; `autoscaler-guard/allow: owned-hpa-changed` on the HPA or its workload then lets
-//!   one through.
+//! * `rules: {owned-hpa-changed: reject}` refuses such edits; `autoscaler-guard/allow: owned-hpa-changed` on the HPA or
+//!   its workload then lets one through.
 //!
 //! ## Example
 //! `kubectl patch hpa keda-hpa-web -n shop --type merge -p '{"spec":{"maxReplicas":20}}'`

@@ -4,15 +4,16 @@
 //! A workload in the middle of a handover keeps its autoscaler.
 //!
 //! ## Why
-//! KEDA no longer watches an HPA that was released. It does not notice the deletion, and not even a restart of KEDA puts the HPA back: the
-//! ScaledObject stays Ready, and nothing scales the workload.
+//! KEDA no longer watches an HPA that was released. It does not notice the deletion, and not even a restart of KEDA
+//! puts the HPA back: the ScaledObject stays Ready, and nothing scales the workload.
 //!
 //! ## When it fires
-//! An HPA marked `autoscaler-guard/released-from` is deleted, by Helm too, while that ScaledObject (by uid) is there and not being deleted,
-//! or cannot be read, and the workload lives.
+//! An HPA marked `autoscaler-guard/released-from` is deleted, by Helm too, while that ScaledObject (by uid) is there
+//! and not being deleted, or cannot be read, and the workload lives.
 //!
 //! ## Overrides
-//! * Give the HPA back first: `kubectl annotate hpa <name> autoscaler-guard/released-from-`, or delete the ScaledObject first.
+//! * Give the HPA back first: `kubectl annotate hpa <name> autoscaler-guard/released-from-`, or delete the ScaledObject
+//!   first.
 //! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared.
 //! * `autoscaler-guard/allow: released-hpa-deleted` on the HPA or its workload.
 //!

@@ -1,7 +1,7 @@
 //! Who judges: the rules that are built in, or a module in the embedded host.
 //!
-//! Both get the same payload and lookups and answer with the same JSON. The built-in rules give their findings as well: a
-//! module has only text to say them in.
+//! Both get the same payload and lookups and answer with the same JSON. The built-in rules give their findings as well:
+//! a module has only text to say them in.
 
 use std::path::Path;
 use std::sync::Arc;

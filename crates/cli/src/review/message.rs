@@ -1,8 +1,8 @@
 //! The lines of an answer, so that rule ids and commands can stand out.
 //!
 //! The built-in rules give findings. A module gives text only, which is taken apart again: its message starts with
-//! `autoscaler-guard[<rule>]: what would happen`; notes follow, then help, such as `Keep the HPA: kubectl delete …`. Its
-//! warnings are such first lines, or notes.
+//! `autoscaler-guard[<rule>]: what would happen`; notes follow, then help, such as `Keep the HPA: kubectl delete …`.
+//! Its warnings are such first lines, or notes.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,7 @@
 //! The settings for documentation: each with what it is for, what it takes, its default and an example.
 //!
-//! Purpose, form and default come from the table of settings and its schema; the examples are here, as only this page has them.
+//! Purpose, form and default come from the table of settings and its schema; the examples are here, as only this page
+//! has them.
 
 use autoscaler_guard::settings::table::{Form, RULE_ACTIONS, SETTINGS, Setting, Takes, VERSION};
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! The webhook's matchConditions, in CEL: what need not be asked about, since the policy's gate lets it pass without a look.
+//! The webhook's matchConditions, in CEL: what need not be asked about, since the policy's gate lets it pass without a
+//! look.
 //!
 //! All must hold for a request to be sent. Each is narrower than the gate of the policy: what is in doubt is sent.
 

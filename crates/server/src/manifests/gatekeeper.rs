@@ -9,8 +9,8 @@ use autoscaler_guard_reading::group_of;
 use super::conditions::regular;
 use crate::needs;
 
-/// The kinds that rules watch, those that settings name, and where not to look, as `match` of a constraint, in YAML. There is no
-/// choosing by operation.
+/// The kinds that rules watch, those that settings name, and where not to look, as `match` of a constraint, in YAML.
+/// There is no choosing by operation.
 pub(super) fn matched(settings: &Settings, namespace: &str) -> String {
     let watched =
         needs::watched().into_iter().map(|watched| (watched.api.group.to_owned(), watched.api.kind.to_owned()));

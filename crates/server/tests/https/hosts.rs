@@ -1,5 +1,5 @@
-//! One walk over everything that hosts have to agree about, through each of them: the core, the module in the waPC host, JavaScript's
-//! package, the webhook and Gatekeeper's provider.
+//! One walk over everything that hosts have to agree about, through each of them: the core, the module in the waPC
+//! host, JavaScript's package, the webhook and Gatekeeper's provider.
 
 use autoscaler_guard_cases::{Expect, Outcome, Subject, World, module, pages, subjects};
 use autoscaler_guard_host::{Call, Limits as GuestLimits, Lookup, Outcome as Lookedup, Policy};

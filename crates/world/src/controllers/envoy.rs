@@ -1,7 +1,7 @@
 //! Envoy Gateway: writes every fleet anew whenever a Gateway, GatewayClass or EnvoyProxy changes.
 //!
-//! After envoyproxy/gateway `internal/gatewayapi`, `internal/infrastructure/kubernetes` and the issues named below; seen with 1.3.0 and
-//! 1.9.1.
+//! After envoyproxy/gateway `internal/gatewayapi`, `internal/infrastructure/kubernetes` and the issues named below;
+//! seen with 1.3.0 and 1.9.1.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! The garbage collector, the namespace controller, and the finalizer of definitions.
 //!
-//! After kubernetes pkg/controller/garbagecollector (`attemptToDeleteItem`, `orphanDependents`), pkg/controller/namespace, and
-//! apiextensions-apiserver pkg/controller/finalizer.
+//! After kubernetes pkg/controller/garbagecollector (`attemptToDeleteItem`, `orphanDependents`),
+//! pkg/controller/namespace, and apiextensions-apiserver pkg/controller/finalizer.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
-//! The HPA controller: it scales by pods, so two HPAs on the same pods stop each other; at 0 it does nothing, unless it went there itself.
+//! The HPA controller: it scales by pods, so two HPAs on the same pods stop each other; at 0 it does nothing, unless it
+//! went there itself.
 //!
-//! After kubernetes pkg/controller/podautoscaler/horizontal.go (`reconcileAutoscaler`, `hpasControllingPodsUnderSelector`; from 1.37
-//! `shouldComputeMetricsForZeroReplicas`).
+//! After kubernetes pkg/controller/podautoscaler/horizontal.go (`reconcileAutoscaler`,
+//! `hpasControllingPodsUnderSelector`; from 1.37 `shouldComputeMetricsForZeroReplicas`).
 
 use std::sync::Arc;
 
@@ -97,11 +98,13 @@ fn shares_pods(world: &World, target: &Key, workload: &Value, other: &Key) -> bo
         || matches(selector(other).as_ref(), labels(workload).as_ref())
 }
 
-/// KEDA's metrics end with its ScaledObject, and with a second adapter in its place. One metric that is left is enough to scale by.
+/// KEDA's metrics end with its ScaledObject, and with a second adapter in its place. One metric that is left is enough
+/// to scale by.
 fn lacks_metrics(world: &World, key: &Key, hpa: &Value) -> bool {
     let is_lost = |metric: &Value| {
         let name = text(metric, "/external/metric/selector/matchLabels/scaledobject.keda.sh~1name");
-        let serves = || world.get(&Key::scaled_object(&key.namespace, name)).is_some_and(|it| !super::keda::is_paused(it));
+        let serves =
+            || world.get(&Key::scaled_object(&key.namespace, name)).is_some_and(|it| !super::keda::is_paused(it));
         text(metric, "/type") == "External" && !name.is_empty() && !serves()
     };
     let metrics = object::items(hpa, "/spec/metrics");

@@ -290,7 +290,8 @@ fn is_contained(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// What KEDA's webhook objects to about a ScaledObject that is created or changed (`verifyHpas`, `verifyScaledObjects`).
+/// What KEDA's webhook objects to about a ScaledObject that is created or changed (`verifyHpas`,
+/// `verifyScaledObjects`).
 pub fn objects_to(world: &World, key: &Key, old: &Value, new: &Value) -> Option<String> {
     let finalizers = |value: &Value| object::items(value, "/metadata/finalizers").len();
     if old.get("spec") == new.get("spec")

@@ -1,7 +1,7 @@
 //! Argo CD: within a wave it prunes before it applies; with `PruneLast=true` after everything.
 //!
-//! After argoproj/gitops-engine `pkg/sync/sync_context.go` (`getSyncTasks`: waves of prunes are taken in reverse among themselves) and
-//! `sync_tasks.go` (the order of kinds). A refused prune fails the sync before anything is written.
+//! After argoproj/gitops-engine `pkg/sync/sync_context.go` (`getSyncTasks`: waves of prunes are taken in reverse among
+//! themselves) and `sync_tasks.go` (the order of kinds). A refused prune fails the sync before anything is written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub(super) fn plan(change: &Change, world: &World, _try_number: u32) -> Vec<Act>
         let keeps = annotation(live, "helm.sh/resource-policy") == Some("keep");
         world.get(key).is_some() && !keeps && !options.contains("Prune=false")
     });
-    // KEDA adopts an HPA of the same name: then it bears the ScaledObject's id and is no longer this application's to prune.
+    // KEDA adopts an HPA of the same name: then it bears the ScaledObject's id and is no longer this application's to
+    // prune.
     dropped.retain(|(key, _)| is_own(change, world, key));
     dropped.sort_by_key(|(_, manifest)| std::cmp::Reverse(rank(INSTALL_ORDER, manifest)));
     // Helm's hooks are its hooks, too: not tracked, deleted and created at every sync.
@@ -54,7 +55,8 @@ pub(super) fn plan(change: &Change, world: &World, _try_number: u32) -> Vec<Act>
         let mut deletes = prune(pruned.map(|(key, _)| key));
         let writes: Vec<Act> =
             wanted.iter().filter(|manifest| wave(manifest) == number).cloned().map(Act::Write).collect();
-        // Seen twice with waves: the writes follow at once, before the collector has been there. Without, seconds later.
+        // Seen twice with waves: the writes follow at once, before the collector has been there. Without, seconds
+        // later.
         let waits = if has_waves && !writes.is_empty() {
             deletes.iter().position(|act| matches!(act, Act::Await(_)))
         } else {

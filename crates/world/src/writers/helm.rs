@@ -1,7 +1,7 @@
 //! Helm 3 and 4: creates and updates first, in a fixed order of kinds; deletes last.
 //!
-//! After helm/helm `pkg/kube/client.go` (`update`, `createPatch`), `pkg/releaseutil/kind_sorter.go`, `pkg/action/validate.go`
-//! (`existingResourceConflict`, `checkOwnership`) and `pkg/action/hooks.go`.
+//! After helm/helm `pkg/kube/client.go` (`update`, `createPatch`), `pkg/releaseutil/kind_sorter.go`,
+//! `pkg/action/validate.go` (`existingResourceConflict`, `checkOwnership`) and `pkg/action/hooks.go`.
 
 use std::sync::Arc;
 

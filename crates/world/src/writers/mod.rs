@@ -85,8 +85,8 @@ impl Tool {
         }
     }
 
-    /// How often a failed flow is tried again before it counts as failed for good. Both engines go on for longer, but every further try
-    /// finds the same world as the last one.
+    /// How often a failed flow is tried again before it counts as failed for good. Both engines go on for longer, but
+    /// every further try finds the same world as the last one.
     fn tries(self) -> u32 {
         match self {
             Self::Flux | Self::ArgoCd | Self::ArgoCdPruneLast => 3,
@@ -457,8 +457,8 @@ fn write(change: &Change, world: &mut World, manifest: &Arc<Value>, dry_run: boo
     world.request(actor, Request { key, verb, dry_run })
 }
 
-/// The patch that turns `live` into what is wanted: what differs is set, what the last manifest had and this one has not is removed.
-/// Lists are replaced as a whole.
+/// The patch that turns `live` into what is wanted: what differs is set, what the last manifest had and this one has
+/// not is removed. Lists are replaced as a whole.
 fn three_way(last: &Value, wanted: &Value, live: &Value) -> Value {
     let (Value::Object(wanted), Value::Object(live)) = (wanted, live) else { return wanted.clone() };
     let mut patch = Map::new();
@@ -472,7 +472,8 @@ fn three_way(last: &Value, wanted: &Value, live: &Value) -> Value {
                     patch.insert(key.clone(), below);
                 }
             }
-            // A null is sent where something is there (apimachinery, strategicpatch `diffMaps`): it takes a count back to its default.
+            // A null is sent where something is there (apimachinery, strategicpatch `diffMaps`): it takes a count back
+            // to its default.
             None if value.is_null() => {}
             _ => drop(patch.insert(key.clone(), value.clone())),
         }
