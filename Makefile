@@ -82,7 +82,7 @@ fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024
 	cargo fmt --all -- --check
 	@# The list of rules is a macro, into which cargo fmt does not look.
 	rustfmt --check --edition 2024 src/rules/*/*.rs
-	cargo fmt --manifest-path bench/Cargo.toml -p harness -p emptiest -p instant -- --check
+	cargo fmt --manifest-path bench/Cargo.toml -p harness -p smallest -p instant -- --check
 	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 
 .PHONY: lint
@@ -109,7 +109,7 @@ search: rust ## Search everything that can happen for what the rules get wrong, 
 	$(SEARCH) --seconds $(SECONDS)
 
 .PHONY: search-bounded
-search-bounded: rust ## Search a million states, and tell what is not in crates/world/known.md
+search-bounded: rust ## Search a million states, and print what is not in crates/world/known.md
 	$(SEARCH) --states 1000000 --seconds 1800 --known $(KNOWN)
 
 .PHONY: search-known

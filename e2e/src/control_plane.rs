@@ -414,7 +414,8 @@ async fn ready(client: &Client) -> bool {
     }
 }
 
-/// Ports that nobody listens on. Someone else may take one before it is used; then a component does not start and says so.
+/// Ports that nobody listens on. Someone else may take one before it is used; then a component does not start and says
+/// so.
 ///
 /// # Errors
 /// There are none.

@@ -1,5 +1,7 @@
 //! Runs the live tests; `make e2e` calls it.
 
+#![allow(clippy::restriction, reason = "it is a test, and tests may panic")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
-//! The soak: deletes that must be refused, by the hundred, through a real API server and the policy as `autoscaler-guard manifests` installs
-//! it. What passes is counted, and may be nothing.
+//! The soak: deletes that must be refused, by the hundred, through a real API server and the policy as
+//! `autoscaler-guard manifests` installs it. What passes is counted, and may be nothing.
 //!
-//! Pods do not run here, so processes take their place, with the arguments of the printed Deployment, and a proxy takes the place of the
-//! Service: it knows who is ready, a second late, as kube-proxy does.
+//! Pods do not run here, so processes take their place, with the arguments of the printed Deployment, and a proxy takes
+//! the place of the Service: it knows who is ready, a second late, as kube-proxy does.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

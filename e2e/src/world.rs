@@ -14,7 +14,8 @@ use crate::scenarios::native::BESIDE;
 use crate::tools::Tools;
 use crate::webhook::{self, ENFORCED, POLICY_LABEL, Subject, Webhook};
 
-/// The worlds; scenarios of one share its control plane. They run one after the other, as Envoy Gateway's ports are fixed.
+/// The worlds; scenarios of one share its control plane. They run one after the other, as Envoy Gateway's ports are
+/// fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// With KEDA.

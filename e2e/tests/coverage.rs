@@ -1,5 +1,7 @@
 //! The list of scenarios covers the list of rules.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 
 use autoscaler_guard::rules;

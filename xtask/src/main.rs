@@ -3,6 +3,8 @@
 //! Run as `cargo xtask <task>`; every task has its own `--help`. One module per task, and beneath them what they share:
 //! the workspace as cargo sees it, the wasm toolchain, a module's sections, and running other programs.
 
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
+
 mod annotate;
 mod bench;
 mod build;
@@ -38,9 +40,9 @@ enum Task {
     Build(build::Options),
     /// Write the metadata into a module, as `kwctl annotate` does
     Annotate(annotate::Options),
-    /// Tell what the module's bytes are spent on, and hold it to its limit
+    /// Show what the module's bytes are spent on, and hold it to its limit
     Size(size::Options),
-    /// Measure how long a verdict takes, beside the emptiest policy
+    /// Measure how long a verdict takes, beside the smallest policy
     Bench(bench::Options),
     /// Build the module a second time, elsewhere, and compare the bytes
     Reproducible(reproducible::Options),

@@ -1,8 +1,9 @@
-//! `cargo xtask stages`: what has to pass before a change is done, stage by stage, and in the end a table of what each took.
+//! `cargo xtask stages`: what has to pass before a change is done, stage by stage, and in the end a table of what each
+//! took.
 //!
-//! A stage is a target of make. Stages that need the same thing stand in one lane and run one after the other: cargo in one
-//! target folder, Go, the live worlds, whose ports are fixed. Lanes run side by side, unless the machine has too little memory.
-//! After a failure no stage starts any more.
+//! A stage is a target of make. Stages that need the same thing stand in one lane and run one after the other: cargo in
+//! one target folder, Go, the live worlds, whose ports are fixed. Lanes run side by side, unless the machine has too
+//! little memory. After a failure no stage starts any more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;

@@ -458,11 +458,12 @@ pub struct ServeOptions {
     /// The certificate's private key, PEM; read again when the file changes
     #[arg(long, value_name = "FILE")]
     pub tls_key: PathBuf,
-    /// Be Gatekeeper's external data provider, at POST /gatekeeper, instead of a webhook: by TLS 1.3, and without repairs
+    /// Be Gatekeeper's external data provider, at POST /gatekeeper, instead of a webhook: by TLS 1.3, and without
+    /// repairs
     #[arg(long)]
     pub gatekeeper: bool,
-    /// Take requests only from clients with a certificate by this authority, PEM; read again when the file changes. Have
-    /// health checked at --metrics-listen then
+    /// Take requests only from clients with a certificate by this authority, PEM; read again when the file changes.
+    /// Have health checked at --metrics-listen then
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
     /// Where to listen; without a host at all addresses, and port 0 takes any free one
@@ -529,8 +530,8 @@ pub struct ManifestsOptions {
     /// What needs no server.
     #[command(subcommand)]
     pub without_server: Option<WithoutServer>,
-    /// Have Gatekeeper ask, by a provider and constraints, instead of API servers by a webhook. A Provider has its authority
-    /// in it, where cert-manager cannot write
+    /// Have Gatekeeper ask, by a provider and constraints, instead of API servers by a webhook. A Provider has its
+    /// authority in it, where cert-manager cannot write
     #[arg(long, requires = "ca_bundle", conflicts_with_all = ["cert_manager", "failure_policy"])]
     pub gatekeeper: bool,
     /// Answer none but clients with a certificate by this authority, PEM: that of Gatekeeper's own

@@ -24,12 +24,12 @@ impl ClusterFlags {
         self.kubeconfig.is_some() || self.context.is_some()
     }
 
-    /// What tells kubectl the same.
+    /// The flag of kubectl for the same.
     pub fn kubectl(&self) -> Vec<String> {
         self.words("--context")
     }
 
-    /// What tells helm the same.
+    /// The flag of helm for the same.
     pub fn helm(&self) -> Vec<String> {
         self.words("--kube-context")
     }

@@ -10,11 +10,13 @@
 //! | `manifests` | what a cluster needs to use `serve` |
 //! | `completions` | what a shell needs to complete all this |
 //!
-//! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
-//! nothing on standard output that a script might take for an answer.
+//! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way
+//! leaves nothing on standard output that a script might take for an answer.
 //!
 //! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
 //! [`fault`] (how failures do).
+
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
 
 mod answer;
 pub mod arguments;
@@ -47,8 +49,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     arguments.color.apply();
     let (code, faults) = match answer(&arguments.command) {
         Ok(answer) => {
-            let told = tell(&answer.text, arguments.output_file.as_deref());
-            (answer.code, told.err().into_iter().chain(answer.faults).collect())
+            let written = write(&answer.text, arguments.output_file.as_deref());
+            (answer.code, written.err().into_iter().chain(answer.faults).collect())
         }
         Err(fault) => (UNUSABLE, vec![fault]),
     };
@@ -72,7 +74,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
 }
 
 /// Prints an answer, or writes it to a file, where styles mean nothing.
-fn tell(text: &str, file: Option<&Path>) -> Result<(), Fault> {
+fn write(text: &str, file: Option<&Path>) -> Result<(), Fault> {
     match file {
         Some(file) => documents::write(file, anstream::adapter::strip_str(text).to_string().as_bytes()),
         None => print(text),

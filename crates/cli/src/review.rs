@@ -22,7 +22,7 @@ mod scope;
 mod session;
 mod settings;
 
-pub use autoscaler_guard_host::Verdict;
+pub use autoscaler_guard::VerdictKind;
 pub use diff::diff;
 pub use judge::Judge;
 pub use judgement::Judgement;
@@ -75,11 +75,11 @@ pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     Ok(Answer { text, code: if fails { FAILED } else { 0 }, faults })
 }
 
-/// Whether a verdict is one that the exit code tells.
-fn fails(verdict: Verdict, fail_on: VerdictFailOn) -> bool {
+/// Whether a verdict shows in the exit code.
+fn fails(verdict: VerdictKind, fail_on: VerdictFailOn) -> bool {
     match fail_on {
-        VerdictFailOn::Rejected => verdict == Verdict::Rejected,
-        VerdictFailOn::Warned => verdict != Verdict::Allowed,
+        VerdictFailOn::Rejected => verdict == VerdictKind::Rejected,
+        VerdictFailOn::Warned => verdict != VerdictKind::Allowed,
         VerdictFailOn::Never => false,
     }
 }

@@ -1,4 +1,5 @@
-//! `serve`: the policy as an HTTPS admission webhook, or as Gatekeeper's provider. Everything that can be wrong is found out before it listens.
+//! `serve`: the policy as an HTTPS admission webhook, or as Gatekeeper's provider. Everything that can be wrong is
+//! found out before it listens.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::review::{Judge, SettingsText};
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
-/// The most that is kept of what is listed: some ten thousand autoscalers. With the requests in flight it fits the manifests' limit.
+/// The most that is kept of what is listed: some ten thousand autoscalers. With the requests in flight it fits the
+/// manifests' limit.
 const WATCHED_BYTES: usize = 64 << 20;
 
 /// A judge and the settings it judges by.
@@ -43,7 +45,9 @@ impl server::Judge for Settled {
                 let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
                 Ok(autoscaler_guard::review(request, &HostCluster::new(&call), &self.read).into())
             }
-            judge @ Judge::Module(_) => judge.ask(request, self.settings.as_str(), lookups).map(Into::into),
+            judge @ Judge::Module(_) => {
+                judge.ask(request, self.settings.as_str(), lookups).map(|ruling| ruling.response.into())
+            }
         }
     }
 
@@ -84,7 +88,7 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let server = server::Server::bind(options, Arc::new(Settled::new(judge, settings)), lookups)
         .map_err(|error| Fault::new("it is not possible to serve").because(error))?;
     let lines = addresses(&server).map_err(|error| Fault::new("the server's address is not known").because(error))?;
-    let ended = server.run_until_signalled(|| tell(lines));
+    let ended = server.run_until_signalled(|| announce(lines));
     ended.map_err(|error| Fault::new("the server has ended").because(error))?;
     Ok(Answer::fine(String::new()))
 }
@@ -135,7 +139,7 @@ fn addresses(server: &server::Server) -> io::Result<String> {
 }
 
 /// By a thread of its own: somebody may have stopped reading.
-fn tell(lines: String) {
+fn announce(lines: String) {
     std::thread::spawn(move || {
         let mut output = io::stdout().lock();
         output.write_all(lines.as_bytes()).and_then(|()| output.flush())

@@ -218,7 +218,7 @@ mod tests {
     const POLICY: &str = "kind: ClusterAdmissionPolicy\napiVersion: policies.kubewarden.io/v1\nspec:\n  module: registry://ghcr.io/a/autoscaler-guard:v1\n  mutating: true\n  rules: [{apiGroups: [autoscaling]}]\n";
 
     #[test]
-    fn contradictions_around_settings_are_told() {
+    fn contradictions_around_settings_are_named() {
         let none: Vec<Vec<String>> = vec![vec![]];
         assert_eq!(wrong(POLICY), none);
         for (from, to, path) in [

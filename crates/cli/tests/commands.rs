@@ -2,6 +2,8 @@
 //!
 //! `tests/cmd` holds commands and their output; `TRYCMD=overwrite cargo test -p autoscaler-guard-cli` writes them anew.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 

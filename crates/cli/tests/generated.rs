@@ -1,7 +1,9 @@
-//! What is written from the code stands in the tree as the code says: the table of rules and the pages about them, the manifests'
-//! rules, the settings' page and schema, what Artifact Hub shows.
+//! What is written from the code stands in the tree as the code says: the table of rules and the pages about them, the
+//! manifests' rules, the settings' page and schema, what Artifact Hub shows.
 //!
 //! `AUTOSCALER_GUARD_WRITE=1 cargo test --workspace --test generated` writes all of it anew.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -147,7 +149,7 @@ fn manifests_are_written_from_what_rules_watch_and_look_up() {
     hold_part("policies/audit.yaml", "looked-up", &manifests::looked_up());
     hold_part("policies/rbac.yaml", "permissions", &manifests::permissions());
     hold_part("policies/rbac.yaml", "audited", &manifests::audit_permissions());
-    // After the metadata, of which it takes the look-ups.
+    // After the metadata, of which it takes the lookups.
     hold_part("artifacthub-pkg.yml", "from-code", &artifact_hub());
 }
 
@@ -214,7 +216,7 @@ fn hold_whole(file: &str, fresh: &str) {
     hold(file, &std::fs::read_to_string(root().join(file)).unwrap_or_default(), fresh);
 }
 
-/// What Artifact Hub and Rancher are told of the policy, as `kwctl scaffold artifacthub` takes it from the metadata.
+/// What Artifact Hub and Rancher say of the policy, as `kwctl scaffold artifacthub` takes it from the metadata.
 fn artifact_hub() -> String {
     let metadata: Value = serde_saphyr::from_str(&read("metadata.yml")).expect("metadata.yml is YAML");
     let looked_up = metadata["contextAwareResources"].as_array().expect("it is a list").iter().map(|one| {
@@ -256,7 +258,7 @@ fn the_version_is_that_of_the_workspace_everywhere() {
 
 /// As long as the changelog has no day for the version, it is not out, and any will do.
 #[test]
-fn artifact_hubs_package_is_of_the_day_that_the_changelog_tells() {
+fn artifact_hubs_package_is_of_the_changelogs_day() {
     let heading = concat!("## [", env!("CARGO_PKG_VERSION"), "] - ");
     let changelog = read("CHANGELOG.md");
     let day = changelog.lines().find_map(|line| line.strip_prefix(heading));

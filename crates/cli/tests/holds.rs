@@ -1,5 +1,7 @@
-//! `serve` as a process: what must not cost a verdict, and what it must not take. Each test names its line of docs/serve.md, "What it
-//! withstands".
+//! `serve` as a process: what must not cost a verdict, and what it must not take. Each test names its line of
+//! docs/serve.md, "What it withstands".
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 mod serving;
 
@@ -85,7 +87,7 @@ fn line_07_the_longest_handovers_fit_the_manifests_limit() {
 }
 
 #[test]
-fn line_09_a_certificate_that_expires_is_told_of() {
+fn line_09_a_certificate_that_expires_is_reported() {
     let files = Files::new("expired", Api::start());
     let certify = |until: (i32, u8, u8)| {
         let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();

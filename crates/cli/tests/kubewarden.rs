@@ -1,4 +1,7 @@
-//! What a run with Kubewarden's own controller, audit scanner and policy server has shown to go wrong, and must not come back.
+//! What a run with Kubewarden's own controller, audit scanner and policy server has shown to go wrong, and must not
+//! come back.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,7 +50,8 @@ fn policies() -> Vec<(String, Value)> {
     found
 }
 
-/// Where `mutating` changes under one name, Kubewarden leaves the old webhook behind, which under `Fail` blocks every write for good.
+/// Where `mutating` changes under one name, Kubewarden leaves the old webhook behind, which under `Fail` blocks every
+/// write for good.
 #[test]
 fn no_two_manifests_flip_mutating_under_one_name() {
     let mut known: BTreeMap<String, (String, Value)> = BTreeMap::new();
@@ -148,7 +152,8 @@ fn the_scanner_passes_over_kinds_that_may_not_be_served() {
     }
 }
 
-/// By itself a policy server allows 2 seconds and refuses then, whatever failurePolicy says; and it has to answer before API servers give up.
+/// By itself a policy server allows 2 seconds and refuses then, whatever failurePolicy says; and it has to answer
+/// before API servers give up.
 #[test]
 fn lookups_have_time() {
     for (file, policy) in policies() {
@@ -218,10 +223,10 @@ fn the_example_of_a_policy_server_has_replicas() {
 fn severity_and_category_reach_reports() {
     let metadata = documents(&read(&root().join("metadata.yml"))).remove(0);
     for key in ["io.kubewarden.policy.severity", "io.kubewarden.policy.category"] {
-        let told = &metadata["annotations"][key];
-        assert!(told.is_string(), "metadata.yml has no {key}");
+        let text = &metadata["annotations"][key];
+        assert!(text.is_string(), "metadata.yml has no {key}");
         for (file, policy) in policies() {
-            assert_eq!(&policy["metadata"]["annotations"][key], told, "{file}: {key}");
+            assert_eq!(&policy["metadata"]["annotations"][key], text, "{file}: {key}");
         }
     }
 }

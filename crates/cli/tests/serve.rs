@@ -1,5 +1,7 @@
 //! `serve` from outside: what it refuses to start with, where it says that it listens, how it ends.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 mod serving;
 
 use std::fs;
@@ -65,7 +67,7 @@ fn it_may_be_gatekeepers_provider() {
 }
 
 #[test]
-fn what_is_broken_is_told_before_it_listens() {
+fn what_is_broken_is_reported_before_it_listens() {
     let files = files("broken");
     files.write("settings.yaml", "repiar: true\nhelm: 1\n");
     files.write("module.wasm", "repair: false\n");

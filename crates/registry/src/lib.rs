@@ -1,8 +1,8 @@
-//! Pushes a policy module to an OCI registry as `kwctl push` does, so that policy-server runs it from there. `make push` and the
-//! release use it; to pull a policy there are kwctl and oras.
+//! Pushes a policy module to an OCI registry as `kwctl push` does, so that policy-server runs it from there. `make
+//! push` and the release use it; to pull a policy there are kwctl and oras.
 //!
-//! A policy in a registry is an image manifest with one layer, the module, and an empty configuration. The manifest's digest
-//! names both for good, as it says the layer's.
+//! A policy in a registry is an image manifest with one layer, the module, and an empty configuration. The manifest's
+//! digest names both for good, as it says the layer's.
 //!
 //! | | |
 //! |---|---|

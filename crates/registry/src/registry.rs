@@ -21,8 +21,8 @@ pub fn docker_folder() -> Option<PathBuf> {
     named.or_else(|| env::home_dir().map(|home| home.join(".docker")))
 }
 
-/// Pushes a module under a tag, as kwctl would, with the [`annotations`](crate::annotations) of its metadata. Returns the
-/// reference that names it for good. The credentials come from a folder of docker's, see [`docker_folder`].
+/// Pushes a module under a tag, as kwctl would, with the [`annotations`](crate::annotations) of its metadata. Returns
+/// the reference that names it for good. The credentials come from a folder of docker's, see [`docker_folder`].
 ///
 /// # Errors
 /// The reference names a digest, or the registry does not take the module.

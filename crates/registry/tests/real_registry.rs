@@ -1,5 +1,7 @@
 //! Pushes to a real registry, which each test starts for itself.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 mod docker_registry;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Lines on standard error, for whoever operates the server.
 //!
-//! Nothing that answers requests ever waits for a log: lines go into a bounded queue, and a thread of its own writes them. A disk that is
-//! full, a reader that is gone or one that reads nothing costs lines, never an answer. What is left out is counted.
+//! Nothing that answers requests ever waits for a log: lines go into a bounded queue, and a thread of its own writes
+//! them. A disk that is full, a reader that is gone or one that reads nothing costs lines, never an answer. What is
+//! left out is counted.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -111,7 +112,7 @@ fn timestamp() -> String {
     )
 }
 
-/// Tells whoever operates the server something, on a line of standard error. Returns at once, whatever becomes of the line.
+/// Writes a line for whoever operates the server to standard error. Returns at once, whatever becomes of the line.
 pub fn log(line: &Line) {
     let queue = QUEUE.get_or_init(|| {
         let (queue, lines) = sync_channel(WAITING);

@@ -178,12 +178,15 @@ fn forced(change: &Change) -> Option<Idea> {
 
 fn orphan_first(row: &Row, change: &Change) -> Option<Idea> {
     let after = change.keys_after();
-    let going = row.before.iter().find(|key| key.is_scaled_object() && !after.contains(key))?;
+    let deleted = row.before.iter().find(|key| key.is_scaled_object() && !after.contains(key))?;
     after.iter().any(Key::is_hpa).then(|| Idea {
         text: "Delete the ScaledObject without its HPA before".to_owned(),
-        commands: vec![format!("kubectl delete scaledobject {} -n {} --cascade=orphan", going.name, going.namespace)],
+        commands: vec![format!(
+            "kubectl delete scaledobject {} -n {} --cascade=orphan",
+            deleted.name, deleted.namespace
+        )],
         change: change.clone(),
-        first: Some(Request::new(going.clone(), Verb::Delete { propagation: Propagation::Orphan, uid: None })),
+        first: Some(Request::new(deleted.clone(), Verb::Delete { propagation: Propagation::Orphan, uid: None })),
     })
 }
 

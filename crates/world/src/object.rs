@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fields::Managed;
 
-/// What tells objects apart: API group, kind, namespace, name. The version does not matter.
+/// What an object is known by: API group, kind, namespace, name. The version does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The API group, empty for the core group.
@@ -84,7 +84,8 @@ impl Key {
         &*self.kind == "ScaledObject" && &*self.group == "keda.sh"
     }
 
-    /// Whether it is of a kind that may be scaled: a built-in one, or any that a definition may have given a scale subresource.
+    /// Whether it is of a kind that may be scaled: a built-in one, or any that a definition may have given a scale
+    /// subresource.
     pub fn is_workload(&self) -> bool {
         let is_others = self.group.contains('.') && !self.group.ends_with(".k8s.io");
         (&*self.group == "apps" && WORKLOADS.contains(&&*self.kind))
@@ -142,7 +143,8 @@ pub fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.at(pointer).and_then(Value::as_i64)
 }
 
-/// Puts an HPA into the form of `autoscaling/v2`, in which the API server stores it (kubernetes pkg/apis/autoscaling/v1/conversion.go).
+/// Puts an HPA into the form of `autoscaling/v2`, in which the API server stores it (kubernetes
+/// pkg/apis/autoscaling/v1/conversion.go).
 pub fn as_v2(manifest: &mut Value) {
     let version = text(manifest, "/apiVersion").to_owned();
     if text(manifest, "/kind") != "HorizontalPodAutoscaler" || !version.starts_with("autoscaling/") {
@@ -198,6 +200,7 @@ pub fn child<'v>(value: &'v mut Value, key: &str) -> &'v mut serde_json::Map<Str
     if !field.is_object() {
         *field = json!({});
     }
+    #[expect(clippy::unreachable, reason = "it was made an object")]
     match field {
         Value::Object(fields) => fields,
         _ => unreachable!("it was made an object"),

@@ -251,7 +251,8 @@ impl Judge<'_> {
         last.filter(|event| about(&event.key)).count() > 2
     }
 
-    /// Whether the tool failed at the workload or its autoscalers, for somebody else has a field: so does the next upgrade, whatever it says.
+    /// Whether the tool failed at the workload or its autoscalers, for somebody else has a field: so does the next
+    /// upgrade, whatever it says.
     fn is_in_conflict(&self, workload: &Key, after: &[Key]) -> bool {
         let fails = |event: &Event| matches!(event.reply, Reply::Conflict(_));
         self.end.log.iter().any(|event| fails(event) && (event.key == *workload || after.contains(&event.key)))

@@ -136,7 +136,7 @@ pub fn preflight(question: &Question<'_>) -> Vec<Row> {
     rows
 }
 
-/// What one side tells of a workload that the other tells something of.
+/// What one side says of a workload of which the other says something.
 fn found(side: &Side, report: &Report) -> Report {
     let found = side.reports.iter().find(|other| other.workload == report.workload).cloned();
     let nothing = || Report { after: Vec::new(), outcome: Outcome::None, dip: None, ..report.clone() };

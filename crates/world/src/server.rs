@@ -55,8 +55,8 @@ pub struct Actor {
     pub user: &'static str,
     /// Its field manager.
     pub manager: &'static str,
-    /// Whether `options.fieldManager` tells it; else the API server takes it from the user agent.
-    pub tells_manager: bool,
+    /// Whether `options.fieldManager` names it; else the API server takes it from the user agent.
+    pub names_manager: bool,
 }
 
 /// What is asked for.
@@ -209,7 +209,7 @@ pub struct Said {
     pub refusal: Option<Arc<Refusal>>,
 }
 
-/// A refusal, and what it tells to do.
+/// A refusal, and what it says to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Refusal {
     /// The strongest rule.
@@ -573,7 +573,7 @@ impl World {
         Reply::Done { changed: true }
     }
 
-    /// Takes an object out at once, and tells the controllers.
+    /// Takes an object out at once, and notifies the controllers.
     pub(crate) fn forget(&mut self, key: &Key) {
         if let Some(old) = self.objects.remove(key) {
             self.notify(key, Some(&old), None);
@@ -581,7 +581,7 @@ impl World {
     }
 
     /// Deletes as a definition's finalizer does: nobody is asked, other finalizers are waited for.
-    pub(crate) fn delete_unasked(&mut self, key: &Key) {
+    pub(crate) fn delete_unjudged(&mut self, key: &Key) {
         let Some(old) = self.objects.get(key).cloned() else { return };
         if object::items(&old.value, "/metadata/finalizers").is_empty() {
             self.forget(key);
@@ -605,7 +605,7 @@ impl World {
         }
     }
 
-    /// What a controller tells about an object it owns: no admission concerns itself with it, nor does a timeline.
+    /// What a controller reports about an object it owns: no admission concerns itself with it, nor does a timeline.
     pub(crate) fn set_status(&mut self, key: &Key, status: &Value) {
         self.status(key, status);
     }

@@ -1,5 +1,7 @@
 //! Upgrades of public Helm charts, whose outcomes are known: `tests/charts/<name>/{before,after,case}.yaml`.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

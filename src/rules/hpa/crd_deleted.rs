@@ -4,17 +4,17 @@
 //! All autoscalers of a cluster are not lost with one object.
 //!
 //! ## Why
-//! Deleting the ScaledObject CRD deletes every ScaledObject, and the garbage collector every HPA of theirs, in all namespaces. KEDA's chart
-//! templates its CRDs, so `helm uninstall keda` does it (kedacore/keda issues 105, 2004, 4898). The EnvoyProxy CRD takes every fleet's HPA
-//! along, or freezes the fleets; so do Gateway's and GatewayClass's.
+//! Deleting the ScaledObject CRD deletes every ScaledObject, and the garbage collector every HPA of theirs, in all
+//! namespaces. KEDA's chart templates its CRDs, so `helm uninstall keda` does it (kedacore/keda issues 105, 2004,
+//! 4898). The EnvoyProxy CRD takes every fleet's HPA along, or freezes the fleets; so do Gateway's and GatewayClass's.
 //!
 //! ## When it fires
-//! The CRD of ScaledObject, EnvoyProxy, Gateway or GatewayClass is deleted while there is any such object that is not being deleted, or it
-//! cannot be listed; by Helm too.
+//! The CRD of ScaledObject, EnvoyProxy, Gateway or GatewayClass is deleted while there is any such object that is not
+//! being deleted, or it cannot be listed; by Helm too.
 //!
 //! ## Overrides
-//! * `autoscaler-guard/allow: crd-deleted` on the CRD: the way of a real uninstall. Deleting the objects first is no shorter, as each of them
-//!   is judged by itself; when none is left, the CRD passes.
+//! * `autoscaler-guard/allow: crd-deleted` on the CRD: the way of a real uninstall. Deleting the objects first is no
+//!   shorter, as each of them is judged by itself; when none is left, the CRD passes.
 //!
 //! ## Example
 //! `helm uninstall keda -n keda`

@@ -1,19 +1,20 @@
 //! A workload that should be autoscaled has no autoscaler.
 //!
 //! ## Meaning
-//! The workload is there, and nothing scales it any more, though an autoscaler did, or something declares one: whatever load comes, the count
-//! stays.
+//! The workload is there, and nothing scales it any more, though an autoscaler did, or something declares one: whatever
+//! load comes, the count stays.
 //!
 //! ## How it comes about
-//! A chart went from KEDA back to an HPA of the same name, and the garbage collector took the HPA with the ScaledObject (kedacore/keda issue
-//! 6250). An autoscaler was deleted by hand. Envoy Gateway did not make the HPA that an EnvoyProxy declares.
+//! A chart went from KEDA back to an HPA of the same name, and the garbage collector took the HPA with the ScaledObject
+//! (kedacore/keda issue 6250). An autoscaler was deleted by hand. Envoy Gateway did not make the HPA that an EnvoyProxy
+//! declares.
 //!
 //! ## What is looked at
-//! Workloads whose count was last written through the scale subresource by kube-controller-manager or KEDA; a person's `kubectl scale` is
-//! no sign. The newest deployed revision of Helm's releases, Applications of Argo CD (no sync under way, not to be pruned), Flux's
-//! inventories, what was applied last of EnvoyProxies and operators' objects: whether the HPA or ScaledObject that they declare is there.
-//! ScaledObjects that are not paused, and Gateways with envoyHpa: whether they have their HPA. A count that is declared and in force is no
-//! loss.
+//! Workloads whose count was last written through the scale subresource by kube-controller-manager or KEDA; a person's
+//! `kubectl scale` is no sign. The newest deployed revision of Helm's releases, Applications of Argo CD (no sync under
+//! way, not to be pruned), Flux's inventories, what was applied last of EnvoyProxies and operators' objects: whether
+//! the HPA or ScaledObject that they declare is there. ScaledObjects that are not paused, and Gateways with envoyHpa:
+//! whether they have their HPA. A count that is declared and in force is no loss.
 //!
 //! ## What to do
 //! Put the autoscaler back; `fix` takes it from the release. Or say that nothing is to scale the workload:
@@ -38,7 +39,8 @@ pub fn check(view: &View<'_>, found: &mut Found) {
 }
 
 fn push(found: &mut Found, finding: Finding) {
-    let off = finding.workload.as_ref().map(|workload| workload.kubectl("annotate").arg("autoscaler-guard/autoscaling=off"));
+    let off =
+        finding.workload.as_ref().map(|workload| workload.kubectl("annotate").arg("autoscaler-guard/autoscaling=off"));
     let finding = match off {
         Some(off) => finding.command(&off),
         None => finding,
@@ -69,7 +71,8 @@ fn declared(view: &View<'_>, found: &mut Found) {
 fn missing_of(view: &View<'_>, record: &Record, entry: &Entry) -> Option<Finding> {
     let message = format!("{} declares {}, which is not there", record.title, entry.key);
     let finding = |workload: &Ref| {
-        let finding = Finding::new(PROBLEM, &entry.key, format!("{message}: nothing scales {workload}")).workload(workload);
+        let finding =
+            Finding::new(PROBLEM, &entry.key, format!("{message}: nothing scales {workload}")).workload(workload);
         if record.tool == Tool::Helm { finding.fixable() } else { finding }
     };
     let is_bare = |workload: &Ref| view.workload(workload).is_some() && !view.is_autoscaled(workload);
@@ -114,7 +117,8 @@ fn scaled_objects(view: &View<'_>, found: &mut Found) {
         if view.workload(&scaled.target).is_none() || time::is_new(object.created(), view.now) {
             continue;
         }
-        let message = format!("{} has no HPA: {} is not there, so nothing scales {}", object.key, scaled.hpa, scaled.target);
+        let message =
+            format!("{} has no HPA: {} is not there, so nothing scales {}", object.key, scaled.hpa, scaled.target);
         let since = object.condition("Ready").filter(|ready| ready.status == "False").and_then(|ready| ready.since);
         let finding = Finding::new(PROBLEM, &scaled.hpa, message)
             .rule("scaledobject-without-hpa")
@@ -162,8 +166,10 @@ fn operators(view: &View<'_>, found: &mut Found) {
         if view.is_autoscaled(&workload.key) || workload.is_terminating() {
             continue;
         }
-        let message = format!("{} was applied with an HPA, which is not there: nothing scales {}", object.key, workload.key);
-        let finding = Finding::new(PROBLEM, &declared.hpa, message).rule("declared-hpa-removed").workload(&workload.key);
+        let message =
+            format!("{} was applied with an HPA, which is not there: nothing scales {}", object.key, workload.key);
+        let finding =
+            Finding::new(PROBLEM, &declared.hpa, message).rule("declared-hpa-removed").workload(&workload.key);
         push(found, finding.likely(true).command(&object.key.kubectl("describe")));
     }
 }
@@ -176,11 +182,12 @@ fn counts(view: &View<'_>, found: &mut Found) {
             continue;
         }
         let live = count::replicas(workload);
-        let by_release = view.records.declaring(&workload.key).any(|(_, entry)| entry.replicas.is_some() && entry.replicas == live);
+        let by_release =
+            view.records.declaring(&workload.key).any(|(_, entry)| entry.replicas.is_some() && entry.replicas == live);
         let by_fleet = view.fleets.of_deployment(&workload.key).is_some_and(|fleet| fleet.forced.is_some());
         // What a controller makes of its own object, such as a Deployment its ReplicaSets, that scales.
         let is_derived = workload.key.kind == "ReplicaSet" && workload.controller().is_some();
-        if by_release || by_fleet || is_derived || !can_tell(view, workload) {
+        if by_release || by_fleet || is_derived || !is_known(view, workload) {
             continue;
         }
         let who = if written.manager == "kube-controller-manager" { "an HPA" } else { "KEDA" };
@@ -196,6 +203,6 @@ fn counts(view: &View<'_>, found: &mut Found) {
 }
 
 /// Whether all autoscalers around a workload could be read.
-fn can_tell(view: &View<'_>, workload: &Object) -> bool {
+fn is_known(view: &View<'_>, workload: &Object) -> bool {
     [crate::object::HPA, "ScaledObject"].iter().all(|kind| view.inventory.can_read(kind, &workload.key.namespace))
 }

@@ -43,7 +43,8 @@ pub fn of_source(source: &Source) -> Result<Vec<Manifest>, Fault> {
         flatten(document.value, &mut values);
         for value in values {
             let name = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-            // What has a name only once it is created is new each time, and no autoscaler aims at it; a kustomization is no object at all.
+            // What has a name only once it is created is new each time, and no autoscaler aims at it; a kustomization
+            // is no object at all.
             let is_unnamed = !name("/metadata/generateName").is_empty() && name("/metadata/name").is_empty();
             if is_unnamed || name("/apiVersion").starts_with("kustomize.config.k8s.io/") {
                 continue;

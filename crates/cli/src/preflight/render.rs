@@ -10,7 +10,7 @@ use crate::arguments::PreflightOptions;
 use crate::documents::{Source, is_stdin};
 use crate::fault::Fault;
 
-/// Both sides, and what the way they came tells.
+/// Both sides, and what is known by the way they came.
 #[derive(Debug, Default)]
 pub struct Given {
     /// Before.

@@ -56,8 +56,8 @@ pub enum ConnectError {
         /// Why.
         cause: String,
     },
-    /// The threads for look-ups could not be started.
-    #[error("no thread could be started for look-ups: {0}; free some resources and try again")]
+    /// The threads for lookups could not be started.
+    #[error("no thread could be started for lookups: {0}; free some resources and try again")]
     Runtime(#[source] io::Error),
     /// Connecting came to an unforeseen end.
     #[error("connecting to the cluster was interrupted by a defect of this program; please report it")]

@@ -1,4 +1,5 @@
-//! The webhook's matchConditions, in CEL: what need not be asked about, since the policy's gate lets it pass without a look.
+//! The webhook's matchConditions, in CEL: what need not be asked about, since the policy's gate lets it pass without a
+//! look.
 //!
 //! All must hold for a request to be sent. Each is narrower than the gate of the policy: what is in doubt is sent.
 
@@ -37,7 +38,7 @@ pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
         },
         Condition {
             name: "touches-what-counts",
-            why: "An update of nothing but bookkeeping concerns no rule, unless it is a hand-over: then managedFields say who writes.",
+            why: "An update of nothing but bookkeeping concerns no rule, unless it is a handover: then managedFields say who writes.",
             expression: touches(settings),
         },
     ];

@@ -1,4 +1,5 @@
-//! What must not cost a verdict: load, faults and hostile input. Each test names its line of docs/serve.md, "What it withstands".
+//! What must not cost a verdict: load, faults and hostile input. Each test names its line of docs/serve.md, "What it
+//! withstands".
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -146,7 +147,8 @@ async fn line_02_what_is_shed_was_read_and_what_is_not_judged_needs_no_turn() {
 
     // As many as may wait, and one more, whichever comes last.
     let waiting: Vec<_> = (0..33).map(|_| lab.validate_later(fixture(DELETE))).collect();
-    eventually(|| lab.metric(r#"autoscaler_guard_unanswered_requests_total{host="webhook",reason="too_many"} 1"#)).await;
+    eventually(|| lab.metric(r#"autoscaler_guard_unanswered_requests_total{host="webhook",reason="too_many"} 1"#))
+        .await;
     let shed = lab.validate(fixture(DELETE)).await;
     assert_eq!(shed.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(shed.text.contains("see --max-in-flight"), "{}", shed.text);

@@ -92,7 +92,8 @@ pub fn settle(world: &mut World) -> bool {
     settle_those(world, PATIENCE.max(world.objects.len()), true)
 }
 
-/// Lets those act that take milliseconds. The HPA controller looks every 15 seconds: a tool sends several requests meanwhile.
+/// Lets those act that take milliseconds. The HPA controller looks every 15 seconds: a tool sends several requests
+/// meanwhile.
 pub fn settle_quick(world: &mut World) -> bool {
     settle_those(world, QUICK, false)
 }

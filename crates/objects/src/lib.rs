@@ -1,8 +1,10 @@
 //! A cluster that is an array of objects: what is in it is there, everything else is absent.
 //!
-//! An object without a namespace is cluster-scoped. Nothing is converted: an object of another version of its group is answered as it is.
-//! Beside objects there may be the documents that `autoscaler-guard review --cluster` knows, for what may go wrong in a cluster:
-//! `SubjectAccessReview` (see `autoscaler_guard_permissions`), and `NotServed` and `NotGranted` of `autoscaler-guard/v1`.
+//! For hosts without files and field masks: the browser, the fuzz targets and the benches. Objects stay text, as the
+//! core reads them. An object without a namespace is cluster-scoped. Nothing is converted: an object of another version
+//! of its group is answered as it is. Beside objects there may be the documents that `autoscaler-guard review
+//! --cluster` knows, for what may go wrong in a cluster: `SubjectAccessReview` (see `autoscaler_guard_permissions`),
+//! and `NotServed` and `NotGranted` of `autoscaler-guard/v1`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,19 +14,27 @@ use autoscaler_guard::cluster::{Access, ApiKind, Cluster, List, Presence, Reason
 use autoscaler_guard_permissions::{Action, Permissions, Who};
 use autoscaler_guard_reading::{Json, Metadata, Object, group_of};
 
-use crate::Problem;
-
 /// Objects as text, in the order of namespace and name, as the API server lists them.
-pub(crate) struct Objects<'a> {
+#[derive(Debug)]
+pub struct Objects<'a> {
     stored: BTreeMap<Identity<'a>, &'a str>,
     conditions: Vec<Condition<'a>>,
     permissions: Permissions,
     account: &'a str,
 }
 
-/// What tells objects apart in a cluster.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Identity<'a> {
+/// Something that is wrong with the array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `cluster[3]`.
+    pub path: String,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+/// What an object is known by in a cluster.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity<'a> {
     namespace: Cow<'a, str>,
     name: Cow<'a, str>,
     group: Cow<'a, str>,
@@ -32,6 +42,7 @@ pub(crate) struct Identity<'a> {
 }
 
 /// A kind that cannot be asked for.
+#[derive(Debug)]
 struct Condition<'a> {
     served: bool,
     api_version: Cow<'a, str>,
@@ -39,15 +50,22 @@ struct Condition<'a> {
 }
 
 impl<'a> Objects<'a> {
-    /// Reads the array, or tells all that is wrong with it; `account` is who looks up.
-    pub(crate) fn read(text: &'a str, account: &'a str) -> Result<Self, Vec<Problem>> {
+    /// A cluster without objects; `account` is who looks up.
+    pub fn empty(account: &'a str) -> Self {
+        Self { stored: BTreeMap::new(), conditions: Vec::new(), permissions: Permissions::default(), account }
+    }
+
+    /// Reads a JSON array of objects; `null` is an empty one.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn read(text: &'a str, account: &'a str) -> Result<Self, Vec<Problem>> {
         let problem = |problem: String| vec![Problem { path: "cluster".to_owned(), problem }];
         let json = Json::parse(text).map_err(|error| problem(format!("not JSON: {error}")))?;
         if json.text() != "null" && !json.text().starts_with('[') {
             return Err(problem("expected an array of objects".to_owned()));
         }
-        let mut read =
-            Self { stored: BTreeMap::new(), conditions: Vec::new(), permissions: Permissions::default(), account };
+        let mut read = Self::empty(account);
         let outcomes = json.items(&[]).into_iter().enumerate().map(|(index, document)| {
             read.insert(document).map_err(|problem| Problem { path: format!("cluster[{index}]"), problem })
         });
@@ -58,7 +76,11 @@ impl<'a> Objects<'a> {
         Ok(read)
     }
 
-    fn insert(&mut self, document: Json<'a>) -> Result<(), String> {
+    /// Adds an object, or a document that says what goes wrong.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub fn insert(&mut self, document: Json<'a>) -> Result<(), String> {
         let (api_version, kind) = (word(document, &["apiVersion"])?, word(document, &["kind"])?);
         match (group_of(&api_version), kind.as_ref()) {
             ("authorization.k8s.io", "SubjectAccessReview") => self.permissions.learn(document.text()),
@@ -136,7 +158,7 @@ impl<'a> Objects<'a> {
         definitions.filter_map(|(_, text)| Json::new(text).at(&["spec"]))
     }
 
-    /// Why a look-up is not permitted, in the API server's words.
+    /// Why a lookup is not permitted, in the API server's words.
     fn forbidden(&self, verb: &str, kind: &ApiKind<'_>, namespace: &str, name: &str) -> Option<Reason> {
         let (group, resource) = (group_of(&kind.api_version), plural(&kind.kind));
         let action = Action { verb, group, resource: &resource, namespace, name, ..Action::default() };
@@ -161,7 +183,7 @@ impl Cluster for Objects<'_> {
         if let Some(reason) = self.why_not(query.kind).or_else(forbidden) {
             return Presence::Unknown(reason);
         }
-        let Some(labels) = query.label_selector.map_or(Some(Vec::new()), labels) else {
+        let Some(labels) = query.labels() else {
             return Presence::Unknown(Reason::Failed("this cluster knows selectors of the form a=b,c only".to_owned()));
         };
         let within = |identity: &Identity<'_>| query.namespace.is_none_or(|namespace| identity.is_within(namespace));
@@ -181,7 +203,7 @@ impl Cluster for Objects<'_> {
 
 impl<'a> Identity<'a> {
     /// That of an object which has been read.
-    pub(crate) fn of(object: &'a Object<'_>) -> Self {
+    pub fn of(object: &'a Object<'_>) -> Self {
         let Metadata { namespace, name, .. } = &object.metadata;
         Self {
             namespace: Cow::Borrowed(namespace),
@@ -202,16 +224,6 @@ fn has_labels(object: &str, labels: &[(&str, Option<&str>)]) -> bool {
         let label = object.string(&["metadata", "labels", key]);
         label.is_some_and(|value| wanted.is_none_or(|wanted| value == wanted))
     })
-}
-
-/// The labels that a selector asks for, with any value where it names none; none where it asks for something else.
-fn labels(selector: &str) -> Option<Vec<(&str, Option<&str>)>> {
-    let is_key = |key: &&str| !key.is_empty() && !key.contains(['!', ' ', '(']);
-    let of = |part| match str::split_once(part, '=') {
-        Some((key, value)) => Some((key, Some(value))).filter(|(key, _)| is_key(key)),
-        None => Some((part, None)).filter(|(key, _)| is_key(key)),
-    };
-    selector.split(',').map(of).collect()
 }
 
 fn word<'a>(document: Json<'a>, path: &[&str]) -> Result<Cow<'a, str>, String> {
@@ -240,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cluster_is_told_with_its_place() {
+    fn each_problem_has_its_place() {
         assert_eq!(problems("null").len() + problems("[]").len(), 0);
         assert_eq!(problems("{}"), ["cluster: expected an array of objects"]);
         assert!(problems("[").first().is_some_and(|problem| problem.starts_with("cluster: not JSON")));
@@ -265,11 +277,5 @@ mod tests {
         ] {
             assert_eq!(plural(kind), expected);
         }
-    }
-
-    #[test]
-    fn only_selectors_of_equality_and_of_keys_are_understood() {
-        assert_eq!(labels("a=b,c"), Some(vec![("a", Some("b")), ("c", None)]));
-        assert_eq!((labels("a!=b"), labels("a in (b)"), labels("!a")), (None, None, None));
     }
 }

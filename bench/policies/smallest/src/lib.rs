@@ -1,4 +1,4 @@
-//! The emptiest policy that Kubewarden's SDK allows: it parses the request as the SDK parses it, looks up at most one
+//! The smallest policy that Kubewarden's SDK allows: it parses the request as the SDK parses it, looks up at most one
 //! object, and accepts. What it costs is the price of admission, so to speak; `make size` and `make bench` set the
 //! guard beside it.
 
