@@ -17,7 +17,7 @@
 //! no reason to wait.
 //!
 //! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the way of a request),
-//! `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`, `certificate.rs`, `metrics.rs`, `log.rs`.
+//! `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`, `certificate.rs`, `self_managed.rs` (a pair of its own), `metrics.rs`, `log.rs`.
 
 mod body;
 mod certificate;
@@ -31,6 +31,7 @@ pub mod manifests;
 mod metrics;
 pub mod needs;
 mod review;
+mod self_managed;
 mod server;
 mod signals;
 
@@ -44,6 +45,7 @@ use autoscaler_guard_host::{Capabilities, Response};
 
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use log::{Line, LogFormat, log, log_as};
+pub use self_managed::SelfManaged;
 pub use server::{Server, StartError};
 
 /// Who judges admission requests.
