@@ -200,6 +200,53 @@ soak: rust ## Have deletes refused by the hundred through a real API server, SEC
 	@$(MAKE) --no-print-directory programs
 	@$(BUILT)/e2e soak --seconds $(SECONDS) --program $${CARGO_TARGET_DIR:-target}/release/autoscaler-guard $(if $(KEEP),--keep)
 
+# Installing
+
+# Where the image is pushed to, if anywhere, as in registry://REGISTRY/autoscaler-guard-server:TAG.
+IMAGE_TARGET := x86_64-unknown-linux-musl
+IMAGE_PROGRAM := $${CARGO_TARGET_DIR:-target}/$(IMAGE_TARGET)/release/autoscaler-guard
+
+.PHONY: image
+image: rust ## Build the server's image in target/image, and start it from a registry; REGISTRY=ghcr.io/you pushes it there
+	@command -v musl-gcc >/dev/null || { \
+		echo "A static program needs musl's C compiler; Debian's package is musl-tools." >&2; \
+		exit 1; \
+	}
+	@[ -n "$$(ls "$$(rustc --print target-libdir --target $(IMAGE_TARGET))"/libstd-* 2>/dev/null)" ] || rustup target add $(IMAGE_TARGET)
+	CC_$(subst -,_,$(IMAGE_TARGET))=musl-gcc CARGO_PROFILE_RELEASE_STRIP=symbols \
+		cargo build --release --locked --target $(IMAGE_TARGET) --package autoscaler-guard-cli
+	@$(MAKE) --no-print-directory image-layout
+	AUTOSCALER_GUARD_IMAGE_PROGRAM="$$(realpath $(IMAGE_PROGRAM))" \
+		cargo test --quiet --workspace --locked --test real_registry -- an_image_is_started
+
+# The static programs, each with its architecture.
+PROGRAMS = $(if $(filter aarch64-%,$(IMAGE_TARGET)),arm64,amd64)=$(IMAGE_PROGRAM)
+
+.PHONY: image-layout
+image-layout: rust
+	cargo run --quiet --locked --package xtask -- image $(addprefix --program ,$(PROGRAMS)) \
+		--revision "$$(git rev-parse HEAD 2>/dev/null || true)" \
+		$(if $(REGISTRY),--push registry://$(REGISTRY)/autoscaler-guard-server:$(TAG))
+
+.PHONY: chart-test
+chart-test: rust ## Try the Helm chart in Helm 3 and 4, and its alerts in promtool (needs Go; Debian's package prometheus)
+	CHART_TOOLS_REQUIRED=1 cargo test --workspace --locked --test chart
+
+# A release's checksums; without, those of nothing, to see what it comes to.
+SUMS ?= target/packages/SHA256SUMS
+
+.PHONY: packages
+packages: xtask ## Write the manifests for krew and Homebrew to target/packages, SUMS=SHA256SUMS of a release's archives
+	@mkdir -p target/packages
+	@[ "$(SUMS)" != target/packages/SHA256SUMS ] || for target in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-apple-darwin aarch64-apple-darwin; do \
+		printf '%064d  autoscaler-guard-%s.tar.gz\n' 0 $$target; \
+	done > target/packages/SHA256SUMS
+	$(XTASK) packages --sums $(SUMS)
+
+.PHONY: krew
+krew: packages ## The same, to see the plugin's manifest
+	@cat target/packages/autoscaler-guard.yaml
+
 # Gatekeeper
 
 OPA_VERSION := 1.22.2

@@ -39,7 +39,10 @@ impl Subject {
     /// It prints none.
     pub async fn manifests(&self, authority: &Path, more: &[&str]) -> Result<Vec<Value>> {
         let mut command = Command::new(&self.program);
-        command.args(["manifests", "--output", "json", "--ca-bundle"]).arg(authority).args(more);
+        command
+            .args(["manifests", "--image", "autoscaler-guard", "--output", "json", "--ca-bundle"])
+            .arg(authority)
+            .args(more);
         let output = command.kill_on_drop(true).output().await?;
         ensure!(output.status.success(), "`manifests` failed: {}", String::from_utf8_lossy(&output.stderr));
         let list: Value = serde_json::from_slice(&output.stdout)?;

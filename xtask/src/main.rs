@@ -8,7 +8,10 @@
 mod annotate;
 mod bench;
 mod build;
+#[cfg(feature = "push")]
+mod image;
 mod metadata;
+mod packages;
 mod process;
 #[cfg(feature = "push")]
 mod push;
@@ -49,6 +52,11 @@ enum Task {
     /// Push the module to a registry, as `kwctl push` does
     #[cfg(feature = "push")]
     Push(push::Options),
+    /// Put static programs into an image from scratch
+    #[cfg(feature = "push")]
+    Image(image::Options),
+    /// Write the manifests of package managers for a release's archives
+    Packages(packages::Options),
     /// Run all that has to pass, stage by stage, and close with what each took
     Stages(stages::Options),
     /// Run all tests of the workspace and close with their counts
@@ -75,6 +83,9 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Reproducible(options) => reproducible::run(options),
         #[cfg(feature = "push")]
         Task::Push(options) => push::run(options),
+        #[cfg(feature = "push")]
+        Task::Image(options) => image::run(options),
+        Task::Packages(options) => packages::run(options),
         Task::Stages(options) => stages::run(options),
         Task::Test(options) => test::run(options),
     }

@@ -84,6 +84,12 @@ pub enum Command {
     /// Answer an API server's admission reviews, or Gatekeeper, by HTTPS
     #[command(long_about = SERVE, after_long_help = SERVE_EXAMPLES)]
     Serve(ServeOptions),
+    /// Ask a server for its health, by plain HTTP
+    #[command(after_long_help = PROBE_EXAMPLES)]
+    Probe {
+        /// What to ask, such as http://autoscaler-guard.guard.svc:8080/readyz
+        url: String,
+    },
     /// Print what a cluster needs to use `serve` as its admission webhook, or behind Gatekeeper, or to do without
     #[command(after_long_help = MANIFESTS_EXAMPLES)]
     Manifests(ManifestsOptions),
@@ -189,16 +195,16 @@ Exit codes: 0 ended by a signal, 2 unusable input: then it has not listened.";
 const MANIFESTS_EXAMPLES: &str = "\
 Examples:
   With a certificate that cert-manager keeps:
-    autoscaler-guard manifests --cert-manager | kubectl apply -f -
+    autoscaler-guard manifests --cert-manager --image registry.example.com/guard:v1 | kubectl apply -f -
 
   With a certificate of your own for autoscaler-guard.guard.svc, in Secret autoscaler-guard-tls:
-    autoscaler-guard manifests --ca-bundle ca.crt --namespace guard
+    autoscaler-guard manifests --ca-bundle ca.crt --namespace guard --image registry.example.com/guard:v1
 
   With settings, which also say who need not ask:
-    autoscaler-guard manifests --cert-manager --settings settings.yaml
+    autoscaler-guard manifests --cert-manager --settings settings.yaml --image registry.example.com/guard:v1
 
   Behind Gatekeeper, with a certificate in Secret autoscaler-guard-tls:
-    autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt
+    autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt --image registry.example.com/guard:v1
 
   Without a server, by policies of the API server itself:
     autoscaler-guard manifests native | kubectl apply -f -
@@ -206,6 +212,12 @@ Examples:
 Printed are Namespace, ServiceAccount, ClusterRole with its binding, Deployment, PodDisruptionBudget, Service and \
 MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap; with \
 --gatekeeper Provider, ConstraintTemplate and constraints in place of the webhook's configuration.";
+
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  autoscaler-guard probe http://autoscaler-guard.guard.svc:8080/readyz
+
+Exit codes: 0 it answers 200, 1 it answers something else, 2 it does not answer.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -458,6 +470,13 @@ pub struct ServeOptions {
     /// The certificate's private key, PEM; read again when the file changes
     #[arg(long, value_name = "FILE")]
     pub tls_key: PathBuf,
+    /// Make that pair, keep it in this Secret, renew it, and have the webhook's configuration autoscaler-guard, or with
+    /// --gatekeeper the provider of that name, trust it
+    #[arg(long, value_name = "NAMESPACE/SECRET", value_parser = secret)]
+    pub self_managed: Option<(String, String)>,
+    /// The Service by whose name it is asked, for that pair
+    #[arg(long, value_name = "NAME", default_value = "autoscaler-guard", value_parser = namespace)]
+    pub service: String,
     /// Be Gatekeeper's external data provider, at POST /gatekeeper, instead of a webhook: by TLS 1.3, and without
     /// repairs
     #[arg(long)]
@@ -515,6 +534,11 @@ fn module(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+fn secret(text: &str) -> Result<(String, String), String> {
+    let (place, name) = text.split_once('/').ok_or("it must be a namespace and a name, such as guard/guard-tls")?;
+    Ok((namespace(place)?, namespace(name)?))
+}
+
 fn in_flight(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1024) => Ok(number),
@@ -547,9 +571,9 @@ pub struct ManifestsOptions {
     /// The namespace to live in
     #[arg(long, value_name = "NAME", default_value = "autoscaler-guard", value_parser = namespace)]
     pub namespace: String,
-    /// The image to run, which has autoscaler-guard as its entry point; docs/serve.md shows how to build one
-    #[arg(long, value_name = "IMAGE", default_value = IMAGE, value_parser = image)]
-    pub image: String,
+    /// The image to run, which has autoscaler-guard as its entry point; that of the release that this program is of, if it is of one
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
+    pub image: Option<String>,
     /// What becomes of changes while the webhook does not answer
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = FailurePolicy::Ignore)]
     pub failure_policy: FailurePolicy,
@@ -607,9 +631,6 @@ Examples:
 
 Printed are MutatingAdmissionPolicy and ValidatingAdmissionPolicy, each with its binding. docs/native.md lists the rules \
 and what they do not see.";
-
-/// The image of this version.
-const IMAGE: &str = concat!("autoscaler-guard:v", env!("CARGO_PKG_VERSION"));
 
 /// What becomes of changes while the webhook does not answer, in Kubernetes' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

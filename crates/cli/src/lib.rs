@@ -8,6 +8,7 @@
 //! | `settings` | what the policy can be set to, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
 //! | `manifests` | what a cluster needs to use `serve` |
+//! | `probe` | whether a server is well |
 //! | `completions` | what a shell needs to complete all this |
 //!
 //! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way
@@ -27,6 +28,7 @@ pub mod flags;
 mod manifests;
 pub mod paint;
 pub mod preflight;
+mod probe;
 pub mod review;
 pub mod rules;
 mod serve;
@@ -69,6 +71,7 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),
         Command::Manifests(options) => manifests::run(options),
+        Command::Probe { url } => probe::run(url),
         Command::Completions { shell } => Ok(completions::run(*shell)),
     }
 }

@@ -70,6 +70,9 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let judge = Judge::load(options.policy.as_deref(), limits)?;
     let host = if options.gatekeeper { server::Host::Gatekeeper } else { server::Host::ApiServer };
     let settings = settings(options, &judge)?;
+    if let Some((namespace, secret)) = &options.self_managed {
+        self_managed(options, host, namespace, secret)?;
+    }
     let certificate = certificate(options, host)?;
     let lookups = Arc::new(cluster(options, &settings)?);
     let options = server::Options {
@@ -103,13 +106,35 @@ fn settings(options: &ServeOptions, judge: &Judge) -> Result<SettingsText, Fault
     settings.without_repair(judge).map_err(|reasons| reasons.into_iter().fold(fault(), Fault::because))
 }
 
-fn certificate(options: &ServeOptions, host: server::Host) -> Result<server::Certificate, Fault> {
-    let files = server::CertificateFiles {
+/// Sees to it that there is a pair, now and as long as this runs.
+fn self_managed(options: &ServeOptions, host: server::Host, namespace: &str, secret: &str) -> Result<(), Fault> {
+    let managed = server::SelfManaged {
+        namespace: namespace.to_owned(),
+        secret: secret.to_owned(),
+        service: options.service.clone(),
+        host,
+        trusted_by: "autoscaler-guard".to_owned(),
+        files: files(options),
+    };
+    let live = LiveOptions {
+        context: options.cluster.context.clone(),
+        kubeconfig: options.cluster.kubeconfig.clone(),
+        ..LiveOptions::default()
+    };
+    managed.start(live).map_err(|error| Fault::new("a certificate cannot be kept").because(error))
+}
+
+fn files(options: &ServeOptions) -> server::CertificateFiles {
+    server::CertificateFiles {
         certificate: options.tls_cert.clone(),
         key: options.tls_key.clone(),
         client_authority: options.client_ca.clone(),
-    };
-    server::Certificate::load(files, host).map_err(|error| Fault::new("the certificate cannot be used").because(error))
+    }
+}
+
+fn certificate(options: &ServeOptions, host: server::Host) -> Result<server::Certificate, Fault> {
+    server::Certificate::load(files(options), host)
+        .map_err(|error| Fault::new("the certificate cannot be used").because(error))
 }
 
 fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluster, Fault> {
@@ -126,7 +151,7 @@ fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluste
         server::log(&server::Line::warn("not ready").with("reason", error.to_string()));
     };
     let cluster = LiveCluster::connect_eventually(options, failed);
-    cluster.map_err(|error| Fault::new("the cluster cannot be asked").because(error))
+    cluster.map_err(|error| Fault::new("there is no cluster to ask").because(error))
 }
 
 /// Where it listens, a line each, for whoever let it choose a port.

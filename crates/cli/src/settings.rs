@@ -30,16 +30,26 @@ pub fn schema() -> String {
 }
 
 fn check(options: &CheckOptions) -> Result<Answer, Fault> {
-    let mut checked = Vec::new();
+    let (mut checked, mut faults) = (Vec::new(), Vec::new());
     let files: Vec<_> = options.files.iter().chain(&options.filename).collect();
     for path in &files {
-        if is_stdin(path) {
-            checked.extend(Checked::all(&Source::stdin("settings")?)?);
-            continue;
+        let sources = if is_stdin(path) {
+            vec![Source::stdin("settings")]
+        } else {
+            match documents::files(path) {
+                Ok(files) => files.iter().map(|file| Source::file(file)).collect(),
+                Err(fault) => vec![Err(fault)],
+            }
+        };
+        for source in sources {
+            match source.and_then(|source| Checked::all(&source)) {
+                Ok(all) => checked.extend(all),
+                Err(fault) => faults.push(fault),
+            }
         }
-        for file in documents::files(path)? {
-            checked.extend(Checked::all(&Source::file(&file)?)?);
-        }
+    }
+    if checked.is_empty() && !faults.is_empty() {
+        return Ok(Answer { text: String::new(), code: WRONG, faults });
     }
     if checked.is_empty() {
         let names = files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -53,7 +63,7 @@ fn check(options: &CheckOptions) -> Result<Answer, Fault> {
         }
     };
     let code = if checked.iter().all(|file| file.valid) { 0 } else { WRONG };
-    Ok(Answer { text, code, faults: Vec::new() })
+    Ok(Answer { text, code, faults })
 }
 
 const WHAT_HAS_SETTINGS: &str =

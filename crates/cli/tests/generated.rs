@@ -153,6 +153,122 @@ fn manifests_are_written_from_what_rules_watch_and_look_up() {
     hold_part("artifacthub-pkg.yml", "from-code", &artifact_hub());
 }
 
+/// What the chart takes from the code.
+#[test]
+fn the_chart_has_what_rules_watch_and_look_up() {
+    hold_whole("charts/autoscaler-guard/files/policy.json", &format!("{:#}\n", manifests::chart::facts()));
+}
+
+/// Helm holds values to it: those of the policy's settings are the settings' own.
+#[test]
+fn the_chart_s_values_have_a_schema() {
+    hold_whole("charts/autoscaler-guard/values.schema.json", &format!("{:#}\n", values_schema()));
+    let values: Value = serde_saphyr::from_str(&read("charts/autoscaler-guard/values.yaml")).expect("values are YAML");
+    let validator = jsonschema::draft7::new(&values_schema()).expect("it is a schema");
+    assert!(validator.is_valid(&values), "the defaults: {:?}", validator.validate(&values));
+    let wrong = |pointer: &str, value: Value| {
+        let mut values = values.clone();
+        let (parent, key) = pointer.rsplit_once('/').expect("it is a pointer");
+        values.pointer_mut(parent).expect("it is there")[key] = value;
+        !validator.is_valid(&values)
+    };
+    for (pointer, value) in [
+        ("/settings/repiar", json!(true)),
+        ("/settings/rules", json!({"hpa-deletd": "warn"})),
+        ("/certificates/source", json!("none")),
+        ("/webhook/failurePolicy", json!("ignore")),
+        ("/replcias", json!(1)),
+        ("/webhook/timeoutSeconds", json!(5)),
+        ("/image/digest", json!("latest")),
+    ] {
+        assert!(wrong(pointer, value), "{pointer}");
+    }
+    assert!(!wrong("/settings/rules", json!({"hpa-deleted": "warn"})));
+}
+
+/// Helm's regular expressions have no `\\u2028`: the letter itself is in its place.
+fn literal(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(pattern)) = fields.get_mut("pattern") {
+                let mut parts = pattern.split("\\u");
+                let mut text = parts.next().unwrap_or_default().to_owned();
+                for part in parts {
+                    let (code, rest) = part.split_at(4);
+                    let letter = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
+                    text.extend(letter);
+                    text.push_str(rest);
+                }
+                *pattern = text;
+            }
+            fields.values_mut().for_each(literal);
+        }
+        Value::Array(items) => items.iter_mut().for_each(literal),
+        _ => {}
+    }
+}
+
+/// The schema of the chart's values, in the draft that Helm reads.
+fn values_schema() -> Value {
+    let mut settings: Value = serde_json::from_str(&autoscaler_guard_cli::settings::schema()).expect("it is JSON");
+    if let Some(fields) = settings.as_object_mut() {
+        fields.remove("$schema");
+    }
+    literal(&mut settings);
+    // The kinds of objects in Kubernetes have schemas of their own, and API servers hold manifests to them.
+    let object = || json!({"type": "object"});
+    let objects = || json!({"type": "array", "items": {"type": "object"}});
+    let text = || json!({"type": "string"});
+    let group = |properties: Value| json!({"type": "object", "additionalProperties": false, "properties": properties});
+    let switched = |mut more: Value| {
+        more["enabled"] = json!({"type": "boolean"});
+        group(more)
+    };
+    let mut schema = group(json!({
+        "image": group(json!({
+            "repository": {"type": "string", "minLength": 1},
+            "tag": text(),
+            "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+            "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+        })),
+        "imagePullSecrets": objects(),
+        "replicas": {"type": "integer", "minimum": 1},
+        "settings": settings,
+        "webhook": group(json!({
+            "failurePolicy": {"enum": ["Ignore", "Fail"]},
+            "timeoutSeconds": {"type": "integer", "minimum": 9, "maximum": 30},
+            "excludedNamespaces": {"type": "array", "items": {"type": "string", "minLength": 1}},
+        })),
+        "gatekeeper": switched(json!({"constraints": {"enum": ["auto", "always", "never"]}, "clientCA": text()})),
+        "certificates": group(json!({
+            "source": {"enum": ["cert-manager", "self-managed", "existing"]},
+            "secretName": text(),
+            "caBundle": text(),
+            "issuerRef": object(),
+        })),
+        "log": group(json!({"format": {"enum": ["text", "json"]}})),
+        "resources": object(),
+        "podDisruptionBudget": switched(json!({})),
+        "networkPolicy": switched(json!({"from": objects()})),
+        "port": {"type": "integer", "minimum": 1024, "maximum": 65535, "not": {"const": 8080}},
+        "priorityClassName": text(),
+        "nodeSelector": object(),
+        "tolerations": objects(),
+        "affinity": object(),
+        "podAnnotations": object(),
+        "podLabels": object(),
+        "extraArgs": {"type": "array", "items": text()},
+        "serviceMonitor": switched(json!({"labels": object()})),
+        "prometheusRule": switched(json!({"labels": object()})),
+        "dashboard": switched(json!({"labels": object()})),
+        // Helm's own, for those who have it as a part of another chart.
+        "global": object(),
+    }));
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("Values of the chart autoscaler-guard");
+    schema
+}
+
 /// By the defaults, and with no authority: whose certificate the server has, only the user knows.
 #[test]
 fn gatekeepers_manifests_are_those_that_the_command_prints() {
@@ -242,8 +358,22 @@ fn artifact_hub() -> String {
 const VERSIONS: &[(&[&str], &[&str])] = &[
     (&["metadata.yml"], &["\n  io.kubewarden.policy.version: "]),
     (&["artifacthub-pkg.yml"], &["\nversion: ", "autoscaler-guard:v", "?ref=v", "/releases/download/v"]),
+    (&["charts/autoscaler-guard/Chart.yaml"], &["\nversion: ", "\nappVersion: "]),
     (&["policies"], &["autoscaler-guard:v", "?ref=v", "githubusercontent.com/autoscaler-guard/autoscaler-guard/v"]),
-    (&["README.md", "docs"], &["autoscaler-guard:v", "?ref=v", "--branch v", "@refs/tags/v", "/releases/download/v"]),
+    (
+        &["README.md", "docs"],
+        &[
+            "autoscaler-guard:v",
+            "?ref=v",
+            "--branch v",
+            "@refs/tags/v",
+            "/releases/download/v",
+            "--version ",
+            "autoscaler-guard/autoscaler-guard@v",
+            "-server:v",
+        ],
+    ),
+    (&["action.yml"], &["default: v"]),
 ];
 
 /// The version stands in `Cargo.toml`; wherever else it is named, it is that one.

@@ -181,14 +181,16 @@ fn an_audit_lists_the_whole_cluster_once_and_no_namespace() {
         let call = |operation: &str, request: &[u8]| {
             if operation.starts_with("list_") {
                 let request: Value = serde_json::from_slice(request).expect("it is JSON");
-                asked.borrow_mut().push((operation.to_owned(), request));
                 let other = |namespace: &str| {
                     let mut other = object.clone();
                     other["metadata"] = json!({"name": "other", "namespace": namespace, "uid": namespace});
                     other
                 };
-                let items = json!({"kind": "List", "apiVersion": "v1", "items": [object, other("elsewhere")]});
-                return Ok(items.to_string().into_bytes());
+                let of_kind =
+                    if request["kind"] == "ScaledObject" { json!([]) } else { json!([object, other("elsewhere")]) };
+                let list = json!({"kind": "List", "apiVersion": "v1", "items": of_kind});
+                asked.borrow_mut().push((operation.to_owned(), request));
+                return Ok(list.to_string().into_bytes());
             }
             if operation == "can_i" { Ok(br#"{"allowed":true}"#.to_vec()) } else { Err("no".to_owned()) }
         };

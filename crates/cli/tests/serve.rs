@@ -108,7 +108,7 @@ fn without_a_kubeconfig_or_an_address_it_does_not_begin_to_serve() {
     assert!(text.contains("cannot be listened on: Address already in use"), "{text}");
     files.write("kubeconfig", "clusters: 3");
     let text = refused(&files, &[]);
-    assert!(text.starts_with("error: the cluster cannot be asked: the kubeconfig kubeconfig cannot be used"), "{text}");
+    assert!(text.starts_with("error: there is no cluster to ask: the kubeconfig kubeconfig cannot be used"), "{text}");
 }
 
 #[test]

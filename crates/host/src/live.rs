@@ -31,7 +31,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-pub use self::connect::ConnectError;
+pub use self::connect::{ConnectError, client};
 use self::{
     discovery::{Discovery, Kind},
     rights::Rights,

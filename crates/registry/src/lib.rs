@@ -8,17 +8,20 @@
 //! |---|---|
 //! | `reference.rs` | where a policy is: `registry://host/repository:tag` |
 //! | `registry.rs` | [`push`] |
+//! | `image.rs` | an [`Image`] of the command line, from scratch |
 //! | `manifest.rs` | what a policy's manifest says |
 //! | `credentials.rs` | the credentials in docker's configuration |
 //! | `error.rs` | why something could not be pushed |
 
 mod credentials;
 mod error;
+mod image;
 mod manifest;
 mod reference;
 mod registry;
 
 pub use error::Error;
+pub use image::{Image, Program};
 pub use manifest::annotations;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{docker_folder, push};

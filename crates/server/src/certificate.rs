@@ -145,7 +145,7 @@ impl CertificateFiles {
     }
 }
 
-fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+pub(crate) fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
     Some(UNIX_EPOCH + Duration::from_secs(seconds))

@@ -18,7 +18,7 @@
 //!
 //! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the
 //! way of a request), `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`,
-//! `certificate.rs`, `metrics.rs`, `log.rs`.
+//! `certificate.rs`, `self_managed.rs` (a pair of its own), `metrics.rs`, `log.rs`.
 
 #![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
 
@@ -34,6 +34,7 @@ pub mod manifests;
 mod metrics;
 pub mod needs;
 mod review;
+mod self_managed;
 mod server;
 mod signals;
 
@@ -47,6 +48,7 @@ use autoscaler_guard_host::{Capabilities, Response};
 
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use log::{Line, LogFormat, log, log_as};
+pub use self_managed::SelfManaged;
 pub use server::{Server, StartError};
 
 /// Who judges admission requests.

@@ -3,6 +3,7 @@
 //! The requests to be asked about and the permissions come from [`needs`], the accounts that need not ask from the
 //! settings: the same as the policy itself goes by.
 
+pub mod chart;
 mod conditions;
 mod gatekeeper;
 pub mod native;

@@ -84,7 +84,7 @@ impl Neighbours {
         };
         let stands_for = Some(settings.service_account());
         let cluster = LiveCluster::connect(LiveOptions { context, kubeconfig, stands_for, ..LiveOptions::default() });
-        let cluster = cluster.map_err(|error| Fault::new("the cluster cannot be asked").because(error))?;
+        let cluster = cluster.map_err(|error| Fault::new("there is no cluster to ask").because(error))?;
         Ok(Self::new(Arc::new(cluster), note))
     }
 
