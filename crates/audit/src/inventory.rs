@@ -60,6 +60,11 @@ impl Inventory {
         self.not_served.insert((group.to_owned(), kind.to_owned()));
     }
 
+    /// Says that all objects of a kind were read, though there may be none.
+    pub fn know(&mut self, group: &str, kind: &str) {
+        self.definitions.insert((group.to_owned(), kind.to_owned()));
+    }
+
     /// Says that a kind could not be read.
     pub fn unread(&mut self, unread: Unread) {
         self.unread.push(unread);

@@ -10,6 +10,7 @@
 mod acknowledged;
 pub mod facts;
 pub mod finding;
+pub mod fix;
 pub mod inventory;
 pub mod object;
 pub mod problems;
@@ -21,6 +22,7 @@ pub use finding::{Acknowledgement, Certainty, Finding, Report};
 pub use inventory::{Inventory, Unread};
 pub use jiff::Timestamp;
 pub use object::{Object, Ref};
+pub use trim::trim;
 pub use view::View;
 
 use crate::finding::Found;
@@ -31,6 +33,8 @@ pub fn audit(inventory: &Inventory, settings: &Settings, now: Timestamp) -> Repo
     let mut found = Found::default();
     problems::STEPS.iter().for_each(|step| step(&view, &mut found));
     let mut findings = found.findings;
+    // What goes with its namespace is nothing to mend.
+    findings.retain(|finding| !view.is_going(&finding.subject().namespace));
     findings.iter_mut().for_each(|finding| finding.acknowledged = acknowledged::is(&view, finding));
     findings.sort_by_cached_key(|finding| (problems::rank(finding.problem), finding.subject().clone()));
     findings.dedup_by_key(|finding| finding.id());

@@ -101,6 +101,12 @@ impl<'i> View<'i> {
         self.hpas_on(workload).next().is_some() || self.scaled_objects_on(workload).next().is_some()
     }
 
+    /// Whether a namespace is being deleted, with all that is in it.
+    pub fn is_going(&self, namespace: &str) -> bool {
+        let found = self.inventory.get(&Ref::new("", "Namespace", "", namespace));
+        found.is_some_and(|found| found.is_terminating() || found.text("/status/phase") == "Terminating")
+    }
+
     /// A workload that is there and stays.
     pub fn workload(&self, key: &Ref) -> Option<&'i Object> {
         self.inventory.get(key).filter(|object| !object.is_terminating())

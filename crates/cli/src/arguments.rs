@@ -54,6 +54,9 @@ Examples:
   What happens to every autoscaler when these manifests are applied?
     autoscaler-guard preflight --before old/ --after new/ --as helm3
 
+  What is wrong now, in the whole cluster that kubectl talks to?
+    autoscaler-guard audit -A
+
   Be the cluster's admission webhook:
     autoscaler-guard serve --tls-cert tls.crt --tls-key tls.key
 
@@ -75,6 +78,12 @@ pub enum Command {
     /// Show what happens to every autoscaler when manifests are applied, before they are
     #[command(long_about = PREFLIGHT, after_long_help = PREFLIGHT_EXAMPLES)]
     Preflight(Box<PreflightOptions>),
+    /// Show what is wrong now with the autoscalers of a cluster, and what mends it
+    #[command(long_about = AUDIT, after_long_help = AUDIT_EXAMPLES)]
+    Audit(Box<AuditOptions>),
+    /// Fix what audit finds, with preconditions
+    #[command(long_about = FIX, after_long_help = FIX_EXAMPLES)]
+    Fix(Box<FixOptions>),
     /// Show the rules, or one rule's page
     #[command(after_long_help = RULES_EXAMPLES)]
     Rules(RulesOptions),
@@ -261,6 +270,159 @@ at-zero, fighting, stuck.
 
 Exit codes, by the side with the guard unless --guard off: 0 all as it should be, 1 a workload ends as --fail-on says, \
 2 unusable input.";
+
+const AUDIT: &str = "\
+Show what is wrong now with the autoscalers of a cluster, and what mends it.
+
+It only reads, and nothing has to be installed. Without --cluster it reads the cluster that kubectl talks to, in the \
+context's namespace, or in those of -n, or in all (-A); files are read whole. Kinds that could not be read are listed.
+
+Problems: lost, orphaned, duplicate, dangling, unfinished, stale-owner, disabled, fighting, frozen, at-zero. \
+docs/problems has a page about each.";
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  The whole cluster that kubectl talks to, releases of Helm included:
+    autoscaler-guard audit -A --helm-secrets
+
+  A namespace of two clusters:
+    autoscaler-guard audit -n shop --context blue --context green
+
+  What kubectl printed:
+    kubectl get hpa,so,deploy,sts -A -o yaml --show-managed-fields | autoscaler-guard audit --cluster -
+
+  In CI, but for what was found the last time:
+    autoscaler-guard audit -A --output json --output-file audit.json
+    autoscaler-guard audit -A --baseline audit.json
+
+Output of --output json: an object with
+  findings  id, rule, problem, object (what is wrong or missing), workload, message, commands, since, certainty (certain or
+            likely), acknowledged, and baseline (whether the file of --baseline has it); context with several --context
+  unread    kind, namespace and reason of what could not be read
+  acknowledgements  object, annotation, value and since of what somebody said is meant to be so
+docs/audit.schema.json describes it. New fields may be added; these stay.
+
+Exit codes: 0 nothing found, 1 something found, 2 it could not look: a kind that findings rest on could not be read, or \
+the input is unusable. What is acknowledged or in the baseline does not count.";
+
+/// Which objects of which cluster are looked at.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Look at these objects: files, folders, or what kubectl get -o yaml prints; - for standard input
+    #[arg(long, short = 'f', visible_alias = "filename", value_name = "PATH", num_args = 1.., conflicts_with_all = ["context", "kubeconfig", "all_namespaces"], help_heading = "Cluster")]
+    pub cluster: Vec<PathBuf>,
+    /// Look at all namespaces
+    #[arg(long, short = 'A', conflicts_with = "namespace", help_heading = "Cluster")]
+    pub all_namespaces: bool,
+    /// Look at this namespace; may be repeated
+    #[arg(long, short, value_name = "NAMESPACE", help_heading = "Cluster")]
+    pub namespace: Vec<String>,
+    /// Look at the cluster of this kubeconfig context; audit takes several
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    pub context: Vec<String>,
+    /// The kubeconfig, instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Read the Secrets in which Helm keeps its releases, too; those in files are read anyway
+    #[arg(long, help_heading = "Cluster")]
+    pub helm_secrets: bool,
+}
+
+/// The options of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditOptions {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Place,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub settings: Option<PathBuf>,
+    /// Do not count what this former answer has: the JSON of --output json, or ids, one a line
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// What makes the exit code 1
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = AuditFailOn::Any)]
+    pub fail_on: AuditFailOn,
+    /// How to answer
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = AuditOutput::Human)]
+    pub output: AuditOutput,
+    /// Write the answer to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+}
+
+const FIX: &str = "\
+Fix what audit finds: show what would be done, ask, do it, look whether it helped, and say how to undo it.
+
+Every request is made only if the object still is the one that was looked at, so an interrupted run can be repeated. For \
+what Flux or Argo CD manages the change to make in Git is printed instead. From files (--cluster) it only shows.";
+
+const FIX_EXAMPLES: &str = "\
+Examples:
+  All that is found in a namespace, one after the other:
+    autoscaler-guard fix -n shop
+
+  One finding, tried by the API server first:
+    autoscaler-guard fix -n shop stale-owner/HPA/shop/web --dry-run=server
+    autoscaler-guard fix -n shop stale-owner/HPA/shop/web --yes
+
+Exit codes: 0 all that was asked for is fixed, 1 something is left to do, 2 unusable input, or a request failed.";
+
+/// The options of `fix`.
+#[derive(Debug, Args)]
+pub struct FixOptions {
+    /// The findings to fix, by id; all if none is named
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Place,
+    /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub settings: Option<PathBuf>,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Have the API server try it, and change nothing
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub dry_run: Option<DryRun>,
+    /// Where to keep what is deleted, so that it can be put back
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub undo_folder: PathBuf,
+}
+
+/// Who tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    /// The API server, admission included
+    Server,
+}
+
+/// What makes `audit` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuditFailOn {
+    /// Any finding
+    Any,
+    /// The problem lost alone
+    Lost,
+    /// Nothing
+    Never,
+}
+
+/// How `audit` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuditOutput {
+    /// For people
+    Human,
+    /// For scripts
+    Json,
+    /// For code scanning
+    Sarif,
+    /// For test reports
+    Junit,
+    /// For pull requests
+    Markdown,
+}
 
 /// The options of `preflight`.
 #[derive(Debug, Args)]

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `review` | what becomes of admission requests: the verdict, its reasons, what helps, and the patch |
 //! | `preflight` | what happens to every autoscaler when manifests are applied |
+//! | `audit` | what is wrong now, in a whole cluster |
+//! | `fix` | what would be done about that; and does it |
 //! | `rules` | the catalogue of rules, and each one's page |
 //! | `settings` | what the policy can be set to, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
@@ -11,8 +13,8 @@
 //! | `probe` | whether a server is well |
 //! | `completions` | what a shell needs to complete all this |
 //!
-//! Every command but `serve` computes its whole [`Answer`] before anything is printed, so that a failure half-way
-//! leaves nothing on standard output that a script might take for an answer.
+//! Every command but `serve` and `fix` computes its whole [`Answer`] before anything is printed, so that a failure
+//! half-way leaves nothing on standard output that a script might take for an answer.
 //!
 //! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
 //! [`fault`] (how failures do).
@@ -21,9 +23,11 @@
 
 mod answer;
 pub mod arguments;
+pub mod audit;
 mod completions;
 mod documents;
 pub mod fault;
+mod fix;
 pub mod flags;
 mod manifests;
 pub mod paint;
@@ -67,6 +71,8 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
     match command {
         Command::Review(options) => review::run(options),
         Command::Preflight(options) => preflight::run(options),
+        Command::Audit(options) => audit::run(options),
+        Command::Fix(options) => fix::run(options),
         Command::Rules(options) => rules::run(options),
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),

@@ -8,7 +8,7 @@
 //!
 //! Neighbours can be a session: lookups that were recorded before.
 
-mod diff;
+pub mod diff;
 pub mod human;
 mod input;
 mod json;

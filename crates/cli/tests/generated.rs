@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use autoscaler_guard::Settings;
 use autoscaler_guard::rule::{DefaultAction, Rule};
 use autoscaler_guard::rules::RULES;
+use autoscaler_guard_audit::problems::{PROBLEMS, Problem};
 use autoscaler_guard_server::manifests::native::{self, Part};
 use autoscaler_guard_server::manifests::{self, AskedBy, Manifests, Source};
 use autoscaler_guard_server::needs::{self, Watched};
@@ -70,20 +71,37 @@ fn every_rule_has_a_page_in_the_docs() {
     let mut pages = autoscaler_guard_cli::rules::pages();
     let table = autoscaler_guard_cli::rules::table("");
     pages.push(("README.md".to_owned(), format!("# Rules\n\n{table}")));
-    let folder = root().join("docs/rules");
+    hold_pages("docs/rules", &pages);
+}
+
+#[test]
+fn every_problem_has_a_page_in_the_docs() {
+    let mut pages: Vec<(String, String)> =
+        PROBLEMS.iter().map(|problem| (format!("{}.md", problem.id), problem.page())).collect();
+    let row = |problem: &Problem| format!("| [{0}]({0}.md) | {1} |\n", problem.id, problem.title);
+    let table = PROBLEMS.iter().map(row).collect::<Vec<_>>().concat();
+    pages.push(("README.md".to_owned(), format!("# Problems\n\n| problem | what it is |\n|---|---|\n{table}")));
+    hold_pages("docs/problems", &pages);
+    let entries: Vec<String> = PROBLEMS.iter().map(|problem| format!("- [{0}](problems/{0}.md)\n", problem.id)).collect();
+    hold_page("docs/SUMMARY.md", "problems", &entries.concat());
+}
+
+/// A folder of pages, and nothing else in it.
+fn hold_pages(place: &str, pages: &[(String, String)]) {
+    let folder = root().join(place);
     if writes() {
         let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).expect("docs/rules can be made");
-        for (name, page) in &pages {
+        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{place}: {error}"));
+        for (name, page) in pages {
             std::fs::write(folder.join(name), page).expect("a page can be written");
         }
     }
-    for (name, page) in &pages {
+    for (name, page) in pages {
         let stands = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        assert!(&stands == page, "docs/rules/{name} is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
+        assert!(&stands == page, "{place}/{name} is stale: run this test with AUTOSCALER_GUARD_WRITE=1");
     }
-    let found = std::fs::read_dir(&folder).expect("docs/rules is there").count();
-    assert_eq!(found, pages.len(), "docs/rules has pages of rules that are no more");
+    let found = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{place}: {error}")).count();
+    assert_eq!(found, pages.len(), "{place} has pages of what is no more");
 }
 
 /// Tests run side by side, and some write parts of the same file.

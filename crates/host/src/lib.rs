@@ -68,7 +68,7 @@ pub use admission::Response;
 pub use budget::Budget;
 pub use capabilities::{Capabilities, NoCluster, WatchAge};
 pub use documents::Origin;
-pub use live::{ConnectError, LiveCluster, LiveOptions, client};
+pub use live::{ConnectError, LiveCluster, LiveOptions, Refused, Unlisted, Wanted, Write, Writing, client};
 pub use load::LoadError;
 pub use lookup::{CanI, Get, List, Lookup, Outcome, ResourceAttributes, SubjectAccessReview};
 pub use metadata::{ContextAwareResource, Metadata};

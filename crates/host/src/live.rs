@@ -9,8 +9,10 @@
 
 mod connect;
 mod discovery;
+mod pages;
 mod rights;
 mod watched;
+mod write;
 
 use std::{
     borrow::Cow,
@@ -32,6 +34,8 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::connect::{ConnectError, client};
+pub use self::pages::{Unlisted, Wanted};
+pub use self::write::{Refused, Write, Writing};
 use self::{
     discovery::{Discovery, Kind},
     rights::Rights,

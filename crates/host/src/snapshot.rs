@@ -181,6 +181,20 @@ impl Snapshot {
         self.objects().next().is_none() && self.schema.is_empty() && self.permissions.is_empty()
     }
 
+    /// Whether the API server serves a kind.
+    pub fn serves(&self, api_version: &str, kind: &str) -> bool {
+        self.schema.is_served(api_version, kind)
+    }
+
+    /// Why the objects of a kind may not be listed; none where they may.
+    pub fn why_unread(&self, api_version: &str, kind: &str) -> Option<String> {
+        if !self.schema.is_granted(api_version, kind) {
+            return Some("access to the kind was not granted".to_owned());
+        }
+        let refused = self.permit("list", api_version, kind, "", "").err()?;
+        Some(wording::in_words(&refused).to_owned())
+    }
+
     /// All objects by group, kind, version, namespace and name.
     pub fn objects(&self) -> impl Iterator<Item = &Value> {
         self.store.objects()

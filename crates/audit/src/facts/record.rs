@@ -47,6 +47,14 @@ pub struct Record {
     /// The objects.
     pub entries: Vec<Entry>,
     ignored: Vec<Ignored>,
+    manifests: Vec<(Ref, Value)>,
+}
+
+impl Record {
+    /// The manifest of an autoscaler, where the record has it.
+    pub fn manifest(&self, key: &Ref) -> Option<&Value> {
+        self.manifests.iter().find(|(known, _)| known == key).map(|(_, manifest)| manifest)
+    }
 }
 
 /// An item of `ignoreDifferences` about counts; what it does not name, it means all of.
@@ -129,6 +137,12 @@ fn release(inventory: &Inventory, revision: Revision) -> Record {
         title,
         since: revision.since,
         is_moving: revision.is_moving || is_gone,
+        manifests: revision
+            .objects
+            .iter()
+            .map(|object| (entry(object).key, object.clone()))
+            .filter(|(key, _)| key.is_autoscaler())
+            .collect(),
         entries: revision.objects.iter().map(entry).collect(),
         ignored: Vec::new(),
     }
@@ -178,6 +192,7 @@ fn application(object: &Object) -> Option<Record> {
                 name: text(item, "/name").to_owned(),
             })
             .collect(),
+        manifests: Vec::new(),
     })
 }
 
@@ -229,5 +244,6 @@ fn kustomization(object: &Object) -> Option<Record> {
         is_moving: ready.is_some_and(|ready| ready.status == "Unknown"),
         entries: object.items("/status/inventory/entries").iter().filter_map(entry).collect(),
         ignored: Vec::new(),
+        manifests: Vec::new(),
     })
 }

@@ -56,7 +56,11 @@ fn declared(view: &View<'_>, workload: &Object) -> Option<(i64, String)> {
         all.extend(
             count::last_applied(workload).map(|count| (count, "its manifest, as it was applied last,".to_owned())),
         );
-        all.extend(count::applied_by(workload).map(|written| (live, written.manager.to_owned())));
+        let declares = |manager: &str| {
+            manager.starts_with("kubectl") || view.settings.handover_field_managers.match_name(manager)
+        };
+        let applied = count::applied_by(workload).filter(|written| declares(written.manager));
+        all.extend(applied.map(|written| (live, written.manager.to_owned())));
     }
     let position = all.iter().position(|(count, _)| *count != live);
     let index = position.unwrap_or(0);

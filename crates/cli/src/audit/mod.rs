@@ -1,0 +1,137 @@
+//! `audit`: what is wrong now.
+//!
+//! [`autoscaler_guard_audit`] does the work; here objects are read from files (`files`) or a cluster (`live`), and what came out is shown.
+
+mod baseline;
+mod files;
+mod formats;
+mod human;
+mod json;
+pub mod live;
+
+use autoscaler_guard::Settings;
+use autoscaler_guard_audit::{Finding, Inventory, Report, Timestamp, audit};
+
+use crate::answer::Answer;
+use crate::arguments::{AuditFailOn, AuditOptions, AuditOutput, Place};
+use crate::documents::{self, Source};
+use crate::fault::Fault;
+use crate::settings::value;
+use baseline::Baseline;
+
+/// The answer about a cluster.
+#[derive(Debug)]
+pub struct Audit {
+    /// The kubeconfig's context, where several are looked at.
+    pub context: Option<String>,
+    /// What was found.
+    pub report: Report,
+}
+
+/// All answers, and what is known already.
+#[derive(Debug)]
+pub struct Audits {
+    /// One for each cluster.
+    pub clusters: Vec<Audit>,
+    baseline: Baseline,
+}
+
+impl Audits {
+    /// All findings, each with its cluster.
+    pub fn findings(&self) -> impl Iterator<Item = (Option<&str>, &Finding)> {
+        self.clusters
+            .iter()
+            .flat_map(|audit| audit.report.findings.iter().map(|finding| (audit.context.as_deref(), finding)))
+    }
+
+    /// Whether a finding is in the baseline.
+    pub fn is_known(&self, finding: &Finding) -> bool {
+        self.baseline.has(&finding.id())
+    }
+
+    /// Whether a finding counts.
+    pub fn counts(&self, finding: &Finding) -> bool {
+        !finding.acknowledged && !self.is_known(finding)
+    }
+
+    /// Whether everything could be read.
+    pub fn is_complete(&self) -> bool {
+        self.clusters.iter().all(|audit| audit.report.unread.is_empty())
+    }
+}
+
+/// Runs the command.
+pub fn run(options: &AuditOptions) -> Result<Answer, Fault> {
+    let settings = settings(options.settings.as_deref())?;
+    let baseline = Baseline::read(options.baseline.as_deref())?;
+    let audits = Audits { clusters: clusters(options, &settings)?, baseline };
+    let text = match options.output {
+        AuditOutput::Human => human::text(&audits),
+        AuditOutput::Json => json::text(&audits)?,
+        AuditOutput::Sarif => formats::sarif(&audits)?,
+        AuditOutput::Junit => formats::junit(&audits),
+        AuditOutput::Markdown => formats::markdown(&audits),
+    };
+    let code = code(&audits, options.fail_on);
+    match &options.output_file {
+        None => Ok(Answer { text, code, faults: Vec::new() }),
+        Some(path) => {
+            documents::write(path, anstream::adapter::strip_str(&text).to_string().as_bytes())?;
+            Ok(Answer { text: String::new(), code, faults: Vec::new() })
+        }
+    }
+}
+
+/// What could not be read comes first: nobody knows what is wrong there.
+fn code(audits: &Audits, fail_on: AuditFailOn) -> u8 {
+    let fails = |finding: &Finding| match fail_on {
+        AuditFailOn::Any => true,
+        AuditFailOn::Lost => finding.problem == "lost",
+        AuditFailOn::Never => false,
+    };
+    if !audits.is_complete() {
+        return 2;
+    }
+    u8::from(audits.findings().any(|(_, finding)| audits.counts(finding) && fails(finding)))
+}
+
+fn clusters(options: &AuditOptions, settings: &Settings) -> Result<Vec<Audit>, Fault> {
+    let place = &options.place;
+    let look = |context: Option<&String>| {
+        let inventory = read(place, context.map(String::as_str), settings)?;
+        Ok(report(place, &inventory, settings))
+    };
+    if place.context.len() < 2 {
+        return Ok(vec![Audit { context: None, report: look(place.context.first())? }]);
+    }
+    let one = |context: &String| Ok(Audit { context: Some(context.clone()), report: look(Some(context))? });
+    place.context.iter().map(one).collect()
+}
+
+/// Reads the objects: from files where there are any, else from a cluster.
+pub fn read(place: &Place, context: Option<&str>, settings: &Settings) -> Result<Inventory, Fault> {
+    if place.cluster.is_empty() {
+        Ok(live::inventory(&live::connect(place.kubeconfig.as_deref(), context)?, place, settings))
+    } else {
+        files::inventory(&place.cluster, settings)
+    }
+}
+
+/// What is wrong, in the namespaces that are looked at.
+pub fn report(place: &Place, inventory: &Inventory, settings: &Settings) -> Report {
+    let mut report = audit(inventory, settings, Timestamp::now());
+    let is_wanted =
+        |namespace: &str| place.namespace.is_empty() || place.namespace.iter().any(|wanted| wanted == namespace);
+    report.findings.retain(|finding| is_wanted(&finding.subject().namespace));
+    report
+}
+
+/// The policy's settings.
+pub fn settings(path: Option<&std::path::Path>) -> Result<Settings, Fault> {
+    let Some(path) = path else { return Ok(Settings::default()) };
+    let source = Source::file(path)?;
+    Settings::from_json(&value(&source)?.to_string()).map_err(|errors| {
+        let fault = Fault::new(format!("the settings in {} cannot be used", source.name));
+        errors.into_iter().fold(fault, Fault::because)
+    })
+}
