@@ -82,7 +82,7 @@ fmt: rust ## Check the formatting (`cargo fmt --all` and `rustfmt --edition 2024
 	cargo fmt --all -- --check
 	@# The list of rules is a macro, into which cargo fmt does not look.
 	rustfmt --check --edition 2024 src/rules/*/*.rs
-	cargo fmt --manifest-path bench/Cargo.toml -p harness -p emptiest -p instant -- --check
+	cargo fmt --manifest-path bench/Cargo.toml -p harness -p smallest -p instant -- --check
 	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 
 .PHONY: lint
@@ -109,7 +109,7 @@ search: rust ## Search everything that can happen for what the rules get wrong, 
 	$(SEARCH) --seconds $(SECONDS)
 
 .PHONY: search-bounded
-search-bounded: rust ## Search a million states, and tell what is not in crates/world/known.md
+search-bounded: rust ## Search a million states, and print what is not in crates/world/known.md
 	$(SEARCH) --states 1000000 --seconds 1800 --known $(KNOWN)
 
 .PHONY: search-known
@@ -185,10 +185,67 @@ deny: cargo-deny ## Check what crates there are, where they come from and under 
 advisories: cargo-deny ## Check the crates against the database of vulnerabilities, which it downloads
 	$(TOOLS)/bin/cargo-deny --workspace --locked check advisories
 
+CARGO_ABOUT_VERSION := 0.9.3
+
+.PHONY: licences
+licences: rust ## Write the licences of the crates that are compiled in, as releases bring them, to target/THIRD-PARTY-LICENCES
+	@$(TOOLS)/bin/cargo-about --version 2>/dev/null | grep -qxF 'cargo-about $(CARGO_ABOUT_VERSION)' || \
+		cargo install cargo-about --locked --force --root $(TOOLS) --version $(CARGO_ABOUT_VERSION) --features cli
+	@mkdir -p target
+	$(TOOLS)/bin/cargo-about generate --workspace --locked --fail --config about.toml --output-file target/THIRD-PARTY-LICENCES about.hbs
+
 .PHONY: soak
 soak: rust ## Have deletes refused by the hundred through a real API server, SECONDS=60 for each phase; KEEP=1 keeps e2e/soak.json
-	@cargo build --quiet --locked --workspace --bins
-	@$(BUILT)/e2e soak --seconds $(SECONDS) $(if $(KEEP),--keep)
+	@cargo build --locked --release --package autoscaler-guard-cli
+	@$(MAKE) --no-print-directory programs
+	@$(BUILT)/e2e soak --seconds $(SECONDS) --program $${CARGO_TARGET_DIR:-target}/release/autoscaler-guard $(if $(KEEP),--keep)
+
+# Installing
+
+# Where the image is pushed to, if anywhere, as in registry://REGISTRY/autoscaler-guard-server:TAG.
+IMAGE_TARGET := x86_64-unknown-linux-musl
+IMAGE_PROGRAM := $${CARGO_TARGET_DIR:-target}/$(IMAGE_TARGET)/release/autoscaler-guard
+
+.PHONY: image
+image: rust ## Build the server's image in target/image, and start it from a registry; REGISTRY=ghcr.io/you pushes it there
+	@command -v musl-gcc >/dev/null || { \
+		echo "A static program needs musl's C compiler; Debian's package is musl-tools." >&2; \
+		exit 1; \
+	}
+	@[ -n "$$(ls "$$(rustc --print target-libdir --target $(IMAGE_TARGET))"/libstd-* 2>/dev/null)" ] || rustup target add $(IMAGE_TARGET)
+	CC_$(subst -,_,$(IMAGE_TARGET))=musl-gcc CARGO_PROFILE_RELEASE_STRIP=symbols \
+		cargo build --release --locked --target $(IMAGE_TARGET) --package autoscaler-guard-cli
+	@$(MAKE) --no-print-directory image-layout
+	AUTOSCALER_GUARD_IMAGE_PROGRAM="$$(realpath $(IMAGE_PROGRAM))" \
+		cargo test --quiet --workspace --locked --test real_registry -- an_image_is_started
+
+# The static programs, each with its architecture.
+PROGRAMS = $(if $(filter aarch64-%,$(IMAGE_TARGET)),arm64,amd64)=$(IMAGE_PROGRAM)
+
+.PHONY: image-layout
+image-layout: rust
+	cargo run --quiet --locked --package xtask -- image $(addprefix --program ,$(PROGRAMS)) \
+		--revision "$$(git rev-parse HEAD 2>/dev/null || true)" \
+		$(if $(REGISTRY),--push registry://$(REGISTRY)/autoscaler-guard-server:$(TAG))
+
+.PHONY: chart-test
+chart-test: rust ## Try the Helm chart in Helm 3 and 4, and its alerts in promtool (needs Go; Debian's package prometheus)
+	CHART_TOOLS_REQUIRED=1 cargo test --workspace --locked --test chart
+
+# A release's checksums; without, those of nothing, to see what it comes to.
+SUMS ?= target/packages/SHA256SUMS
+
+.PHONY: packages
+packages: xtask ## Write the manifests for krew and Homebrew to target/packages, SUMS=SHA256SUMS of a release's archives
+	@mkdir -p target/packages
+	@[ "$(SUMS)" != target/packages/SHA256SUMS ] || for target in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-apple-darwin aarch64-apple-darwin; do \
+		printf '%064d  autoscaler-guard-%s.tar.gz\n' 0 $$target; \
+	done > target/packages/SHA256SUMS
+	$(XTASK) packages --sums $(SUMS)
+
+.PHONY: krew
+krew: packages ## The same, to see the plugin's manifest
+	@cat target/packages/autoscaler-guard.yaml
 
 # Gatekeeper
 

@@ -131,6 +131,7 @@ const INCIDENTS = [
 // Captured requests that do not just pass, in the cluster that the requests before them left.
 /** @type {Record<string, [Verdict, string]>} */
 const CAPTURED = {
+  'keda-hpa-helm3/004-delete-horizontalpodautoscaler-lab-admin': ['warned', 'hpa-deleted'],
   'keda-hpa-helm3/007-update-horizontalpodautoscaler-lab-admin': ['repaired', 'hpa-handover'],
   'keda-hpa-helm3/008-delete-scaledobject-lab-admin': ['rejected', 'scaledobject-deleted'],
   'envoy-gateway-1.3.0/006-update-envoyproxy-lab-admin': ['rejected', 'envoyhpa-removed'],
@@ -172,14 +173,14 @@ function incidents() {
  */
 function captured(folder) {
   const cluster = new Stored(BEFORE[folder] ?? []);
-  const told = readFileSync(new URL('fixtures/README.md', TESTS), 'utf8');
-  const section = told.slice(told.indexOf(`### ${folder}\n`)).split('\n### ')[0] ?? '';
+  const descriptions = readFileSync(new URL('fixtures/README.md', TESTS), 'utf8');
+  const section = descriptions.slice(descriptions.indexOf(`### ${folder}\n`)).split('\n### ')[0] ?? '';
   const story = section.split('\n\n')[1] ?? '';
   const files = readdirSync(new URL(`fixtures/requests/${folder}`, TESTS)).sort();
   return files.map((file) => {
     const name = `${folder}/${file.replace('.json', '')}`;
     const title = section.match(new RegExp(`\\| ${file.replaceAll('.', '\\.')} \\| (.*)\\. \\|`))?.[1];
-    if (!title) throw new Error(`tests/fixtures/README.md does not tell what ${name} is`);
+    if (!title) throw new Error(`tests/fixtures/README.md does not say what ${name} is`);
     const review = captureOf(name);
     const [verdict, rule] = CAPTURED[name] ?? ['allowed'];
     const example = { id: name, group: `Captured: ${folder}`, title: `${file.slice(0, 3)} ${title}`, story, verdict, rule };
@@ -334,7 +335,7 @@ function merged(target, patch) {
   return result;
 }
 
-// Run by itself it tells them.
+// Run by itself it lists them.
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const { id, group, title, verdict, rule } of examples()) console.log([id, group, title, verdict, rule].join(' | '));
 }

@@ -1,7 +1,7 @@
 //! What someone asks the API server to do, read lazily from the admission request's own text.
 //!
-//! Most requests pass after a few fields were read, so nothing is copied here and no tree is built: objects are views into the
-//! request, their `spec`, `status`, labels and annotations stay text until a rule asks for them.
+//! Most requests pass after a few fields were read, so nothing is copied here and no tree is built: objects are views
+//! into the request, their `spec`, `status`, labels and annotations stay text until a rule asks for them.
 
 use std::borrow::Cow;
 
@@ -215,7 +215,8 @@ impl<'a> AdmissionRequest<'a> {
         self
     }
 
-    /// The change with its objects, or which of them cannot be read. An operation that no rule judges changes nothing: `None`.
+    /// The change with its objects, or which of them cannot be read. An operation that no rule judges changes nothing:
+    /// `None`.
     pub fn change(self) -> (Attributes<'a>, Result<Option<Change<'a>>, Unreadable>) {
         let operation = self.attributes.operation;
         (self.attributes, change_of(operation, self.old, self.new))
@@ -230,7 +231,8 @@ fn change_of<'a>(
     let old = || needed("request.oldObject", old);
     let new = || needed("request.object", new);
     Ok(Some(match operation {
-        // The kinds of all rules have status as a sub-resource: the API server drops what a writer puts in. But admission sees it.
+        // The kinds of all rules have status as a sub-resource: the API server drops what a writer puts in. But
+        // admission sees it.
         Operation::Create => Change::Create(new()?.with_status_of(None)),
         // The new object first: its author can mend it.
         Operation::Update => {

@@ -1,9 +1,10 @@
 //! The one door to an object's neighbours.
 //!
-//! A host implements [`Cluster`]; rules ask through [`Neighbours`], which reads the answers, remembers them for the request, and asks
-//! whether a list is permitted before it lists: a host without that permission would never answer (Kubewarden's watch-backed lists).
+//! A host implements [`Cluster`]; rules ask through [`Neighbours`], which reads the answers, remembers them for the
+//! request, and asks whether a list is permitted before it lists: a host without that permission would never answer
+//! (Kubewarden's watch-backed lists).
 //!
-//! *Unknown* is never taken for absent. Each rule decides what an unknown means and tells the reason.
+//! *Unknown* is never taken for absent. Each rule decides what an unknown means, and gives the reason.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -19,7 +20,7 @@ pub enum Presence<T> {
     Found(T),
     /// It does not exist: the API server said so.
     Absent,
-    /// Nobody can tell, and why.
+    /// Nobody knows, and why.
     Unknown(Reason),
 }
 
@@ -160,6 +161,19 @@ pub struct List<'q> {
     pub fields: &'q [&'q str],
 }
 
+impl<'q> List<'q> {
+    /// The labels that the selector asks for, with any value where it names none; `None` where it asks for something
+    /// else. For clusters in memory: an API server reads selectors by itself.
+    pub fn labels(&self) -> Option<Vec<(&'q str, Option<&'q str>)>> {
+        let is_key = |key: &&str| !key.is_empty() && !key.contains(['!', ' ', '(']);
+        let label = |part: &'q str| match part.split_once('=') {
+            Some((key, value)) => Some((key, Some(value))).filter(|(key, _)| is_key(key)),
+            None => Some((part, None)).filter(|(key, _)| is_key(key)),
+        };
+        self.label_selector.map_or(Some(Vec::new()), |selector| selector.split(',').map(label).collect())
+    }
+}
+
 /// Whether someone may do something: a SubjectAccessReview.
 #[derive(Clone, Debug)]
 pub struct Access<'q> {
@@ -182,14 +196,16 @@ pub trait Cluster {
     /// One object by name, pruned to `fields` beside its metadata where the host can.
     fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, fields: &[&str]) -> Presence<String>;
 
-    /// A list of objects, as the API server's List. Ask [`Cluster::can_i`] first: without permission this may never return.
+    /// A list of objects, as the API server's List. Ask [`Cluster::can_i`] first: without permission this may never
+    /// return.
     fn list(&self, query: &List<'_>) -> Presence<String>;
 
     /// Whether a user may do something; `Absent` is not an answer here.
     fn can_i(&self, access: &Access<'_>) -> Presence<bool>;
 }
 
-/// The most questions that one request may ask of the cluster: a request names its owners and targets, so it would choose how many otherwise.
+/// The most questions that one request may ask of the cluster: a request names its owners and targets, so it would
+/// choose how many otherwise.
 pub const MOST_QUESTIONS: usize = 64;
 
 /// The neighbours of one request: typed, remembered, counted.
@@ -209,7 +225,8 @@ impl std::fmt::Debug for Neighbours<'_> {
 }
 
 impl<'a> Neighbours<'a> {
-    /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting `lookups.serviceAccount`).
+    /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting
+    /// `lookups.serviceAccount`).
     pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
         Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0), questions: Cell::new(0) }
     }
@@ -244,28 +261,29 @@ impl<'a> Neighbours<'a> {
         })
     }
 
-    /// Why a list must not be asked for.
+    /// Why a list must not be asked for. A host needs both list and watch; whoever may watch may list, as no client
+    /// watches without, and to ask for one of them is a lookup less a list.
     fn why_not(&self, query: &List<'_>) -> Option<Reason> {
-        ["list", "watch"].iter().find_map(|verb| match self.may(verb, query) {
+        match self.is_permitted(query) {
             Presence::Found(true) => None,
-            Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(verb, query))),
+            Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(query))),
             Presence::Unknown(reason) => Some(reason),
-        })
+        }
     }
 
-    /// Whether `access` is granted; a cluster that cannot tell grants nothing.
+    /// Whether `access` is granted; a cluster that does not know grants nothing.
     pub fn is_granted(&self, access: &Access<'_>) -> bool {
         self.question(|| self.cluster.can_i(access)) == Presence::Found(true)
     }
 
-    fn may(&self, verb: &str, query: &List<'_>) -> Presence<bool> {
+    fn is_permitted(&self, query: &List<'_>) -> Presence<bool> {
         let groups = service_account_groups(self.account);
         let groups = groups.iter().map(String::as_str).collect();
         let group = group_of(&query.kind.api_version);
         let access = Access {
             user: self.account,
             groups,
-            verb,
+            verb: "watch",
             group,
             resource: query.kind.resource,
             namespace: query.namespace,
@@ -273,9 +291,9 @@ impl<'a> Neighbours<'a> {
         self.question(|| self.cluster.can_i(&access))
     }
 
-    fn not_permitted(&self, verb: &str, query: &List<'_>) -> String {
+    fn not_permitted(&self, query: &List<'_>) -> String {
         format!(
-            "{} may not {verb} {} (see policies/rbac.yaml, or set lookups.serviceAccount)",
+            "{} may not list {} (see policies/rbac.yaml, or set lookups.serviceAccount)",
             self.account, query.kind.resource
         )
     }
@@ -314,4 +332,18 @@ fn service_account_groups(account: &str) -> Vec<String> {
         groups.push(format!("system:serviceaccounts:{namespace}"));
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_selectors_of_equality_and_of_keys_are_understood() {
+        let labels = |label_selector| {
+            List { kind: &api::DEPLOYMENT, namespace: None, label_selector: Some(label_selector), fields: &[] }.labels()
+        };
+        assert_eq!(labels("a=b,c"), Some(vec![("a", Some("b")), ("c", None)]));
+        assert_eq!((labels("a!=b"), labels("a in (b)"), labels("!a")), (None, None, None));
+    }
 }

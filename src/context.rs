@@ -26,8 +26,8 @@ impl Context<'_> {
         self.request.user.username.starts_with("system:serviceaccount:")
     }
 
-    /// Whether a delete keeps what the object owns: an explicit policy says so, else the finalizer (Kubernetes, `shouldOrphanDependents` in
-    /// apiserver/pkg/registry/generic/registry/store.go).
+    /// Whether a delete keeps what the object owns: an explicit policy says so, else the finalizer (Kubernetes,
+    /// `shouldOrphanDependents` in apiserver/pkg/registry/generic/registry/store.go).
     pub fn orphans_dependents(&self) -> bool {
         let finalizers =
             || self.change.before().is_some_and(|old| old.metadata.finalizers().iter().any(|own| own == ORPHAN));

@@ -16,7 +16,8 @@ use crate::settings::{RuleAction, Settings, SettingsError};
 use crate::verdict::{Decision, Overridden, Verdict};
 
 impl Settings {
-    /// Reads settings from JSON text. `null` and the empty text mean the defaults, as hosts pass both for a policy without settings.
+    /// Reads settings from JSON text. `null` and the empty text mean the defaults, as hosts pass both for a policy
+    /// without settings.
     pub fn from_json(text: &str) -> Result<Self, Vec<SettingsError>> {
         Self::parse(text, &rules::CATALOGUE)
     }
@@ -32,7 +33,7 @@ pub fn settings_schema() -> serde_json::Value {
 pub fn review(request: &str, cluster: &dyn Cluster, settings: &Settings) -> Verdict {
     match AdmissionRequest::from_text(request) {
         Ok(request) => evaluate(request, cluster, settings),
-        Err(error) => Verdict::unusable(format!("autoscaler-guard: {error}")),
+        Err(error) => Verdict::unusable(&format!("autoscaler-guard: {error}")),
     }
 }
 
@@ -40,7 +41,7 @@ pub fn review(request: &str, cluster: &dyn Cluster, settings: &Settings) -> Verd
 pub fn review_request(request: Request<'_>, cluster: &dyn Cluster, settings: &Settings) -> Verdict {
     match AdmissionRequest::new(request) {
         Ok(request) => evaluate(request, cluster, settings),
-        Err(error) => Verdict::unusable(format!("autoscaler-guard: {error}")),
+        Err(error) => Verdict::unusable(&format!("autoscaler-guard: {error}")),
     }
 }
 
@@ -87,7 +88,7 @@ pub fn passes(request: &str, settings: &Settings) -> bool {
 
 fn unreadable(error: &Unreadable, scope: Scope) -> Verdict {
     // Whatever it is that KEDA writes, it is not this policy's to refuse.
-    if scope == Scope::Judged { Verdict::unusable(format!("autoscaler-guard: {error}")) } else { Verdict::default() }
+    if scope == Scope::Judged { Verdict::unusable(&format!("autoscaler-guard: {error}")) } else { Verdict::default() }
 }
 
 fn judge<'a>(
@@ -142,8 +143,8 @@ fn decide(context: &Context<'_>, findings: Vec<Finding>) -> Verdict {
     }
     let rejected: Vec<&str> = verdict.rejections().map(|finding| finding.rule).collect();
     for finding in &mut verdict.findings {
-        finding.clean();
         finding.acknowledgement = Some(overrides::acknowledgement(context, finding, &rejected));
+        finding.clean();
     }
     verdict.decision = match verdict.findings.first().map(|strongest| &strongest.action) {
         Some(Action::Reject) => Decision::Reject(403),

@@ -112,13 +112,14 @@ pub struct Finding {
     pub repaired: String,
     /// More to know, a sentence each.
     pub notes: Vec<String>,
-    /// What has to be done by hand, whatever else: warnings tell it too, as Helm shows nothing but warnings.
+    /// What has to be done by hand, whatever else: it is a warning too, as Helm shows nothing but warnings.
     pub by_hand: Vec<Advice>,
     /// Ways forward, the most likely first.
     pub help: Vec<Advice>,
     /// How to acknowledge a rejection; filled in once it stands.
     pub acknowledgement: Option<Help>,
-    /// Whether something stays behind that has to be cleaned up, which is told even when the finding was acknowledged.
+    /// Whether something stays behind that has to be cleaned up, which is reported even when the finding was
+    /// acknowledged.
     pub stays: bool,
     /// What an acknowledgement takes on oneself: `the loss`, `the orphan`.
     pub at_stake: &'static str,
@@ -164,22 +165,23 @@ impl Finding {
         self
     }
 
-    /// Takes out what a request may have brought in: line breaks and other characters that forge a line, and commands with words that are
-    /// no names.
+    /// Makes it fit to be shown, however it is put into words: what a request may have brought in is [`plain`] text,
+    /// and commands with words that are no names are left out.
     pub fn clean(&mut self) {
-        let workloads = self.workloads.iter_mut().flat_map(|workload| [&mut workload.kind, &mut workload.name]);
-        for text in [&mut self.what, &mut self.repaired, &mut self.autoscaler]
-            .into_iter()
-            .chain(&mut self.notes)
-            .chain(workloads)
-        {
+        let workloads = self.workloads.iter_mut();
+        let workloads = workloads.flat_map(|one| [&mut one.kind, &mut one.namespace, &mut one.name]);
+        let own = [&mut self.what, &mut self.repaired, &mut self.autoscaler];
+        for text in own.into_iter().chain(&mut self.notes).chain(workloads) {
             clean(text);
         }
         for ways in [&mut self.by_hand, &mut self.help] {
             ways.retain(|way| !matches!(&way.help, Help::Command(command) if !command.is_plain()));
             for way in ways {
                 match &mut way.help {
-                    Help::Manifest { value, .. } => clean(value),
+                    Help::Manifest { path, value } => {
+                        clean(path.to_mut());
+                        clean(value);
+                    }
                     Help::Text(text) => clean(text.to_mut()),
                     Help::Command(_) => {}
                 }

@@ -62,8 +62,9 @@ pub fn after_reading(request: &Attributes<'_>, change: &Change<'_>, scope: Scope
     if scope == Scope::KedaUpdatesReleased {
         return if release().is_some() { scope } else { Scope::Exempt };
     }
-    // KEDA is known by what it writes, wherever it runs: the mark goes and the very owner comes back. It names no field manager
-    // (kedacore/keda controllers/keda/hpa.go); a person's giveback, which looks like it when it is judged again, comes from kubectl.
+    // KEDA is known by what it writes, wherever it runs: the mark goes and the very owner comes back. It names no field
+    // manager (kedacore/keda controllers/keda/hpa.go); a person's giveback, which looks like it when it is judged
+    // again, comes from kubectl.
     let takes_back = || {
         let back = matches!(request.field_manager.as_ref(), "" | "keda")
             && release().is_some_and(|release| new.metadata.owner_with_uid(&release.uid).is_some());
@@ -72,7 +73,8 @@ pub fn after_reading(request: &Attributes<'_>, change: &Change<'_>, scope: Scope
     if takes_back() { Scope::KedaUpdatesReleased } else { scope }
 }
 
-/// Whether nothing but finalizers goes. With a changed spec, owner or annotation in the same request it is judged like any other.
+/// Whether nothing but finalizers goes. With a changed spec, owner or annotation in the same request it is judged like
+/// any other.
 fn only_removes_finalizers(change: &Change<'_>) -> bool {
     let Some((old, new)) = change.update() else { return false };
     let (before, after) = (old.metadata.finalizers(), new.metadata.finalizers());

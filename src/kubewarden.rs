@@ -1,8 +1,9 @@
 //! The Kubewarden guest: waPC operations on the outside, [`crate::review`] on the inside. No rule lives here.
 //!
-//! Payloads are `{"request": AdmissionRequest, "settings": …}`. The request stays text: the SDK's `ValidationRequest` would turn all of it
-//! into a tree first, which costs more than judging it. Lookups are the SDK's requests, sent by the SDK's host call; their answers stay
-//! text too, as its typed functions would bring a Kubernetes type per kind into the module.
+//! Payloads are `{"request": AdmissionRequest, "settings": …}`. The request stays text: the SDK's `ValidationRequest`
+//! would turn all of it into a tree first, which costs more than judging it. Lookups are the SDK's requests, sent by
+//! the SDK's host call; their answers stay text too, as its typed functions would bring a Kubernetes type per kind into
+//! the module.
 
 mod requests;
 
@@ -44,8 +45,8 @@ impl<'h> HostCluster<'h> {
     }
 }
 
-/// What a host's error text means. Hosts give nothing but text, append a backtrace when they run with one, and print the API server's
-/// status twice: once as a sentence, once as a Rust value.
+/// What a host's error text means. Hosts give nothing but text, append a backtrace when they run with one, and print
+/// the API server's status twice: once as a sentence, once as a Rust value.
 fn from_error(error: &str) -> Presence<String> {
     let mut text = error.lines().next().unwrap_or_default();
     for prefix in ["Host error: ", "Callback evaluation failure: ", "ApiError: "] {
@@ -84,7 +85,11 @@ impl Cluster for HostCluster<'_> {
 
 /// Judges a `validate` payload and words the verdict as Kubewarden's `ValidationResponse`.
 pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
-    let verdict = judge(payload, call);
+    response(&judge(payload, call))
+}
+
+/// A verdict as Kubewarden's `ValidationResponse`.
+pub fn response(verdict: &Verdict) -> Vec<u8> {
     let mut answer = Writer::default().flag("accepted", verdict.is_accepted());
     match &verdict.decision {
         Decision::Allow => {}
@@ -103,9 +108,10 @@ pub fn validate(payload: &[u8], call: &HostCall<'_>) -> Vec<u8> {
     answer.list("warnings", &mut verdict.warnings().iter().map(String::as_str)).text().into_bytes()
 }
 
-fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
+/// Judges a `validate` payload.
+pub fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
     let unusable = |error: &dyn std::fmt::Display| {
-        Verdict::unusable(format!("autoscaler-guard: cannot read the payload (request and settings): {error}"))
+        Verdict::unusable(&format!("autoscaler-guard: cannot read the payload (request and settings): {error}"))
     };
     let text = match std::str::from_utf8(payload) {
         Ok(text) => text,
@@ -117,7 +123,7 @@ fn judge(payload: &[u8], call: &HostCall<'_>) -> Verdict {
     };
     match Settings::read(payload.settings.unwrap_or(Json::new("{}")), &CATALOGUE) {
         Ok(settings) => crate::review_request(payload.request, &HostCluster::new(call), &settings),
-        Err(errors) => Verdict::unusable(unusable_settings(&errors)),
+        Err(errors) => Verdict::unusable(&unusable_settings(&errors)),
     }
 }
 
@@ -160,7 +166,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn host_errors_tell_absent_from_unknown() {
+    fn host_errors_are_absent_or_unknown() {
         let absent = "Host error: Cannot find keda.sh/v1alpha1/ScaledObject named 'x' inside of namespace 'Some(\"default\")'\n   0: backtrace";
         assert_eq!(from_error(absent), Presence::Absent);
         for text in ["Cannot find resource keda.sh/v1alpha1/ScaledObject", "error finding resource: 404 page not found"]

@@ -1,7 +1,8 @@
-//! Overrides: what lets a finding pass or softens it. Settings, an acknowledgement, Helm's uninstall, RBAC, a namespace that is going away.
+//! Overrides: what lets a finding pass or softens it. Settings, an acknowledgement, Helm's uninstall, RBAC, a namespace
+//! that is being deleted.
 //!
-//! They are tried in the order of what they cost: the annotations of the request's own objects first, lookups only when something is
-//! about to be repaired or refused.
+//! They are tried in the order of what they cost: the annotations of the request's own objects first, lookups only when
+//! something is about to be repaired or refused.
 
 use std::borrow::Cow;
 
@@ -12,6 +13,7 @@ use crate::facts::envoy_gateway::has_fleet_labels;
 use crate::facts::owner::Owner;
 use crate::facts::{application, hpa};
 use crate::finding::{Action, Finding, Help};
+use crate::plain::plain;
 use crate::rule::DefaultAction;
 use crate::rules;
 use crate::settings::{RuleAction, suggestion};
@@ -62,9 +64,9 @@ pub fn by_settings(context: &Context<'_>, mut finding: Finding) -> Option<Findin
     Some(finding)
 }
 
-/// Whoever controls an object through a live controller reference may do with it what it likes, and makes it anew when it wants it: what
-/// happens to such an object is told, not refused. ScaledObjects are KEDA's and the HPAs of Envoy's fleets Envoy Gateway's to control;
-/// their rules know them.
+/// Whoever controls an object through a live controller reference may do with it what it likes, and makes it anew when
+/// it wants it: what happens to such an object is warned of, not refused. ScaledObjects are KEDA's and the HPAs of
+/// Envoy's fleets Envoy Gateway's to control; their rules know them.
 pub fn by_controller(context: &Context<'_>, mut finding: Finding) -> Finding {
     if matches!(finding.action, Action::Reject) && has_live_controller(context) {
         finding.action = Action::Warn;
@@ -102,7 +104,8 @@ pub fn by_acknowledgement(context: &Context<'_>, finding: Finding) -> Ruling {
     Ruling::Stands(finding)
 }
 
-/// Whether everything passes after all: the namespace is going away, or Helm uninstalls the release and setting `helm.readReleases` is on.
+/// Whether everything passes after all: the namespace is being deleted, or Helm uninstalls the release and setting
+/// `helm.readReleases` is on.
 pub fn is_being_cleaned_up(context: &Context<'_>) -> bool {
     let object = context.change.object();
     let namespace = &object.metadata.namespace;
@@ -114,8 +117,8 @@ pub fn is_being_cleaned_up(context: &Context<'_>) -> bool {
     terminating || application::helm::is_uninstalling(context, object)
 }
 
-/// How to acknowledge a finding of that rule, and with it all that `rejected` names: one annotation says all, those already there too. In a
-/// manifest while the object is not there yet, as nobody can annotate it.
+/// How to acknowledge a finding of that rule, and with it all that `rejected` names: one annotation says all, those
+/// already there too. In a manifest while the object is not there yet, as nobody can annotate it.
 pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&str]) -> Help {
     let stored = context.change.before().or_else(|| context.change.after()).map(|object| &object.metadata);
     let value = stored.and_then(|metadata| metadata.annotation(ALLOW));
@@ -127,10 +130,10 @@ pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&st
         }
     }
     let ids = ids.join(",");
-    if matches!(context.change, Change::Create(_)) {
+    let command = finding.annotate.kubectl("annotate", &[]).arg(format!("{ALLOW}={ids}"));
+    if matches!(context.change, Change::Create(_)) || !command.is_plain() {
         return Help::Manifest { path: Cow::Borrowed(r#"metadata.annotations."autoscaler-guard/allow""#), value: ids };
     }
-    let command = finding.annotate.kubectl("annotate", &[]).arg(format!("{ALLOW}={ids}"));
     if value.is_some() { command.arg("--overwrite").into() } else { command.into() }
 }
 
@@ -138,7 +141,8 @@ pub fn acknowledgement(context: &Context<'_>, finding: &Finding, rejected: &[&st
 pub fn misspelt_acknowledgement(context: &Context<'_>) -> Option<String> {
     let named = context.change.object().metadata.annotation(ALLOW)?;
     let unknown = named.split(',').map(str::trim).find(|id| rules::find(id).is_none())?;
-    Some(format!("Annotation {ALLOW} names \"{unknown}\", which is no rule{}", suggestion(unknown, rules::IDS)))
+    let suggestion = suggestion(unknown, rules::IDS);
+    Some(plain(&format!("Annotation {ALLOW} names \"{unknown}\", which is no rule{suggestion}")))
 }
 
 fn acknowledges(metadata: &Metadata<'_>, rule: &str) -> bool {

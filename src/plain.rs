@@ -1,7 +1,8 @@
 //! Words of others, fit to be shown: names and annotations end up on the terminals of people who did not write them.
 
-/// The text on one line, with whatever would act on a terminal or turn the order of letters around escaped: control characters, line breaks,
-/// and Unicode's invisible and bidirectional formatting (Unicode TR36, "Bidirectional Text Spoofing").
+/// The text on one line, with whatever would act on a terminal or turn the order of letters around escaped: control
+/// characters, line breaks, and Unicode's invisible and bidirectional formatting (Unicode TR36, "Bidirectional Text
+/// Spoofing").
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {

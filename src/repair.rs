@@ -1,4 +1,5 @@
-//! Repairs: small edits of the object's own text, so that every field survives to the letter that this policy does not know.
+//! Repairs: small edits of the object's own text, so that every field survives to the letter that this policy does not
+//! know.
 
 use autoscaler_guard_reading::{Fields, Json, put, quoted};
 

@@ -1,12 +1,12 @@
 //! What a rule is: its facts, what it watches and looks up, and its check.
 
 use crate::change::{Kind, Operation};
-use crate::cluster::ApiKind;
+use crate::cluster::{ApiKind, api};
 use crate::context::Context;
 use crate::finding::Finding;
 use crate::gate::Scope;
 
-/// What a rule does by itself when it fires; single cases may be softer or harder, as its page tells.
+/// What a rule does by itself when it fires; single cases may be softer or harder, as its page says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultAction {
     /// Says so and lets it pass.
@@ -76,8 +76,8 @@ impl Rule {
 
 /// What a rule may ask the cluster for.
 ///
-/// Beside that, whatever is about to be refused or repaired asks for its workload and for the namespace, and whether the user may
-/// `bypass` the rule; with setting `helm.readReleases`, for the Secrets of a release.
+/// Beside that, whatever is about to be refused or repaired asks for its workload and for the namespace, and whether
+/// the user may `bypass` the rule; with setting `helm.readReleases`, for the Secrets of a release.
 #[derive(Clone, Copy, Debug)]
 pub enum Lookup {
     /// One object of the kind.
@@ -86,4 +86,25 @@ pub enum Lookup {
     List(&'static ApiKind<'static>),
     /// The object that an ownerReference names, of whatever kind.
     Owner,
+    /// Envoy Gateway's fleets, and what runs and configures them.
+    Fleets,
+}
+
+/// What finding Envoy Gateway's fleets takes.
+static FLEETS: &[Lookup] = &[
+    Lookup::Get(&api::CONFIG_MAP),
+    Lookup::Get(&api::ENVOY_PROXY),
+    Lookup::List(&api::DEPLOYMENT),
+    Lookup::List(&api::GATEWAY),
+    Lookup::List(&api::GATEWAY_CLASS),
+];
+
+impl Lookup {
+    /// What it asks for, a kind each.
+    pub fn each(&self) -> &[Self] {
+        match self {
+            Self::Fleets => FLEETS,
+            one => std::slice::from_ref(one),
+        }
+    }
 }

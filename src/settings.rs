@@ -1,7 +1,7 @@
 //! The settings of the policy: strict, so that a misspelt guard is not a silent hole.
 //!
-//! An unknown key, rule id, version or pattern is refused with all the errors at once, each with its path and, for a near miss, the
-//! likely word.
+//! An unknown key, rule id, version or pattern is refused with all the errors at once, each with its path and, for a
+//! near miss, the likely word.
 
 mod catalogue;
 mod declaration;
@@ -26,8 +26,8 @@ use reader::Reader;
 use table::{SETTINGS, Takes};
 
 impl Settings {
-    /// Reads settings that may name the rules of a catalogue from JSON. `null` and the empty text mean the defaults, as hosts pass both for
-    /// a policy without settings.
+    /// Reads settings that may name the rules of a catalogue from JSON. `null` and the empty text mean the defaults, as
+    /// hosts pass both for a policy without settings.
     pub fn parse(text: &str, catalogue: &Catalogue) -> Result<Self, Vec<SettingsError>> {
         if text.trim_ascii().is_empty() {
             return Ok(Self::default());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_or_not_an_object_is_told() {
+    fn what_is_not_json_or_not_an_object_is_named() {
         let message =
             |text: &str| Settings::parse(text, &CATALOGUE).err().unwrap_or_default().first().map(ToString::to_string);
         assert_eq!(message("[]").as_deref(), Some("settings: expected an object, got a list"));

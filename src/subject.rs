@@ -83,8 +83,9 @@ impl fmt::Display for WorkloadRef {
 }
 
 impl WorkloadRef {
-    /// What an autoscaler in `namespace` scales. Old versions of the built-in kinds (`apps/v1beta2`) are not served any more, and the HPA
-    /// controller does not care: it maps by group and kind. Group `extensions` is not served at all, so nothing is scaled by it.
+    /// What an autoscaler in `namespace` scales. Old versions of the built-in kinds (`apps/v1beta2`) are not served any
+    /// more, and the HPA controller does not care: it maps by group and kind. Group `extensions` is not served at all,
+    /// so nothing is scaled by it.
     pub fn new(target: &ScaleTargetRef<'_>, namespace: &str) -> Self {
         let api_version = if group_of(&target.api_version) == "apps" { "apps/v1" } else { &target.api_version };
         Self {

@@ -1,6 +1,7 @@
 //! What becomes of a change, typed: [`wording`](crate::wording) puts it into words.
 
 use crate::finding::{Action, Finding};
+use crate::plain::plain_lines;
 
 /// What becomes of the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,41 @@ pub enum Decision {
     Repair(String),
     /// It is refused, with an HTTP status of the 4xx range; never 409, which clients retry.
     Reject(u16),
+}
+
+/// What becomes of a change, in a word: the one place that says what each word means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VerdictKind {
+    /// It passes as it is, without a warning.
+    Allowed,
+    /// It passes as it is, with warnings.
+    Warned,
+    /// It passes, changed.
+    Repaired,
+    /// It is refused.
+    Rejected,
+}
+
+impl VerdictKind {
+    /// The kind of an answer: whether it lets the change pass, changes it, and warns.
+    pub const fn new(passes: bool, changes: bool, warns: bool) -> Self {
+        match (passes, changes, warns) {
+            (false, ..) => Self::Rejected,
+            (true, true, _) => Self::Repaired,
+            (true, false, true) => Self::Warned,
+            (true, false, false) => Self::Allowed,
+        }
+    }
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Warned => "warned",
+            Self::Repaired => "repaired",
+            Self::Rejected => "rejected",
+        }
+    }
 }
 
 /// A finding that an override let pass.
@@ -42,13 +78,19 @@ pub struct Verdict {
 
 impl Verdict {
     /// A refusal that no rule gave: the request or the settings cannot be read.
-    pub fn unusable(problem: String) -> Self {
-        Self { decision: Decision::Reject(400), problem: Some(problem), ..Self::default() }
+    pub fn unusable(problem: &str) -> Self {
+        Self { decision: Decision::Reject(400), problem: Some(plain_lines(problem)), ..Self::default() }
     }
 
     /// Whether the change may pass, repaired or not.
     pub fn is_accepted(&self) -> bool {
         !matches!(self.decision, Decision::Reject(_))
+    }
+
+    /// What becomes of the change, in a word.
+    pub fn kind(&self) -> VerdictKind {
+        let warns = self.problem.is_some() || !self.findings.is_empty();
+        VerdictKind::new(self.is_accepted(), matches!(self.decision, Decision::Repair(_)), warns)
     }
 
     /// The ids of the rules whose findings stand, strongest action first.

@@ -1,46 +1,49 @@
-//! Findings and verdicts in words, for hosts whose answer is text: the message of a refusal, warnings, audit annotations.
+//! Findings and verdicts in words, for hosts whose answer is text: the message of a refusal, warnings, audit
+//! annotations.
 //!
-//! Names and annotations come from whoever made the request, and the words end up on other people's terminals: here they are made
-//! [`plain`], wherever they come from.
+//! What a verdict holds is fit to be shown: the engine has every finding [cleaned](Finding::clean).
 
 use crate::finding::{Action, Finding};
-use crate::plain::{plain, plain_lines};
 use crate::verdict::Verdict;
 
 /// The API server keeps this many characters of a warning.
 pub const LONGEST_WARNING: usize = 256;
 
 impl Finding {
-    /// The first line: rule id and what would happen, or what was done about it.
-    pub fn headline(&self) -> String {
-        let text = if matches!(self.action, Action::Repair(_)) && !self.repaired.is_empty() {
-            &self.repaired
-        } else {
-            &self.what
-        };
-        format!("autoscaler-guard[{}]: {}", self.rule, plain(text))
+    /// What would happen, or what a repair did about it.
+    pub fn sentence(&self) -> &str {
+        let is_repair = matches!(self.action, Action::Repair(_)) && !self.repaired.is_empty();
+        if is_repair { &self.repaired } else { &self.what }
     }
 
-    /// The headline, the notes and what has to be done by hand as warnings: one line each, no longer than the API server keeps. A command
-    /// is told whole or not at all.
+    /// What its acknowledgement achieves, as [`Advice`](crate::finding::Advice) says it.
+    pub fn acknowledges(&self) -> String {
+        format!("Or acknowledge {}", self.at_stake)
+    }
+
+    /// The first line: rule id and sentence.
+    pub fn headline(&self) -> String {
+        self.line(self.sentence())
+    }
+
+    fn line(&self, text: &str) -> String {
+        format!("autoscaler-guard[{}]: {text}", self.rule)
+    }
+
+    /// The headline, the notes and what has to be done by hand as warnings: one line each, no longer than the API
+    /// server keeps. A command is whole or left out.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let notes = self.notes.iter().map(|note| shorten(&format!("autoscaler-guard[{}]: {}", self.rule, plain(note))));
-        let whole =
-            self.by_hand.iter().map(|way| format!("autoscaler-guard[{}]: {}", self.rule, plain(&way.to_string())));
+        let notes = self.notes.iter().map(|note| shorten(&self.line(note)));
+        let whole = self.by_hand.iter().map(|way| self.line(&way.to_string()));
         let whole = whole.filter(|text| text.chars().count() <= LONGEST_WARNING);
         std::iter::once(shorten(&self.headline())).chain(notes).chain(whole)
     }
 
     /// The whole text of a rejection.
     pub fn message(&self) -> String {
-        let help = self.by_hand.iter().chain(&self.help).map(|advice| plain_lines(&advice.to_string()));
-        let acknowledge = self.acknowledgement.iter();
-        let acknowledge =
-            acknowledge.map(|help| format!("Or acknowledge {}: {}", self.at_stake, plain(&help.to_string())));
-        let lines = std::iter::once(self.headline())
-            .chain(self.notes.iter().map(|note| plain(note)))
-            .chain(help)
-            .chain(acknowledge);
+        let help = self.by_hand.iter().chain(&self.help).map(ToString::to_string);
+        let acknowledge = self.acknowledgement.iter().map(|help| format!("{}: {help}", self.acknowledges()));
+        let lines = std::iter::once(self.headline()).chain(self.notes.iter().cloned()).chain(help).chain(acknowledge);
         lines.collect::<Vec<_>>().join("\n")
     }
 }
@@ -51,14 +54,13 @@ impl Verdict {
         if self.is_accepted() {
             return None;
         }
-        let problem = self.problem.iter().map(|problem| plain_lines(problem));
-        let lines = problem.chain(self.rejections().map(Finding::message));
-        Some(lines.chain(self.hints.iter().map(|hint| plain(hint))).collect::<Vec<_>>().join("\n"))
+        let lines = self.problem.iter().cloned().chain(self.rejections().map(Finding::message));
+        Some(lines.chain(self.hints.iter().cloned()).collect::<Vec<_>>().join("\n"))
     }
 
     /// One sentence each, at most [`LONGEST_WARNING`] characters.
     pub fn warnings(&self) -> Vec<String> {
-        let problem = self.problem.iter().map(|problem| shorten(&plain_lines(problem)));
+        let problem = self.problem.iter().map(|problem| shorten(problem));
         problem.chain(self.findings.iter().flat_map(Finding::warnings)).collect()
     }
 
@@ -68,7 +70,7 @@ impl Verdict {
         let mut add = |key, values: &mut dyn Iterator<Item = String>| {
             let value = values.collect::<Vec<_>>().join(",");
             if !value.is_empty() {
-                audit.push((key, plain(&value)));
+                audit.push((key, value));
             }
         };
         add("allowed", &mut self.overridden.iter().map(|passed| passed.rule.to_owned()));

@@ -1,7 +1,9 @@
 //! Imports go one way: no cycle between files, nothing upwards in the layers, and no rule imports a rule.
 //!
-//! Read are all paths that begin with `crate`, `super`, `self` or a module of the file itself, in `use` items, in code and in macros;
-//! not what stands under `#[cfg(test)]`. `mod` items are no imports: a parent lists its children.
+//! Read are all paths that begin with `crate`, `super`, `self` or a module of the file itself, in `use` items, in code
+//! and in macros; not what stands under `#[cfg(test)]`. `mod` items are no imports: a parent lists its children.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -299,6 +299,7 @@ rules:
       - {group: gateway.envoyproxy.io, resources: [envoyproxies]}
       - {group: gateway.networking.k8s.io, resources: [gateways, gatewayclasses]}
       - {group: apiextensions.k8s.io, resources: [customresourcedefinitions]}
+      - {group: apiregistration.k8s.io, resources: [apiservices]}
       - {group: operator.victoriametrics.com, resources: [vmagents]}
   - level: None
 ";
@@ -413,7 +414,8 @@ async fn ready(client: &Client) -> bool {
     }
 }
 
-/// Ports that nobody listens on. Someone else may take one before it is used; then a component does not start and says so.
+/// Ports that nobody listens on. Someone else may take one before it is used; then a component does not start and says
+/// so.
 ///
 /// # Errors
 /// There are none.

@@ -1,7 +1,7 @@
 //! Gatekeeper as its chart installs it, and the policy behind it as `autoscaler-guard manifests --gatekeeper` does.
 //!
-//! No Pods run here: processes take their place, with the arguments of the Deployments. The API server finds Gatekeeper by a Service that is
-//! a name for this machine, Gatekeeper the provider by another URL.
+//! No Pods run here: processes take their place, with the arguments of the Deployments. The API server finds Gatekeeper
+//! by a Service that is a name for this machine, Gatekeeper the provider by another URL.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -219,7 +219,8 @@ fn arguments(deployment: &Value) -> Result<Vec<String>> {
     serde_json::from_value(arguments.clone()).context("a Deployment without arguments")
 }
 
-/// Does what the kubelet does: Gatekeeper makes its certificates, writes them into its Secret, and waits for them in its folder.
+/// Does what the kubelet does: Gatekeeper makes its certificates, writes them into its Secret, and waits for them in
+/// its folder.
 async fn mount_certificates(plane: &ControlPlane, folder: &Path, process: &mut Process) -> Result<()> {
     let secrets = objects::api(plane.admin(), ("v1", "Secret"), NAMESPACE)?;
     let deadline = Instant::now() + Duration::from_mins(1);

@@ -1,5 +1,7 @@
 //! Runs the live tests; `make e2e` calls it.
 
+#![allow(clippy::restriction, reason = "it is a test, and tests may panic")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +48,9 @@ enum Task {
         /// How long each phase takes
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// How many requests a replica answers while its memory is looked at
+        #[arg(long, default_value_t = 1_000_000)]
+        requests: usize,
         /// The command line that serves the policy; by default the one beside this program
         #[arg(long)]
         program: Option<PathBuf>,
@@ -138,7 +143,9 @@ async fn run(task: Task) -> Result<ExitCode> {
             print!("{}", results::table(&serde_json::from_slice::<Vec<Outcome>>(&std::fs::read(results)?)?));
             Ok(ExitCode::SUCCESS)
         }
-        Task::Soak { seconds, program, folder, keep } => unless_ended(soak(seconds, program, &folder, keep)).await,
+        Task::Soak { seconds, requests, program, folder, keep } => {
+            unless_ended(soak((seconds, requests), program, &folder, keep)).await
+        }
         Task::Run(options) => Box::pin(unless_ended(play(options))).await,
     }
 }
@@ -157,7 +164,12 @@ async fn unless_ended(playing: impl Future<Output = Result<ExitCode>>) -> Result
 /// What the soak came to that is kept in the tree.
 const SOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/soak.json");
 
-async fn soak(seconds: u64, program: Option<PathBuf>, folder: &Path, keep: bool) -> Result<ExitCode> {
+async fn soak(
+    (seconds, requests): (u64, usize),
+    program: Option<PathBuf>,
+    folder: &Path,
+    keep: bool,
+) -> Result<ExitCode> {
     let needed: Vec<&Component> =
         COMPONENTS.iter().filter(|component| soak::COMPONENTS.contains(&component.name)).collect();
     let Some(tools) = Tools::find()? else {
@@ -175,7 +187,7 @@ async fn soak(seconds: u64, program: Option<PathBuf>, folder: &Path, keep: bool)
     }
     std::fs::create_dir_all(&folder)?;
     let subject = Subject { program, module: PathBuf::new() };
-    let played = soak::play(&tools, &subject, &folder, seconds).await?;
+    let played = soak::play(&tools, &subject, &folder, seconds, requests).await?;
     let before = std::fs::read(SOAK).ok().and_then(|kept| serde_json::from_slice::<Soak>(&kept).ok());
     print!("{}", played.beside(before.as_ref()));
     let complaints = played.complaints();
@@ -377,7 +389,7 @@ mod tests {
 
     #[test]
     fn without_a_name_the_worlds_of_make_test_are_played() {
-        assert_eq!(worlds(&[]), ["keda", "envoy-gateway-1.9.1"]);
+        assert_eq!(worlds(&[]), ["keda", "envoy-gateway-1.9.1", "native"]);
         assert_eq!(
             worlds(&["--all", "--skip", "keda"])[..3],
             ["envoy-gateway-1.9.1", "envoy-gateway-1.3.0", "gatekeeper"]

@@ -1,4 +1,5 @@
-//! The policies by which the API server guards by itself: installed for some namespaces, and asked what it makes of their expressions.
+//! The policies by which the API server guards by itself: installed for some namespaces, and asked what it makes of
+//! their expressions.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,8 +27,8 @@ pub async fn policies(subject: &Subject, folder: &Path) -> Result<Vec<Value>> {
     list["items"].as_array().cloned().context("`manifests native` printed no list")
 }
 
-/// Installs the policies, for namespaces with one of these labels and for objects without a namespace. What cannot be evaluated is
-/// refused here, so all kinds that policies look at have to be served.
+/// Installs the policies, for namespaces with one of these labels and for objects without a namespace. What cannot be
+/// evaluated is refused here, so all kinds that policies look at have to be served.
 ///
 /// # Errors
 /// The API server refuses one.

@@ -38,7 +38,8 @@ impl Keda {
     /// The API server refuses, or it does not start.
     pub async fn start(tools: &Tools, plane: &ControlPlane) -> Result<Self> {
         keda_definitions(tools, plane).await?;
-        // The chart gives the operator the rights of these roles; a cluster's administrator spares the tests to follow them.
+        // The chart gives the operator the rights of these roles; a cluster's administrator spares the tests to follow
+        // them.
         let kubeconfig = plane.service_account("keda", "keda-operator", &all_rights("keda", "keda-operator")).await?;
         let folder = plane.folder().join("keda");
         plane.authority().write(&folder, &["keda-operator.keda.svc"])?;
@@ -156,7 +157,7 @@ gateway: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
 provider: {type: Kubernetes, kubernetes: {leaderElection: {disable: true}}}
 ";
 
-/// Policies tell the version by the Deployment's image; here nobody runs it.
+/// Policies read the version from the Deployment's image; here nobody runs it.
 async fn deployment_of_the_version(plane: &ControlPlane, version: &str) -> Result<()> {
     let labels = json!({"control-plane": "envoy-gateway"});
     let deployment = json!({

@@ -34,7 +34,7 @@ impl Process {
         let mut command = CommandWrap::from(command);
         let child = command.wrap(ProcessGroup::leader()).spawn().with_context(|| format!("starting {name}"))?;
         if let Some(group) = child.id() {
-            tell_reaper(&group.to_string())?;
+            instruct_reaper(&group.to_string())?;
         }
         Ok(Self { name: name.to_owned(), child, log })
     }
@@ -102,8 +102,8 @@ const REAP: &str = r#"
 /// The running reaper.
 static REAPER: Mutex<Option<Child>> = Mutex::new(None);
 
-/// Kills every component when this program ends without having said that all is well: a shell that reads process groups until
-/// its input is closed.
+/// Kills every component when this program ends without having said that all is well: a shell that reads process groups
+/// until its input is closed.
 #[derive(Debug)]
 pub struct Reaper(());
 
@@ -124,14 +124,14 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         // Whoever dropped this has dropped the components before.
-        let _ = tell_reaper("done");
+        let _ = instruct_reaper("done");
         if let Some(mut reaper) = REAPER.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = reaper.wait();
         }
     }
 }
 
-fn tell_reaper(line: &str) -> Result<()> {
+fn instruct_reaper(line: &str) -> Result<()> {
     let mut reaper = REAPER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(input) = reaper.as_mut().and_then(|reaper| reaper.stdin.as_mut()) {
         writeln!(input, "{line}").context("the reaper is gone")?;
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reaper_kills_the_groups_that_it_was_told_of() -> Result<()> {
+    fn the_reaper_kills_the_groups_that_it_knows() -> Result<()> {
         let mut group = std::process::Command::new("sleep").arg("600").process_group(0).spawn()?;
         let mut reaper = std::process::Command::new("sh").args(["-c", REAP]).stdin(Stdio::piped()).spawn()?;
         writeln!(reaper.stdin.take().context("no input")?, "{}", group.id())?;

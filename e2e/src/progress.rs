@@ -1,5 +1,5 @@
-//! How far `go build` is. It names each module that it downloads and each package that it compiles, a line each and hundreds of
-//! them: they are counted, and the counts printed now and then. Everything else it says is passed on.
+//! How far `go build` is. It names each module that it downloads and each package that it compiles, a line each and
+//! hundreds of them: they are counted, and the counts printed now and then. Everything else it says is passed on.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitStatus, Stdio};

@@ -44,8 +44,8 @@ pub fn controllers(kind: Kind) -> String {
     format!("controllers-run-free-{}", kind.name())
 }
 
-/// What is known after a run: what was played both ways and passed takes the place of what was known before. In the order of
-/// worlds and scenarios; what there is no scenario for any more goes.
+/// What is known after a run: what was played both ways and passed takes the place of what was known before. In the
+/// order of worlds and scenarios; what there is no scenario for any more goes.
 #[expect(clippy::needless_pass_by_value, reason = "what was known is gone afterwards")]
 pub fn merged(known: Vec<Outcome>, played: &[Outcome]) -> Vec<Outcome> {
     let is_news = |outcome: &&Outcome| outcome.passed() && outcome.with.is_some();

@@ -189,7 +189,8 @@ fn check_controllers(log: &Path, logs: &Path) -> Result<String> {
 
 /// Whom a line of the webhook's log says to have been refused.
 fn rejected_user(line: &str) -> Option<&str> {
-    line.strip_prefix("verdict=rejected ")?.rsplit_once("user=\"")?.1.strip_suffix('"')
+    let (_, facts) = line.split_once(" judged verdict=\"rejected\" ")?;
+    facts.rsplit_once("user=\"")?.1.strip_suffix('"')
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -203,7 +204,11 @@ mod tests {
 
     #[test]
     fn a_refusal_is_read_from_the_webhook_s_log() {
-        let line = |verdict: &str| format!(r#"verdict={verdict} rule="hpa-deleted" name="user=\"x\"" user="system:y""#);
+        let line = |verdict: &str| {
+            format!(
+                r#"2026-11-30T00:00:00.000Z info  judged verdict="{verdict}" rule="hpa-deleted" name="user=\"x\"" user="system:y""#
+            )
+        };
         assert_eq!(rejected_user(&line("rejected")), Some("system:y"));
         assert_eq!(rejected_user(&line("warned")), None);
         assert_eq!(rejected_user("the certificate has changed and was loaded"), None);

@@ -1,8 +1,8 @@
-//! The soak: deletes that must be refused, by the hundred, through a real API server and the policy as `autoscaler-guard manifests` installs
-//! it. What passes is counted, and may be nothing.
+//! The soak: deletes that must be refused, by the hundred, through a real API server and the policy as
+//! `autoscaler-guard manifests` installs it. What passes is counted, and may be nothing.
 //!
-//! Pods do not run here, so processes take their place, with the arguments of the printed Deployment, and a proxy takes the place of the
-//! Service: it knows who is ready, a second late, as kube-proxy does.
+//! Pods do not run here, so processes take their place, with the arguments of the printed Deployment, and a proxy takes
+//! the place of the Service: it knows who is ready, a second late, as kube-proxy does.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,8 @@ pub const COMPONENTS: &[&str] = &["etcd", "kubernetes", "keda"];
 const NAMESPACE: &str = "soak";
 /// How many ScaledObjects there are to be deleted.
 const OBJECTS: usize = 64;
+/// How long a replica may take until it listens, in ms.
+const LISTENING_MILLISECONDS: u64 = 100;
 /// How many rolling restarts.
 const RESTARTS: usize = 20;
 
@@ -48,6 +50,25 @@ pub struct Soak {
     pub peak_kilobytes: u64,
     /// What the printed Deployment allows it, in kB.
     pub limit_kilobytes: u64,
+    /// How long the slower of two replicas took from its start until it listened, while nothing else happened, in ms.
+    pub listening_milliseconds: u64,
+    /// What a replica's memory came to.
+    pub steady: Steady,
+}
+
+/// The memory of one replica that is asked again and again, without the API server in between.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steady {
+    /// How many requests it had answered when it was first looked at: a tenth.
+    pub early_requests: usize,
+    /// Its resident memory then, in kB.
+    pub early_kilobytes: usize,
+    /// How many requests it had answered in the end.
+    pub requests: usize,
+    /// Its resident memory then, in kB.
+    pub kilobytes: usize,
+    /// Requests a second.
+    pub per_second: usize,
 }
 
 /// Deletes by so many clients at once.
@@ -91,6 +112,16 @@ impl Soak {
         if self.peak_kilobytes > self.limit_kilobytes {
             complaints.push(format!("{} kB of memory, but {} are allowed", self.peak_kilobytes, self.limit_kilobytes));
         }
+        if self.listening_milliseconds > LISTENING_MILLISECONDS {
+            let (took, most) = (self.listening_milliseconds, LISTENING_MILLISECONDS);
+            complaints.push(format!("a replica listened after {took} ms, but {most} are allowed"));
+        }
+        let Steady { early_requests, early_kilobytes, requests, kilobytes, .. } = self.steady;
+        if kilobytes * 10 > early_kilobytes * 11 {
+            complaints.push(format!(
+                "{kilobytes} kB of memory after {requests} requests, but {early_kilobytes} after {early_requests}"
+            ));
+        }
         complaints
     }
 
@@ -107,7 +138,19 @@ impl Soak {
             );
         }
         let then = before.map_or(0, |before| before.peak_kilobytes);
-        let _ = writeln!(table, "peak memory of a replica: {} kB, before {then} kB", self.peak_kilobytes);
+        let _ = writeln!(
+            table,
+            "peak memory of a replica: {} kB, before {then} kB, allowed {} kB",
+            self.peak_kilobytes, self.limit_kilobytes
+        );
+        let then = before.map_or(0, |before| before.listening_milliseconds);
+        let _ = writeln!(table, "a replica listens after {} ms, before {then} ms", self.listening_milliseconds);
+        let Steady { early_requests, early_kilobytes, requests, kilobytes, per_second } = self.steady;
+        let _ = writeln!(
+            table,
+            "memory of a replica: {early_kilobytes} kB after {early_requests} requests, {kilobytes} kB after {requests}, \
+             {per_second} requests a second"
+        );
         table
     }
 }
@@ -116,7 +159,7 @@ impl Soak {
 ///
 /// # Errors
 /// Something does not start; deletes that pass are no error but in the answer.
-pub async fn play(tools: &Tools, subject: &Subject, folder: &Path, seconds: u64) -> Result<Soak> {
+pub async fn play(tools: &Tools, subject: &Subject, folder: &Path, seconds: u64, requests: usize) -> Result<Soak> {
     let plane = ControlPlane::start(tools, folder).await?;
     let sources = tools.sources("keda", "github.com/kedacore/keda/v2")?;
     plane.apply_definitions(&sources.join("config/crd/bases")).await?;
@@ -148,8 +191,11 @@ pub async fn play(tools: &Tools, subject: &Subject, folder: &Path, seconds: u64)
     restarting.abort();
     done?;
     phases.push(Phase { what: format!("{RESTARTS} rolling restarts"), clients: 32, ..played? });
+    eprintln!("{:?}", phases.last());
+    let steady = policy.steady(&plane, requests).await?;
     let peak_kilobytes = policy.peak.load(Ordering::Relaxed) as u64;
-    Ok(Soak { seconds, phases, peak_kilobytes, limit_kilobytes: policy.limit_kilobytes })
+    let Policy { limit_kilobytes, listening_milliseconds, .. } = policy;
+    Ok(Soak { seconds, phases, peak_kilobytes, limit_kilobytes, listening_milliseconds, steady })
 }
 
 /// A workload that KEDA scales: its delete would leave none behind.
@@ -284,6 +330,7 @@ struct Policy {
     restarts: Arc<AtomicUsize>,
     peak: Arc<AtomicUsize>,
     limit_kilobytes: u64,
+    listening_milliseconds: u64,
     _proxy: JoinHandle<()>,
 }
 
@@ -305,7 +352,14 @@ struct Replica {
 }
 
 impl Replica {
+    /// A replica that is ready.
     async fn start(&self) -> Result<(Process, u16)> {
+        let (process, port, _) = self.start_and_measure().await?;
+        Ok((process, port))
+    }
+
+    /// How long it took until it listened, too.
+    async fn start_and_measure(&self) -> Result<(Process, u16, Duration)> {
         let [port, observed] = free_ports()?;
         let mut command = Command::new(&self.program);
         for argument in &self.arguments {
@@ -315,7 +369,13 @@ impl Replica {
         }
         command.arg("--kubeconfig").arg(&self.kubeconfig);
         let name = format!("replica-{}", self.number.fetch_add(1, Ordering::Relaxed));
+        let started = Instant::now();
         let mut process = Process::start(&name, command, &self.logs)?;
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            process.alive()?;
+            sleep(Duration::from_millis(1)).await;
+        }
+        let listening = started.elapsed();
         let deadline = Instant::now() + Duration::from_secs(30);
         while !is_ready(observed).await {
             process.alive()?;
@@ -323,7 +383,7 @@ impl Replica {
             sleep(Duration::from_millis(50)).await;
         }
         self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).push(port);
-        Ok((process, port))
+        Ok((process, port, listening))
     }
 }
 
@@ -367,9 +427,11 @@ impl Policy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let proxy = tokio::spawn(forward(listener, Arc::clone(&replica.endpoints)));
-        let running = Running::default();
+        let (running, mut slowest) = (Running::default(), Duration::ZERO);
         for _ in 0..2 {
-            running.lock().await.push(replica.start().await?);
+            let (process, port, listening) = replica.start_and_measure().await?;
+            running.lock().await.push((process, port));
+            slowest = slowest.max(listening);
         }
         let mut configuration =
             of_kind("MutatingWebhookConfiguration").next().context("no webhook is printed")?.clone();
@@ -384,6 +446,7 @@ impl Policy {
             restarts: Arc::default(),
             peak: Arc::default(),
             limit_kilobytes: limit << 10,
+            listening_milliseconds: u64::try_from(slowest.as_millis())?,
             _proxy: proxy,
         };
         policy.measure();
@@ -396,13 +459,59 @@ impl Policy {
         tokio::spawn(async move {
             while let Some(running) = running.upgrade() {
                 for (process, _) in running.lock().await.iter() {
-                    let kilobytes = process.id().and_then(peak_kilobytes).unwrap_or_default();
+                    let kilobytes = process.id().and_then(|id| kilobytes(id, "VmHWM:")).unwrap_or_default();
                     peak.fetch_max(kilobytes, Ordering::Relaxed);
                 }
                 drop(running);
                 sleep(Duration::from_millis(500)).await;
             }
         });
+    }
+
+    /// Asks one replica so many times about a delete that it has to refuse.
+    async fn steady(&self, plane: &ControlPlane, requests: usize) -> Result<Steady> {
+        let (process, port) = self.replica.start().await?;
+        let id = process.id().context("the replica has ended")?;
+        let mut config = plane.config(GUARDED_USER).await?;
+        config.cluster_url = format!("https://127.0.0.1:{port}").parse()?;
+        let client = kube::Client::try_from(config)?;
+        let old = objects::api(plane.admin(), SCALED_OBJECT, NAMESPACE)?.get("web-0").await?;
+        let (group, version) = SCALED_OBJECT.0.split_once('/').context("a kind with a group")?;
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "00000000-0000-4000-8000-000000000000",
+            "kind": {"group": group, "version": version, "kind": SCALED_OBJECT.1},
+            "resource": {"group": group, "version": version, "resource": "scaledobjects"},
+            "name": "web-0", "namespace": NAMESPACE, "operation": "DELETE",
+            "userInfo": {"username": GUARDED_USER}, "object": null, "oldObject": old,
+        }})
+        .to_string();
+        let ask = async || -> Result<()> {
+            let request = http::Request::post("/validate?timeout=10s")
+                .header("content-type", "application/json")
+                .body(review.clone().into_bytes())?;
+            let answer = client.request_text(request).await?;
+            ensure!(answer.contains(r#""allowed":false"#), "it was not refused: {answer}");
+            Ok(())
+        };
+        let (early_requests, started) = (requests / 10, Instant::now());
+        let mut early_kilobytes = 0;
+        for (count, is_early) in [(early_requests, true), (requests - early_requests, false)] {
+            let mut asked = std::pin::pin!(futures::stream::iter(0..count).map(|_| ask()).buffer_unordered(32));
+            while let Some(answer) = asked.next().await {
+                answer?;
+            }
+            if is_early {
+                early_kilobytes = kilobytes(id, "VmRSS:").context("its memory is not known")?;
+            }
+        }
+        let milliseconds = started.elapsed().as_millis().max(1);
+        Ok(Steady {
+            early_requests,
+            early_kilobytes,
+            requests,
+            kilobytes: kilobytes(id, "VmRSS:").context("its memory is not known")?,
+            per_second: usize::try_from(requests as u128 * 1000 / milliseconds)?,
+        })
     }
 
     /// Waits until deletes are refused: the API server learns of a configuration a little later.
@@ -447,9 +556,10 @@ impl Policy {
     }
 }
 
-fn peak_kilobytes(process: u32) -> Option<usize> {
+/// What the system says of a process.
+fn kilobytes(process: u32, key: &str) -> Option<usize> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
+    status.lines().find_map(|line| line.strip_prefix(key))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// Each connection to one that is ready, in turn.
@@ -477,16 +587,26 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_and_what_slows_down_is_told() {
-        let soak = |phases: Vec<Phase>, peak_kilobytes| Soak { seconds: 1, phases, peak_kilobytes, limit_kilobytes: 9 };
-        assert_eq!(soak(vec![phase(32, 0, 100), phase(128, 0, 95)], 9).complaints(), Vec::<String>::new());
-        let bad = soak(vec![phase(32, 0, 100), phase(128, 1, 94)], 10).complaints();
+    fn what_passes_slows_down_or_grows_is_complained_of() {
+        let soak = |phases: Vec<Phase>, peak_kilobytes, listening_milliseconds, kilobytes| Soak {
+            seconds: 1,
+            phases,
+            peak_kilobytes,
+            limit_kilobytes: 9,
+            listening_milliseconds,
+            steady: Steady { early_requests: 1, early_kilobytes: 100, requests: 10, kilobytes, per_second: 1 },
+        };
+        let good = soak(vec![phase(32, 0, 100), phase(128, 0, 95)], 9, 100, 110);
+        assert_eq!(good.complaints(), Vec::<String>::new());
+        let bad = soak(vec![phase(32, 0, 100), phase(128, 1, 94)], 10, 101, 111).complaints();
         assert_eq!(
             bad,
             [
                 "by 128: 1 deletes passed",
                 "94 verdicts a second at 128 clients, but 100 at 32",
-                "10 kB of memory, but 9 are allowed"
+                "10 kB of memory, but 9 are allowed",
+                "a replica listened after 101 ms, but 100 are allowed",
+                "111 kB of memory after 10 requests, but 100 after 1",
             ]
         );
     }

@@ -144,8 +144,8 @@ impl<'a> Stage<'a> {
     /// Nobody warned, or somebody else did.
     pub fn warned_by(&self, rule: &str) -> Result<()> {
         let warnings = self.take_warnings();
-        let told = warnings.iter().any(|warning| warning.contains(&format!("[{rule}]")));
-        let as_wanted = if self.guarded() { told } else { warnings.is_empty() };
+        let warned = warnings.iter().any(|warning| warning.contains(&format!("[{rule}]")));
+        let as_wanted = if self.guarded() { warned } else { warnings.is_empty() };
         ensure!(as_wanted, "the warnings are {warnings:?}");
         Ok(())
     }
@@ -405,7 +405,7 @@ impl<'a> Stage<'a> {
                 "{} {namespace}/{name} did not come to be {wanted} within {} s; it is {}",
                 kind.1,
                 PATIENCE.as_secs(),
-                told(api.get_opt(name).await?.as_ref())
+                described(api.get_opt(name).await?.as_ref())
             ),
         }
     }
@@ -431,7 +431,7 @@ impl<'a> Stage<'a> {
                 "{} {namespace}/{name} is still there after {} s: {}",
                 kind.1,
                 PATIENCE.as_secs(),
-                told(api.get_opt(name).await?.as_ref())
+                described(api.get_opt(name).await?.as_ref())
             ),
         }
     }
@@ -553,7 +553,7 @@ impl Answer {
     }
 }
 
-/// Tells a refusal by admission from a failure.
+/// Sets a refusal by admission apart from a failure.
 fn answered(answer: kube::Result<()>) -> Result<Answer> {
     match answer {
         Ok(()) => Ok(Answer::Done),
@@ -579,7 +579,7 @@ fn keda_error<'log>(log: &'log str, namespace: &str) -> Option<&'log str> {
     })
 }
 
-fn told(object: Option<&DynamicObject>) -> String {
+fn described(object: Option<&DynamicObject>) -> String {
     object.map_or("gone".into(), |object| {
         let mut object = object.clone();
         object.metadata.managed_fields = None;

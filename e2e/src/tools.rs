@@ -1,7 +1,7 @@
 //! The components of the live tests: Go programs, pinned in `e2e/tools/<component>/go.mod`, built on first use.
 //!
-//! What is built is kept outside the tree, in a folder named after all that decides its bytes, so that a changed pin builds anew and
-//! nothing else does.
+//! What is built is kept outside the tree, in a folder named after all that decides its bytes, so that a changed pin
+//! builds anew and nothing else does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,8 @@ pub struct Component {
     linker_flags: &'static str,
 }
 
-/// What the build of every component has in common. Without C the binaries are static, as in the projects' images, and run anywhere.
+/// What the build of every component has in common. Without C the binaries are static, as in the projects' images, and
+/// run anywhere.
 const BUILD: &[(&str, &str)] = &[("CGO_ENABLED", "0"), ("GOFLAGS", "-buildvcs=false")];
 const LINKER_FLAGS: &str = "-s -w";
 
@@ -164,7 +165,7 @@ impl Tools {
     fn go(&self, component: &str) -> Command {
         let folder = self.modules.join(component);
         let mut go = Command::new("go");
-        // A module may ask for a newer Go than there is; Go fetches it by itself only if it is told so.
+        // A module may ask for a newer Go than there is; Go fetches it by itself only on request.
         if let Some(toolchain) = toolchain(&folder) {
             go.env("GOTOOLCHAIN", toolchain);
         }
@@ -183,7 +184,7 @@ impl Tools {
     /// The folder with the sources of a module that a component requires, where its CRDs are.
     ///
     /// # Errors
-    /// Go cannot tell or fetch it.
+    /// Go does not know it or cannot fetch it.
     pub fn sources(&self, component: &str, module: &str) -> Result<PathBuf> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

@@ -39,7 +39,10 @@ impl Subject {
     /// It prints none.
     pub async fn manifests(&self, authority: &Path, more: &[&str]) -> Result<Vec<Value>> {
         let mut command = Command::new(&self.program);
-        command.args(["manifests", "--output", "json", "--ca-bundle"]).arg(authority).args(more);
+        command
+            .args(["manifests", "--image", "autoscaler-guard", "--output", "json", "--ca-bundle"])
+            .arg(authority)
+            .args(more);
         let output = command.kill_on_drop(true).output().await?;
         ensure!(output.status.success(), "`manifests` failed: {}", String::from_utf8_lossy(&output.stderr));
         let list: Value = serde_json::from_slice(&output.stdout)?;
@@ -119,7 +122,8 @@ impl Webhook {
     }
 }
 
-/// Leads the requests of namespaces with that label's value to a webhook on that port, whether one listens there or not.
+/// Leads the requests of namespaces with that label's value to a webhook on that port, whether one listens there or
+/// not.
 ///
 /// # Errors
 /// The API server refuses.
@@ -182,7 +186,8 @@ pub fn declared_rules(settings: &Value) -> Result<Vec<Value>> {
     declarations.iter().map(rule).collect()
 }
 
-/// Waits until requests for that namespace come to a webhook, or do no more: the API server learns of a configuration a little later.
+/// Waits until requests for that namespace come to a webhook, or do no more: the API server learns of a configuration a
+/// little later.
 ///
 /// # Errors
 /// Half a minute later it has not.
@@ -190,7 +195,8 @@ pub async fn until_asked(plane: &ControlPlane, namespace: &str, asked: bool) -> 
     until_answered(plane, namespace, |refusal, warnings| (refusal.is_some() || !warnings.is_empty()) == asked).await
 }
 
-/// Waits until the creation of an HPA that cannot scale is answered as wanted in that namespace, by a refusal or warnings.
+/// Waits until the creation of an HPA that cannot scale is answered as wanted in that namespace, by a refusal or
+/// warnings.
 ///
 /// # Errors
 /// Half a minute later it is not.
@@ -226,7 +232,8 @@ pub async fn until_answered(
     }
 }
 
-/// The account that looks things up for the policy, with the rights of the shipped roles, and what Kubewarden's chart grants.
+/// The account that looks things up for the policy, with the rights of the shipped roles, and what Kubewarden's chart
+/// grants.
 ///
 /// # Errors
 /// The API server refuses.

@@ -14,7 +14,8 @@ use crate::scenarios::native::BESIDE;
 use crate::tools::Tools;
 use crate::webhook::{self, ENFORCED, POLICY_LABEL, Subject, Webhook};
 
-/// The worlds; scenarios of one share its control plane. They run one after the other, as Envoy Gateway's ports are fixed.
+/// The worlds; scenarios of one share its control plane. They run one after the other, as Envoy Gateway's ports are
+/// fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// With KEDA.
@@ -74,7 +75,7 @@ impl Kind {
 
     /// Whether `make test` plays it; `make e2e-all` plays the others, too.
     pub fn is_in_test(self) -> bool {
-        matches!(self, Self::Keda | Self::EnvoyGateway)
+        matches!(self, Self::Keda | Self::EnvoyGateway | Self::Native)
     }
 
     /// How long it takes at the worst, in minutes: on two busy cores, with hazards that need three attempts.

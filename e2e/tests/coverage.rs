@@ -1,5 +1,7 @@
 //! The list of scenarios covers the list of rules.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 
 use autoscaler_guard::rules;
@@ -46,11 +48,10 @@ fn every_world_is_played_somewhere() {
     let jobs: BTreeSet<&str> = jobs.iter().filter_map(Value::as_str).collect();
     assert_eq!(jobs, KINDS.iter().map(|kind| kind.name()).collect(), ".github/workflows/ci.yml");
     let (stages, script) = (read("xtask/src/stages.rs"), read(".ci/run"));
-    let unplayed =
-        script.split_once("unplayed=\"").and_then(|(_, rest)| rest.split_once('"')).expect("it names them").0;
+    let skipped = script.split_once("SKIP=\"").and_then(|(_, rest)| rest.split_once('"')).expect("it names them").0;
     for kind in KINDS {
         let is_staged = stages.contains(&format!("\"WORLD={}\"", kind.name()));
-        let is_unplayed = unplayed.split(' ').any(|world| world == kind.name());
-        assert_eq!((is_staged, is_unplayed), (kind.is_in_test(), !kind.is_in_test()), "{}", kind.name());
+        let is_skipped = skipped.split(' ').any(|world| world == kind.name());
+        assert_eq!((is_staged, is_skipped), (kind.is_in_test(), kind.is_in_test()), "{}", kind.name());
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! `AUTOSCALER_GUARD_WRITE=1 cargo test -p autoscaler-guard-e2e --test readme` writes it anew.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 
 use autoscaler_guard_e2e::results::{Outcome, table};

@@ -115,7 +115,7 @@ function below(here: Schema | undefined, key: string): Schema | undefined {
   return here?.properties?.[key];
 }
 
-/** The schema of what stands in a line at a column. What is being typed need not be YAML yet, so the indentation tells. */
+/** The schema of what stands in a line at a column. What is being typed need not be YAML yet, so the indentation decides. */
 function at(document: Text, line: number, column: number): Schema | undefined {
   let path: Token[] = [];
   let limit = column;

@@ -38,8 +38,8 @@ function yamlLines(object: unknown): string[] {
   if (!isObject(object)) return [];
   const { metadata } = object;
   const { managedFields: _, ...rest } = isObject(metadata) ? metadata : {};
-  const told = isObject(metadata) ? { ...object, metadata: rest } : object;
-  return stringify(told, { version: '1.1', lineWidth: 0, aliasDuplicateObjects: false }).trimEnd().split('\n');
+  const shown = isObject(metadata) ? { ...object, metadata: rest } : object;
+  return stringify(shown, { version: '1.1', lineWidth: 0, aliasDuplicateObjects: false }).trimEnd().split('\n');
 }
 
 function shownOf(lines: Line[]): boolean[] {

@@ -92,7 +92,7 @@ function update() {
   const { kind, text } = inBrief(judgement);
   glance.className = `glance ${kind}`;
   glance.textContent = text;
-  // Whoever listens is told again only when there is something else to tell.
+  // A screen reader hears it again only when it has changed.
   const problems = troubles.map(({ problem }) => problem).join('. ');
   const spoken = 'review' in judgement ? (judgement.review.message ?? judgement.review.warnings.join('. ')) : problems;
   const whole = `${text}. ${spoken}`;
@@ -112,7 +112,7 @@ function pick(id: string) {
   picker.value = id;
   put(example);
   story.textContent = example.story || (rules.find((rule) => rule.id === example.rule)?.title ?? '');
-  tell('');
+  notify('');
 }
 
 function step(by: number) {
@@ -123,20 +123,20 @@ function step(by: number) {
 
 let fading: ReturnType<typeof setTimeout> | undefined;
 
-/** What went well is told for a while, what did not until something else is done. */
-function tell(text: string, kind: 'error' | 'done' = 'done') {
+/** What went well is shown for a while, what did not until something else is done. */
+function notify(text: string, kind: 'error' | 'done' = 'done') {
   clearTimeout(fading);
   notice.className = kind;
   notice.textContent = text;
-  if (text && kind === 'done') fading = setTimeout(() => tell(''), 10_000);
+  if (text && kind === 'done') fading = setTimeout(() => notify(''), 10_000);
 }
 
 async function copy(text: string, done: string, otherwise: string) {
   try {
     await navigator.clipboard.writeText(text);
-    tell(done);
+    notify(done);
   } catch {
-    tell(otherwise);
+    notify(otherwise);
   }
 }
 
@@ -152,7 +152,7 @@ async function share() {
     );
   } catch (error) {
     if (!(error instanceof LinkError)) throw error;
-    tell(error.message, 'error');
+    notify(error.message, 'error');
   }
 }
 
@@ -164,11 +164,11 @@ async function open(): Promise<boolean> {
     picker.value = '';
     story.textContent = '';
     put(given);
-    tell('');
+    notify('');
     return true;
   } catch (error) {
     if (!(error instanceof LinkError)) throw error;
-    tell(error.message, 'error');
+    notify(error.message, 'error');
     return false;
   }
 }
@@ -247,10 +247,10 @@ async function start() {
   const [first, before] = [examples[0], kept()];
   if (before) put(before);
   else if (!(await open()) && first) {
-    const told = notice.textContent ?? '';
+    const message = notice.textContent ?? '';
     pick(first.id);
-    if (told) tell(told, 'error');
+    if (message) notify(message, 'error');
   }
 }
 
-start().catch((error: unknown) => tell(`This page does not work in this browser: ${String(error)}`, 'error'));
+start().catch((error: unknown) => notify(`This page does not work in this browser: ${String(error)}`, 'error'));

@@ -16,7 +16,7 @@ export function remember(name: string, value: string) {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // It is told above.
+    // It is said above.
   }
 }
 

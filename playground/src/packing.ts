@@ -1,4 +1,4 @@
-/** Compressed bytes as text: what build.js puts into the page, and the state in a link. zlib's checksum tells what is damaged. */
+/** Compressed bytes as text: what build.js puts into the page, and the state in a link. zlib's checksum shows what is damaged. */
 
 /** The most that is unpacked: more than anybody types, less than what makes a browser stumble. */
 const MOST = 16 * 1024 * 1024;

@@ -54,7 +54,7 @@ export function pictures(
     const isSame = then.boxes.every(({ fate }) => fate === 'same') && then.arrows.every(({ fate }) => fate === 'same');
     const title = repaired ? (chosen.repaired ? 'After, as the policy repairs it' : 'After, as it was asked for') : 'After';
     const name = isSame ? 'Before and after: the same' : 'Before';
-    // What is at stake is told where it happens; if nothing happens that can be drawn, in the one picture.
+    // What is at stake is drawn where it happens; if nothing happens that can be drawn, in the one picture.
     // Beside each other where both can still be read.
     figures.style.gridTemplateColumns = `repeat(auto-fit, minmax(min(100%, ${Math.round(plan.width * 0.8)}px), 1fr))`;
     figures.replaceChildren(figure(name, plan, isSame ? then : now), ...(isSame ? [] : [figure(title, plan, then)]));

@@ -1,5 +1,5 @@
 /** The verdict, as a panel beside the editors. */
-import type { Review, RuleFacts } from '../../target/npm/autoscaler_guard.js';
+import type { AdviceFacts, FindingFacts, Review, RuleFacts } from '../../target/npm/autoscaler_guard.js';
 import { difference } from './difference';
 import { h } from './dom';
 import type { Judgement, Request, Trouble } from './judge';
@@ -10,8 +10,8 @@ type Verdict = Review['verdict'];
 const WORDS: Record<Verdict, { sign: string; name: string; meaning: string }> = {
   rejected: { sign: '✕', name: 'Rejected', meaning: 'The API server refuses the request.' },
   repaired: { sign: '~', name: 'Repaired', meaning: 'The request passes, changed by the policy.' },
-  warned: { sign: '!', name: 'Warned', meaning: 'The request passes as it is, and the client is told.' },
-  allowed: { sign: '✓', name: 'Allowed', meaning: 'The request passes as it is, without a word.' },
+  warned: { sign: '!', name: 'Warned', meaning: 'The request passes as it is, with a warning.' },
+  allowed: { sign: '✓', name: 'Allowed', meaning: 'The request passes as it is.' },
 };
 
 export interface Actions {
@@ -76,7 +76,7 @@ function judged({ review, request }: { review: Review; request: Request }, rules
     banner(review.verdict, sign, name, meaning.replace('.', `${code}.`)),
     h('p', { class: 'headline' }, request.headline),
     review.rules.length > 0 ? ruleList(review.rules, rules) : null,
-    review.message === undefined ? null : message(review.message, actions),
+    review.verdict === 'rejected' ? refusal(review, actions) : null,
     warningList(review, actions),
     picture && part('picture', 'Who owns and scales whom', true, picture),
     patch && part('patch', 'The patch: what the policy changes', true, patch),
@@ -109,36 +109,40 @@ function ruleLink(id: string): HTMLElement {
   return h('a', { href: `${DOCS}/rules/${id}.md`, target: '_blank', rel: 'noreferrer' }, id);
 }
 
-/** What a command to paste starts with. */
-const COMMAND = /^(?<purpose>.*?): (?<command>(?:kubectl|helm) .*)$/;
-const FINDING = /^autoscaler-guard\[(?<rule>[\w-]+)\]: (?<text>.*)$/;
-
-function line(text: string, actions: Actions): HTMLElement {
-  const finding = FINDING.exec(text)?.groups;
-  if (finding) return h('p', { class: 'finding' }, finding['text']);
-  const way = COMMAND.exec(text)?.groups;
-  if (!way) return h('p', {}, text);
-  const command = way['command'] ?? '';
-  const copy = h('button', { type: 'button', 'aria-label': `Copy: ${command}`, click: () => actions.copy(command) }, 'Copy');
-  return h('div', { class: 'way' }, h('p', {}, way['purpose']), h('div', { class: 'command' }, h('code', {}, command), copy));
+/** A way forward: a command to copy, or words. */
+function way({ purpose, kind, text }: AdviceFacts, actions: Actions): HTMLElement {
+  if (kind !== 'command') return h('p', {}, `${purpose}: ${text}`);
+  const copy = h('button', { type: 'button', 'aria-label': `Copy: ${text}`, click: () => actions.copy(text) }, 'Copy');
+  return h('div', { class: 'way' }, h('p', {}, purpose), h('div', { class: 'command' }, h('code', {}, text), copy));
 }
 
-function message(text: string, actions: Actions): HTMLElement {
-  return h('div', { class: 'message' }, ...text.split('\n').map((one) => line(one, actions)));
+/** Why the request was refused, and what helps. */
+function refusal({ findings, problem, hints }: Review, actions: Actions): HTMLElement {
+  const parts = findings.filter(isRefusal).flatMap(({ what, notes, byHand, advice, acknowledge }) => [
+    h('p', { class: 'finding' }, what),
+    ...notes.map((note) => h('p', {}, note)),
+    ...[...byHand, ...advice, ...(acknowledge ? [acknowledge] : [])].map((one) => way(one, actions)),
+  ]);
+  const words = (text: string) => text.split('\n').map((one) => h('p', {}, one));
+  return h('div', { class: 'message' }, ...(problem === undefined ? [] : words(problem)), ...parts, ...hints.flatMap(words));
 }
 
-/** Warnings that the message does not tell anyway, perhaps shortened. */
-function warningList({ warnings, message = '' }: Review, actions: Actions): HTMLElement | null {
-  const bare = (text: string) => FINDING.exec(text)?.groups?.['text'] ?? text;
-  const told = message.split('\n').map(bare);
-  const further = warnings.filter((warning) => !told.some((one) => one.startsWith(bare(warning).replace(/…$/, ''))));
-  if (further.length === 0) return null;
-  return h(
-    'div',
-    { class: 'warnings' },
-    h('h3', {}, 'The client is warned'),
-    h('ul', {}, ...further.map((one) => h('li', {}, line(one, actions)))),
-  );
+function isRefusal({ action }: FindingFacts): boolean {
+  return action === 'reject';
+}
+
+/** What the client is warned of beside a refusal. */
+function warningList({ findings }: Review, actions: Actions): HTMLElement | null {
+  const items = findings
+    .filter((finding) => !isRefusal(finding))
+    .flatMap(({ what, notes, byHand }) => [
+      h('p', { class: 'finding' }, what),
+      ...notes.map((note) => h('p', {}, note)),
+      ...byHand.map((one) => way(one, actions)),
+    ]);
+  if (items.length === 0) return null;
+  const list = h('ul', {}, ...items.map((item) => h('li', {}, item)));
+  return h('div', { class: 'warnings' }, h('h3', {}, 'The client is warned'), list);
 }
 
 const GET = /^get (?<apiVersion>\S+) (?<kind>\S+) (?:(?<namespace>[^\s/]+)\/)?(?<name>[^\s/]+)$/;

@@ -66,15 +66,15 @@ test('what is only cut off or joined by a change is there before and after', asy
   await expect(after.locator('.box.new')).toContainText('HorizontalPodAutoscaler');
 });
 
-test('incident 2, picked, is refused with the ways on', async ({ page }) => {
+test('incident 2, picked, is refused with its help', async ({ page }) => {
   await open(page);
-  for (const [id, told] of [
+  for (const [id, text] of [
     ['incident-2-1', 'Envoy Gateway 1.3.0 leaves it behind, still scaling'],
     ['incident-2-2', 'Envoy Gateway 1.9.1 deletes its HPA'],
   ] as const) {
     await pick(page, id);
     await expect(verdict(page)).toHaveText('Rejected');
-    await expect(page.locator('.message')).toContainText(told);
+    await expect(page.locator('.message')).toContainText(text);
     const link = page.getByRole('link', { name: 'envoyhpa-removed' });
     await expect(link).toHaveAttribute('href', /^https:\/\/github\.com\/.*\/blob\/main\/docs\/rules\/envoyhpa-removed\.md$/);
   }
@@ -157,7 +157,7 @@ test('wrong settings are shown where they are', async ({ page }) => {
   await expect(page.locator('.cm-lintRange-error')).toHaveCount(0);
 });
 
-test('all that is wrong with settings is told at once, and keys are marked', async ({ page }) => {
+test('all that is wrong with settings is listed at once, and keys are marked', async ({ page }) => {
   await open(page);
   await type(page, 'Settings', 'repiar: false\nrules:\nhpa-deletd: warn');
   await expect(page.locator('.troubles')).toContainText('did you mean repair?');
@@ -272,7 +272,7 @@ test('what is open stays open from one verdict to the next', async ({ page }) =>
   await expect(page.locator('[data-part=picture] svg').first()).toBeVisible();
 });
 
-test('a broken link is told, and nothing is lost', async ({ page }) => {
+test('a broken link is reported, and nothing is lost', async ({ page }) => {
   await open(page);
   await pick(page, 'incident-2-1');
   await page.getByRole('button', { name: 'Copy link' }).click();
@@ -294,7 +294,7 @@ test('a broken link is told, and nothing is lost', async ({ page }) => {
   await expect(verdict(page)).toBeVisible();
 });
 
-test('what is too much for a link is told', async ({ page }) => {
+test('what is too much for a link is reported', async ({ page }) => {
   await open(page);
   await (await tab(page, 'Cluster')).focus();
   await page.keyboard.press('ControlOrMeta+End');
@@ -407,7 +407,7 @@ test('the page may connect to nothing', async ({ page, expected }) => {
 test('texts are read as kubectl reads them', async ({ page }) => {
   await open(page);
   await pick(page, 'incident-1-1');
-  // A bare off is false in YAML 1.1, so it is told; numbers are kept to the letter.
+  // A bare off is false in YAML 1.1, so it is reported; numbers are kept to the letter.
   await type(page, 'Settings', 'repair: off');
   await expect(verdict(page)).toHaveText('Rejected');
   const list = {

@@ -4,16 +4,16 @@ use super::application::{Member, of_one_application};
 use super::hpa::{self, HorizontalPodAutoscaler, scaled_object_owners};
 use super::scaled_object::{self, Ready, ScaledObject};
 use crate::change::Kind;
-use crate::cluster::{List, Presence, Reason, api};
+use crate::cluster::{ApiKind, List, Presence, Reason, api};
 use crate::context::Context;
 use crate::facts::owner::is_scaled_object;
 use crate::subject::{ScaleTargetRef, WorkloadRef};
 use autoscaler_guard_reading::{Object, OwnerReference};
 
-/// An autoscaler that is going, and what goes with it.
+/// An autoscaler that is about to go, and what goes with it.
 #[derive(Debug)]
 pub struct Departing<'q, 'a> {
-    /// The object whose deletion is judged; its release tells a rename by Helm.
+    /// The object whose deletion is judged; its release shows a rename by Helm.
     pub object: &'q Object<'a>,
     /// What it scales.
     pub target: &'q ScaleTargetRef<'a>,
@@ -30,7 +30,7 @@ pub struct Departing<'q, 'a> {
 pub enum Replacement {
     /// This autoscaler does.
     Scales(String),
-    /// A ScaledObject of the same Helm release will, as far as can be told: a rename, or a change from HPA to KEDA.
+    /// A ScaledObject of the same Helm release will, as far as is known: a rename, or a change from HPA to KEDA.
     Takes(String),
     /// This HPA would, but the workload is at 0, from where it does not start it.
     Asleep(String),
@@ -55,8 +55,8 @@ pub fn target_of<'a>(context: &Context<'a>, object: &Object<'a>) -> ScaleTargetR
     }
 }
 
-/// Whether an update leaves an autoscaler aimed where it was, and does not wake it: KEDA makes an HPA of a ScaledObject that is not paused
-/// any more, as of a new one.
+/// Whether an update leaves an autoscaler aimed where it was, and does not wake it: KEDA makes an HPA of a ScaledObject
+/// that is not paused any more, as of a new one.
 pub fn keeps_target(context: &Context<'_>) -> bool {
     context.change.update().is_some_and(|(old, new)| {
         if unpauses(context, old, new) {
@@ -71,10 +71,22 @@ fn unpauses(context: &Context<'_>, old: &Object<'_>, new: &Object<'_>) -> bool {
     context.request.kind == Kind::ScaledObject && paused(old) && !paused(new)
 }
 
-/// The HPAs and ScaledObjects of a namespace, as far as they can be listed.
-fn list<'a>(context: &Context<'a>, query: &List<'_>, unknown: &mut Option<Reason>) -> Vec<Object<'a>> {
-    match context.neighbours.list(query) {
-        Presence::Found(objects) => objects,
+/// The HPAs or ScaledObjects of a namespace, as far as they can be listed.
+///
+/// An audit asks about every namespace, and a policy server keeps a watch for each list that it was ever asked for: so
+/// that there is one, and not one a namespace, an audit takes its part of the whole cluster's.
+fn list<'a>(
+    context: &Context<'a>,
+    (kind, fields): (&ApiKind<'_>, &[&str]),
+    namespace: &str,
+    unknown: &mut Option<Reason>,
+) -> Vec<Object<'a>> {
+    let within = (!context.settings.audit).then_some(namespace);
+    match context.neighbours.list(&List { kind, namespace: within, label_selector: None, fields }) {
+        Presence::Found(mut objects) => {
+            objects.retain(|object| within.is_some() || object.metadata.namespace == namespace);
+            objects
+        }
         // Where KEDA is not installed there is no ScaledObject to see.
         Presence::Absent | Presence::Unknown(Reason::NotServed(_)) => Vec::new(),
         Presence::Unknown(reason) => {
@@ -90,16 +102,14 @@ pub fn hpas<'a>(
     namespace: &str,
     unknown: &mut Option<Reason>,
 ) -> Vec<HorizontalPodAutoscaler<'a>> {
-    let (kind, fields) = (&api::HORIZONTAL_POD_AUTOSCALER, hpa::FIELDS);
-    let query = List { kind, namespace: Some(namespace), label_selector: None, fields };
-    list(context, &query, unknown).into_iter().map(HorizontalPodAutoscaler::new).collect()
+    let found = list(context, (&api::HORIZONTAL_POD_AUTOSCALER, hpa::FIELDS), namespace, unknown);
+    found.into_iter().map(HorizontalPodAutoscaler::new).collect()
 }
 
 /// The ScaledObjects of a namespace, as far as they can be listed.
 fn scaled_objects<'a>(context: &Context<'a>, namespace: &str, unknown: &mut Option<Reason>) -> Vec<ScaledObject<'a>> {
-    let (kind, fields) = (&api::SCALED_OBJECT, scaled_object::FIELDS);
-    let query = List { kind, namespace: Some(namespace), label_selector: None, fields };
-    list(context, &query, unknown).into_iter().map(ScaledObject::new).collect()
+    let found = list(context, (&api::SCALED_OBJECT, scaled_object::FIELDS), namespace, unknown);
+    found.into_iter().map(ScaledObject::new).collect()
 }
 
 /// The autoscalers of a namespace.
@@ -124,25 +134,26 @@ impl<'a> Namespace<'a> {
 }
 
 /// Looks for another autoscaler of the workload in its namespace.
-pub fn other_autoscaler(context: &Context<'_>, going: &Departing<'_, '_>) -> Replacement {
-    let Namespace { hpas, mut scaled_objects, unknown } = Namespace::look_up(context, &going.object.metadata.namespace);
+pub fn other_autoscaler(context: &Context<'_>, departing: &Departing<'_, '_>) -> Replacement {
+    let Namespace { hpas, mut scaled_objects, unknown } =
+        Namespace::look_up(context, &departing.object.metadata.namespace);
     let scales = |hpa: &&HorizontalPodAutoscaler<'_>| {
-        scales_instead(hpa, going) && (unknown.is_some() || !is_doomed(hpa, &scaled_objects))
+        scales_instead(hpa, departing) && (unknown.is_some() || !is_doomed(hpa, &scaled_objects))
     };
     let starts = |hpa: &&HorizontalPodAutoscaler<'_>| {
-        !going.at_zero || hpa.has_scaled_to_zero() || scaled_object_owners(&hpa.object).next().is_some()
+        !departing.at_zero || hpa.has_scaled_to_zero() || scaled_object_owners(&hpa.object).next().is_some()
     };
     let others: Vec<&HorizontalPodAutoscaler<'_>> = hpas.iter().filter(scales).collect();
     if let Some(other) = others.iter().copied().find(starts) {
         return Replacement::Scales(other.object.title("HPA"));
     }
-    scaled_objects.retain(|candidate| may_scale(candidate, going));
-    if let Some(other) = scaled_objects.iter().find(|candidate| has_working_hpa(candidate, going, &hpas)) {
+    scaled_objects.retain(|candidate| may_scale(candidate, departing));
+    if let Some(other) = scaled_objects.iter().find(|candidate| has_working_hpa(candidate, departing, &hpas)) {
         return Replacement::Scales(other.object.title("ScaledObject"));
     }
-    let departing = Member::of_request(context, going.object);
+    let member = Member::of_request(context, departing.object);
     let of_release = |candidate: &&ScaledObject<'_>| {
-        candidate.ready() != Ready::False && of_one_application(Member::scaled_object(&candidate.object), departing)
+        candidate.ready() != Ready::False && of_one_application(Member::scaled_object(&candidate.object), member)
     };
     match (scaled_objects.iter().find(of_release), others.first()) {
         (Some(other), _) => Replacement::Takes(other.object.title("ScaledObject")),
@@ -151,14 +162,15 @@ pub fn other_autoscaler(context: &Context<'_>, going: &Departing<'_, '_>) -> Rep
     }
 }
 
-fn scales_instead(hpa: &HorizontalPodAutoscaler<'_>, going: &Departing<'_, '_>) -> bool {
+fn scales_instead(hpa: &HorizontalPodAutoscaler<'_>, departing: &Departing<'_, '_>) -> bool {
     let metadata = &hpa.object.metadata;
-    let goes_too =
-        metadata.name == going.hpa || going.scaled_object.is_some_and(|uid| metadata.owner_with_uid(uid).is_some());
-    !goes_too && hpa.scales(going.target)
+    let goes_too = metadata.name == departing.hpa
+        || departing.scaled_object.is_some_and(|uid| metadata.owner_with_uid(uid).is_some());
+    !goes_too && hpa.scales(departing.target)
 }
 
-/// Whether it is a ScaledObject's and the garbage collector is about to take it, as all its owners are gone or going.
+/// Whether it is a ScaledObject's and the garbage collector is about to take it, as all its owners are gone or about to
+/// go.
 fn is_doomed(hpa: &HorizontalPodAutoscaler<'_>, scaled_objects: &[ScaledObject<'_>]) -> bool {
     let owners = hpa.object.metadata.owner_references();
     let lives = |uid: &str| {
@@ -168,18 +180,19 @@ fn is_doomed(hpa: &HorizontalPodAutoscaler<'_>, scaled_objects: &[ScaledObject<'
     !owners.is_empty() && owners.iter().all(is_dead)
 }
 
-fn may_scale(candidate: &ScaledObject<'_>, going: &Departing<'_, '_>) -> bool {
-    going.scaled_object != Some(candidate.object.metadata.uid.as_ref()) && candidate.scales(going.target)
+fn may_scale(candidate: &ScaledObject<'_>, departing: &Departing<'_, '_>) -> bool {
+    departing.scaled_object != Some(candidate.object.metadata.uid.as_ref()) && candidate.scales(departing.target)
 }
 
 /// Ready, and with an HPA: the one that goes, which it makes anew, or one of its own.
 fn has_working_hpa(
     candidate: &ScaledObject<'_>,
-    going: &Departing<'_, '_>,
+    departing: &Departing<'_, '_>,
     hpas: &[HorizontalPodAutoscaler<'_>],
 ) -> bool {
     let name = candidate.hpa_name();
-    let has_hpa = name == going.hpa || hpas.iter().any(|hpa| hpa.object.metadata.name == name && candidate.owns(hpa));
+    let has_hpa =
+        name == departing.hpa || hpas.iter().any(|hpa| hpa.object.metadata.name == name && candidate.owns(hpa));
     candidate.ready() == Ready::True && has_hpa
 }
 

@@ -31,7 +31,7 @@ pub enum Departure {
 
 impl Departure {
     /// What the deletion of an autoscaler comes to for its workload.
-    pub fn of(context: &Context<'_>, going: &Departing<'_, '_>, workload: &WorkloadRef) -> Self {
+    pub fn of(context: &Context<'_>, departing: &Departing<'_, '_>, workload: &WorkloadRef) -> Self {
         let deleted = Member::changed(context);
         if helm::is_hook(&deleted.object.metadata) {
             return Self::Recreated;
@@ -39,9 +39,9 @@ impl Departure {
         let acting = acting(context, deleted);
         let labelled = acting.clone().filter(|application| application.tool == Tool::ArgoCd);
         if let Some(argo_cd) = deleted.application(Tool::ArgoCd).or(labelled)
-            && let Some(told) = by_argo_cd(context, &argo_cd, going, workload)
+            && let Some(departure) = by_argo_cd(context, &argo_cd, departing, workload)
         {
-            return told;
+            return departure;
         }
         match acting {
             Some(flux) if flux.tool == Tool::Flux => by_flux(context, deleted, &flux, workload),
@@ -68,8 +68,8 @@ fn is_of(context: &Context<'_>, workload: &WorkloadRef, application: &Applicatio
     found.as_ref() == Some(application)
 }
 
-/// Flux prunes after it has written, an autoscaler before its workload (fluxcd/pkg, ssa/sort.go), so what replaces it is in the cluster
-/// already. The record is that of the workload's Kustomization.
+/// Flux prunes after it has written, an autoscaler before its workload (fluxcd/pkg, ssa/sort.go), so what replaces it
+/// is in the cluster already. The record is that of the workload's Kustomization.
 fn by_flux(context: &Context<'_>, deleted: Member<'_, '_>, own: &Application, workload: &WorkloadRef) -> Departure {
     let open = Departure::Open(Tool::Flux);
     let found = match workload.get(&context.neighbours) {
@@ -97,12 +97,13 @@ fn by_flux(context: &Context<'_>, deleted: Member<'_, '_>, own: &Application, wo
     }
 }
 
-/// Argo CD prunes before it writes, unless told `PruneLast=true` (argoproj/argo-cd, `gitops-engine/pkg/sync/sync_context.go`), so what comes
-/// is told by the record alone. `None`: it is not Argo CD that asks.
+/// Argo CD prunes before it writes, unless `PruneLast=true` is set (argoproj/argo-cd,
+/// `gitops-engine/pkg/sync/sync_context.go`), so what comes stands in the record alone. `None`: it is not Argo CD that
+/// asks.
 fn by_argo_cd(
     context: &Context<'_>,
     application: &Application,
-    going: &Departing<'_, '_>,
+    departing: &Departing<'_, '_>,
     workload: &WorkloadRef,
 ) -> Option<Departure> {
     let open = is_argo_cd(context).then_some(Departure::Open(Tool::ArgoCd));
@@ -111,12 +112,12 @@ fn by_argo_cd(
         return None;
     }
     let Presence::Found(record) = Record::look_up(context, application) else { return open };
-    let namespace = &going.object.metadata.namespace;
+    let namespace = &departing.object.metadata.namespace;
     let group = group_of(&workload.api_version);
     let is_target = |one: &Resource<'_>| one.is_at(group, &workload.kind, namespace, &workload.name);
     let deleted = Member::changed(context);
     let is_deleted =
-        |one: &Resource<'_>| one.is_at(deleted.group, deleted.kind, namespace, &going.object.metadata.name);
+        |one: &Resource<'_>| one.is_at(deleted.group, deleted.kind, namespace, &departing.object.metadata.name);
     let this = title("Application", &record.namespace(), &application.name);
     if record.is_terminating() {
         let together = record.resources().iter().any(is_target) || is_of(context, workload, application);
@@ -140,7 +141,7 @@ fn by_argo_cd(
     let others =
         resources.iter().filter(|one| one.is_autoscaler() && one.namespace() == *namespace && !is_deleted(one));
     let mut coming =
-        others.filter(|one| !one.is_pruned() && record.will_write(**one) && comes(**one, &neighbours, going));
+        others.filter(|one| !one.is_pruned() && record.will_write(**one) && comes(**one, &neighbours, departing));
     if let Some(next) = coming.next() {
         let next = title(if next.kind() == "ScaledObject" { "ScaledObject" } else { "HPA" }, namespace, &next.name());
         return Some(Departure::Replaced(this, next));
@@ -149,14 +150,14 @@ fn by_argo_cd(
     Some(if written { Departure::MayDeclareCount(this) } else { Departure::Lost(this) })
 }
 
-/// Whether a resource that is to be written brings an autoscaler: it is not there yet, or it is the HPA that goes, or aims at the workload
-/// already. What it will aim at, the record does not say.
-fn comes(resource: Resource<'_>, neighbours: &Namespace<'_>, going: &Departing<'_, '_>) -> bool {
+/// Whether a resource that is to be written brings an autoscaler: it is not there yet, or it is the HPA that goes, or
+/// aims at the workload already. What it will aim at, the record does not say.
+fn comes(resource: Resource<'_>, neighbours: &Namespace<'_>, departing: &Departing<'_, '_>) -> bool {
     let name = resource.name();
     if resource.kind() == "ScaledObject" {
         let there = neighbours.scaled_objects.iter().find(|one| one.object.metadata.name == name);
-        return there.is_none_or(|one| one.target().same_workload(going.target));
+        return there.is_none_or(|one| one.target().same_workload(departing.target));
     }
     let there = neighbours.hpas.iter().find(|one| one.object.metadata.name == name);
-    name == going.hpa || there.is_none_or(|one| one.target().same_workload(going.target))
+    name == departing.hpa || there.is_none_or(|one| one.target().same_workload(departing.target))
 }

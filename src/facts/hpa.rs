@@ -1,4 +1,5 @@
-//! HorizontalPodAutoscaler: what it scales, who owns it. `autoscaling/v1`, `v2` and `v2beta2` agree in all that is read here.
+//! HorizontalPodAutoscaler: what it scales, who owns it. `autoscaling/v1`, `v2` and `v2beta2` agree in all that is read
+//! here.
 
 use std::borrow::Cow;
 
@@ -55,8 +56,9 @@ impl<'a> HorizontalPodAutoscaler<'a> {
             .any(|metric| metric.string(&["type"]).as_deref() == Some("External"))
     }
 
-    /// The ScaledObject by whose metrics it scales: KEDA puts its name into the selector of each external metric (kedacore/keda
-    /// `getScaledObjectMetricSpecs`, controllers/keda/hpa.go), and its metrics server answers for no other.
+    /// The ScaledObject by whose metrics it scales: KEDA puts its name into the selector of each external metric
+    /// (kedacore/keda `getScaledObjectMetricSpecs`, controllers/keda/hpa.go), and its metrics server answers for no
+    /// other.
     pub fn metrics_of(&self) -> Option<Cow<'a, str>> {
         let metrics = self.object.spec().items(&["metrics"]);
         metrics
@@ -75,8 +77,9 @@ impl<'a> HorizontalPodAutoscaler<'a> {
         self.object.status().word(&["lastScaleTime"])
     }
 
-    /// Whether it took its workload to 0 itself, from where it then starts it again: Kubernetes 1.37 and later (kubernetes/kubernetes PR
-    /// 135118, pkg/controller/podautoscaler/horizontal.go). At any other 0 an HPA does nothing.
+    /// Whether it took its workload to 0 itself, from where it then starts it again: Kubernetes 1.37 and later
+    /// (kubernetes/kubernetes PR 135118, pkg/controller/podautoscaler/horizontal.go). At any other 0 an HPA does
+    /// nothing.
     pub fn has_scaled_to_zero(&self) -> bool {
         let is = |condition: &Json<'_>, field, value| condition.string(&[field]).as_deref() == Some(value);
         let conditions = self.object.status().items(&["conditions"]);
@@ -94,8 +97,9 @@ pub fn scaled_object_owners<'o, 'a>(hpa: &'o Object<'a>) -> impl Iterator<Item =
     hpa.metadata.owner_references().iter().filter(|owner| is_scaled_object(&owner.api_version, &owner.kind))
 }
 
-/// The ScaledObject that KEDA made an HPA for which refers to none: kept by an orphaning delete, or restored without its owner. KEDA's
-/// own value of `managed-by` says so, which KEDA's next write would put back but a handover's writer replaces; or its metrics do.
+/// The ScaledObject that KEDA made an HPA for which refers to none: kept by an orphaning delete, or restored without
+/// its owner. KEDA's own value of `managed-by` says so, which KEDA's next write would put back but a handover's writer
+/// replaces; or its metrics do.
 pub fn left_by_keda<'a>(hpa: &HorizontalPodAutoscaler<'a>) -> Option<Cow<'a, str>> {
     let metadata = &hpa.object.metadata;
     let is_kedas = metadata.label("app.kubernetes.io/managed-by").as_deref() == Some("keda-operator");
@@ -103,7 +107,8 @@ pub fn left_by_keda<'a>(hpa: &HorizontalPodAutoscaler<'a>) -> Option<Cow<'a, str
     scaled_object_owners(&hpa.object).next().is_none().then_some(name)
 }
 
-/// An owner that manages the HPA and is no ScaledObject: another operator's HPA, whose life is that operator's business.
+/// An owner that manages the HPA and is no ScaledObject: another operator's HPA, whose life is that operator's
+/// business.
 pub fn other_controller<'o, 'a>(hpa: &'o Object<'a>) -> Option<&'o OwnerReference<'a>> {
     let other = |owner: &&OwnerReference<'_>| {
         owner.controller == Some(true) && !is_scaled_object(&owner.api_version, &owner.kind)
@@ -143,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_kedas_owner_from_others() {
+    fn knows_kedas_owner() {
         let owned = r#"{"metadata":{"ownerReferences":[
             {"apiVersion":"keda.sh/v1alpha1","kind":"ScaledObject","name":"web","uid":"1","controller":true},
             {"apiVersion":"example.com/v1","kind":"ScaledObject","name":"fake","uid":"2"},

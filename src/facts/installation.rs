@@ -1,7 +1,9 @@
-//! Which Envoy Gateways there are, and how each is configured: read from their Deployments and ConfigMaps. Settings override.
+//! Which Envoy Gateways there are, and how each is configured: read from their Deployments and ConfigMaps. Settings
+//! override.
 //!
-//! Facts from envoyproxy/gateway: charts/gateway-helm (names and labels), api/v1alpha1 `EnvoyGateway` (the configuration), the page on
-//! deployment modes (several side by side), pull requests 7698 and 8169 (a default EnvoyProxy).
+//! Facts from envoyproxy/gateway: charts/gateway-helm (names and labels), api/v1alpha1 `EnvoyGateway` (the
+//! configuration), the page on deployment modes (several side by side), pull requests 7698 and 8169 (a default
+//! EnvoyProxy).
 
 use std::rc::Rc;
 
@@ -117,7 +119,7 @@ impl<'a> Installation<'a> {
         self
     }
 
-    /// What settings tell where nothing can be read.
+    /// What settings say where nothing can be read.
     fn unknown(context: &Context<'_>) -> Self {
         let EnvoyGateway { version, namespace, gateway_namespace_mode, .. } = &context.settings.envoy_gateway;
         Self {
@@ -136,8 +138,8 @@ impl<'a> Installation<'a> {
         self.watches.as_ref().is_none_or(|names| names.iter().any(|name| name == namespace))
     }
 
-    /// A class's EnvoyProxy, where its controller takes it: with `mergeGateways` neither beside `mergeBackends` nor in gateway namespace
-    /// mode (internal/gatewayapi, 1.9.0).
+    /// A class's EnvoyProxy, where its controller takes it: with `mergeGateways` neither beside `mergeBackends` nor in
+    /// gateway namespace mode (internal/gatewayapi, 1.9.0).
     pub fn accepted(&self, class: Option<EnvoyProxySpec<'a>>) -> Option<EnvoyProxySpec<'a>> {
         let merges = |spec: &EnvoyProxySpec<'a>| self.gateway_namespace_mode && spec.merges_gateways();
         class.filter(|spec| !spec.merges_too_much() && !merges(spec))
@@ -157,7 +159,8 @@ impl<'a> Installation<'a> {
     }
 }
 
-/// Whether an Envoy Gateway runs GatewayClasses with this controllerName, which is not the standard one; `None` where that cannot be read.
+/// Whether an Envoy Gateway runs GatewayClasses with this controllerName, which is not the standard one; `None` where
+/// that cannot be read.
 pub fn runs(context: &Context<'_>, controller: &str) -> Option<bool> {
     let mut is_known = true;
     for found in elsewhere(context)? {

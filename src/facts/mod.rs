@@ -1,7 +1,8 @@
-//! Facts about the objects that autoscaling hangs on, each in one place: typed views of just the fields that a rule reads. No findings.
+//! Facts about the objects that autoscaling hangs on, each in one place: typed views of just the fields that a rule
+//! reads. No findings.
 //!
-//! A view borrows from the object's JSON text. What it does not name is skipped unread, so objects may be large, newer than this
-//! policy, or carry fields of other vendors.
+//! A view borrows from the object's JSON text. What it does not name is skipped unread, so objects may be large, newer
+//! than this policy, or carry fields of other vendors.
 
 pub mod application;
 pub mod autoscalers;

@@ -1,7 +1,7 @@
 //! The mark of a handover: from which ScaledObject, at which generation, an HPA was released.
 //!
-//! `autoscaler-guard/released-from: <scaledobject>/<uid>/<generation>`. KEDA writes an HPA's annotations anew whenever it adopts it, so a
-//! mark is there exactly as long as the handover holds.
+//! `autoscaler-guard/released-from: <scaledobject>/<uid>/<generation>`. KEDA writes an HPA's annotations anew whenever
+//! it adopts it, so a mark is there exactly as long as the handover holds.
 
 use super::scaled_object::ScaledObject;
 use crate::change::Change;
@@ -24,8 +24,8 @@ pub struct ReleaseMark {
 }
 
 impl ReleaseMark {
-    /// The mark on an HPA; a text that is no mark counts as none. So does one of a ScaledObject that still owns the HPA: a handover takes
-    /// the reference away in the same change.
+    /// The mark on an HPA; a text that is no mark counts as none. So does one of a ScaledObject that still owns the
+    /// HPA: a handover takes the reference away in the same change.
     pub fn of(hpa: &Object<'_>) -> Option<Self> {
         Self::written(hpa).filter(|mark| hpa.metadata.owner_with_uid(&mark.uid).is_none())
     }
@@ -55,7 +55,7 @@ impl ReleaseMark {
     }
 
     /// The commands that end a handover of that HPA: by deleting the ScaledObject, and by giving the HPA back.
-    pub fn ways_on(&self, hpa: &Subject) -> (Command, Command) {
+    pub fn finish_or_give_back(&self, hpa: &Subject) -> (Command, Command) {
         let from = Subject {
             resource: "scaledobject".into(),
             namespace: hpa.namespace.clone(),

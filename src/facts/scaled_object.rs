@@ -57,13 +57,13 @@ impl<'a> ScaledObject<'a> {
         self.object.status().word(&["hpaName"]).unwrap_or_else(|| self.configured_hpa_name())
     }
 
-    /// Whether KEDA has written an HPA for it, as far as its status tells.
+    /// Whether KEDA has written an HPA for it, as far as its status says.
     pub fn has_hpa_name(&self) -> bool {
         self.object.status().word(&["hpaName"]).is_some()
     }
 
-    /// The HPA that its spec asks for: the spec's name, else `keda-hpa-<name>`. KEDA deletes the one that it writes if it is called
-    /// otherwise (kedacore/keda `isHpaRenamed`, controllers/keda/hpa.go).
+    /// The HPA that its spec asks for: the spec's name, else `keda-hpa-<name>`. KEDA deletes the one that it writes if
+    /// it is called otherwise (kedacore/keda `isHpaRenamed`, controllers/keda/hpa.go).
     pub fn configured_hpa_name(&self) -> Cow<'a, str> {
         let configured = self.object.spec().word(&["advanced", "horizontalPodAutoscalerConfig", "name"]);
         configured.unwrap_or_else(|| format!("keda-hpa-{}", self.object.metadata.name).into())
@@ -81,8 +81,8 @@ impl<'a> ScaledObject<'a> {
         target
     }
 
-    /// Whether KEDA has deleted, or will delete, its HPA: `paused` with any value but a parsable false, the empty one too;
-    /// `paused-replicas` by its mere presence.
+    /// Whether KEDA has deleted, or will delete, its HPA: `paused` with any value but a parsable false, the empty one
+    /// too; `paused-replicas` by its mere presence.
     pub fn is_paused(&self) -> bool {
         is_paused(&self.object)
     }
@@ -109,13 +109,14 @@ impl<'a> ScaledObject<'a> {
         !self.object.metadata.is_terminating() && !self.is_paused() && self.target().same_workload(target)
     }
 
-    /// Whether the HPA belongs to it: any reference to its uid, controller or not, as the garbage collector follows both.
+    /// Whether the HPA belongs to it: any reference to its uid, controller or not, as the garbage collector follows
+    /// both.
     pub fn owns(&self, hpa: &HorizontalPodAutoscaler<'_>) -> bool {
         hpa.object.metadata.owner_with_uid(&self.object.metadata.uid).is_some()
     }
 }
 
-/// Whether an object is paused, as [`ScaledObject::is_paused`] tells.
+/// Whether an object is paused, as [`ScaledObject::is_paused`] says.
 pub fn is_paused(scaled_object: &Object<'_>) -> bool {
     let paused = scaled_object.metadata.annotation(PAUSED);
     let paused = paused.is_some_and(|value| !matches!(value.as_ref(), "0" | "f" | "F" | "false" | "FALSE" | "False"));
@@ -205,10 +206,10 @@ mod tests {
     }
 
     #[test]
-    fn restores_a_count_only_when_told() {
+    fn restores_a_count_only_on_request() {
         assert_eq!(scaled_object(r#"{"status":{"originalReplicaCount":3}}"#).restores_count(), None);
-        let told =
+        let with_count =
             r#"{"spec":{"advanced":{"restoreToOriginalReplicaCount":true}},"status":{"originalReplicaCount":3}}"#;
-        assert_eq!(scaled_object(told).restores_count(), Some(3));
+        assert_eq!(scaled_object(with_count).restores_count(), Some(3));
     }
 }

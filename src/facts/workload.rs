@@ -13,7 +13,7 @@ use autoscaler_guard_reading::{Json, Object, group_of};
 /// On a workload, `"off"`: nobody scales it, on purpose.
 pub const AUTOSCALING: &str = "autoscaler-guard/autoscaling";
 
-/// As whom Envoy Gateway applies its fleets.
+/// The field manager with which Envoy Gateway applies its fleets.
 pub const FLEET_MANAGER: &str = "envoy-gateway";
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -43,7 +43,7 @@ fn command(verb: &'static str, workload: &WorkloadRef) -> Command {
 /// That something is lost when a workload's autoscaler goes.
 #[derive(Debug, Default)]
 pub struct Need {
-    /// What is not known, or what else is to be told of it, as the end of a sentence.
+    /// What is not known, or what else is to be said of it, as the end of a sentence.
     caveat: String,
     /// Whether a warning is enough: an HPA does nothing to a workload at 0, or the policy may not read its kind.
     is_mild: bool,
@@ -64,8 +64,8 @@ impl fmt::Display for Need {
     }
 }
 
-/// Whether something is lost when a workload's autoscaler goes: `None` when it is not there, is going itself, or [owns its
-/// count](owns_its_count). What cannot be read may need one.
+/// Whether something is lost when a workload's autoscaler goes: `None` when it is not there, is about to go itself, or
+/// [owns its count](owns_its_count). What cannot be read may need one.
 pub fn needs_autoscaler(
     workload: &WorkloadRef,
     context: &Context<'_>,
@@ -137,7 +137,8 @@ fn fits(expression: &Json<'_>, pods: Json<'_>) -> bool {
     }
 }
 
-/// Whether someone other than that field manager applies the count server-side, so that it stays when the manager lets go of it.
+/// Whether someone other than that field manager applies the count server-side, so that it stays when the manager lets
+/// go of it.
 pub fn is_applied_by_another(workload: &Object<'_>, manager: &str) -> bool {
     let is = |entry: &Json<'_>, field, value| entry.string(&[field]).as_deref() == Some(value);
     let applies = |entry: &Json<'_>| is(entry, "operation", "Apply") && !is(entry, "manager", manager);
@@ -150,10 +151,11 @@ fn has_replicas(entry: &Json<'_>) -> bool {
 
 /// Whether the workload says who owns its count, so that it may be left without an autoscaler.
 ///
-/// Either annotation [`AUTOSCALING`] is `"off"`, or someone declared `spec.replicas` and that is in force: the live count is the declared
-/// one, and was not set through the scale subresource since. A bare `f:replicas` in managedFields proves nothing: the API server's
-/// defaulting gives it to whoever created the workload. It proves something in an Apply entry, or in an Update entry outside the scale
-/// subresource when `hpa` had taken the field over meanwhile (it has scaled, or saw another count): then someone set the count since.
+/// Either annotation [`AUTOSCALING`] is `"off"`, or someone declared `spec.replicas` and that is in force: the live
+/// count is the declared one, and was not set through the scale subresource since. A bare `f:replicas` in managedFields
+/// proves nothing: the API server's defaulting gives it to whoever created the workload. It proves something in an
+/// Apply entry, or in an Update entry outside the scale subresource when `hpa` had taken the field over meanwhile (it
+/// has scaled, or saw another count): then someone set the count since.
 pub fn owns_its_count(workload: &Object<'_>, hpa: Option<&HorizontalPodAutoscaler<'_>>) -> bool {
     workload.metadata.annotation(AUTOSCALING).as_deref() == Some("off") || declares_in_force(workload, hpa)
 }
@@ -177,8 +179,8 @@ fn last_applied_replicas(workload: &Object<'_>) -> Option<i64> {
     Json::new(&workload.metadata.annotation(LAST_APPLIED)?).integer(&["spec", "replicas"])
 }
 
-/// Applied server-side, by somebody else than the controller of Envoy's fleets: that applies what an EnvoyProxy says, and no longer
-/// (envoyproxy/gateway, internal/infrastructure/kubernetes, field manager `envoy-gateway`).
+/// Applied server-side, by somebody else than the controller of Envoy's fleets: that applies what an EnvoyProxy says,
+/// and no longer (envoyproxy/gateway, internal/infrastructure/kubernetes, field manager `envoy-gateway`).
 fn is_applied(entry: &Json<'_>) -> bool {
     let is_fleets = entry.string(&["manager"]).as_deref() == Some(FLEET_MANAGER);
     entry.string(&["operation"]).as_deref() == Some("Apply") && has_replicas(entry) && !is_fleets
@@ -188,13 +190,14 @@ fn is_update(entry: &Json<'_>) -> bool {
     entry.string(&["operation"]).as_deref() == Some("Update") && entry.word(&["subresource"]).is_none()
 }
 
-/// Set through the scale subresource. Such entries may be missing or have no time, so only that one is there says something.
+/// Set through the scale subresource. Such entries may be missing or have no time, so only that one is there says
+/// something.
 fn is_scaled(entry: &Json<'_>) -> bool {
     entry.string(&["subresource"]).as_deref() == Some("scale") && has_replicas(entry)
 }
 
-/// Written after the HPA had taken the field over. An entry as old as the workload is its creator's, and an HPA that scaled another
-/// workload of that name, before, took nothing over.
+/// Written after the HPA had taken the field over. An entry as old as the workload is its creator's, and an HPA that
+/// scaled another workload of that name, before, took nothing over.
 fn is_written_since(entry: &Json<'_>, workload: &Object<'_>, hpa: Option<&HorizontalPodAutoscaler<'_>>) -> bool {
     let created = Json::new(workload.text()).string(&["metadata", "creationTimestamp"]);
     let taken_over = |hpa: &HorizontalPodAutoscaler<'_>| {

@@ -1,5 +1,6 @@
-//! The YAML in which Helm charts write configuration files, as JSON text: block mappings and lists, plain and quoted scalars, JSON in one
-//! line. What it does not know (anchors, tags, block scalars, several documents) it does not read at all.
+//! The YAML in which Helm charts write configuration files, as JSON text: block mappings and lists, plain and quoted
+//! scalars, JSON in one line. What it does not know (anchors, tags, block scalars, several documents) it does not read
+//! at all.
 
 use autoscaler_guard_reading::{Json, quoted};
 

@@ -1,7 +1,7 @@
 //! The lookup requests of Kubewarden's SDK (`host_capabilities::kubernetes`), written from borrowed words.
 //!
-//! The SDK's own structs want every word as an owned `String` and masks as a `BTreeSet`, which costs the module more than the lookups
-//! themselves. A test holds these to the SDK's wire format.
+//! The SDK's own structs want every word as an owned `String` and masks as a `BTreeSet`, which costs the module more
+//! than the lookups themselves. A test holds these to the SDK's wire format.
 
 use crate::cluster::{Access, ApiKind, List};
 use autoscaler_guard_reading::Writer;

@@ -27,7 +27,7 @@ pub(super) fn judge(context: &Context<'_>, mut finding: Finding, departure: Depa
         Departure::Recreated => (false, "It is created anew next; until then nothing scales the workload".to_owned()),
         Departure::Open(Tool::Flux) => (
             settings.flux_prune == FluxPrune::Reject,
-            "Flux prunes it, and its Kustomization does not tell whether the workload goes too: fine if it does".to_owned(),
+            "Flux prunes it, and its Kustomization does not say whether the workload goes too: fine if it does".to_owned(),
         ),
         Departure::Open(Tool::ArgoCd) => (
             false,

@@ -1,8 +1,9 @@
 //! The rules: one file each below their family, one line in the list below.
 //!
-//! A rule's file opens with its page (headings `What it protects`, `Why`, `When it fires`, `Overrides`, `Example`), which
-//! `autoscaler-guard rules <id>` shows; then come its facts, its check and its tests. To add one: write the file, add its line here and
-//! a test page `tests/rules/<id>.yaml`. What rules share stands beside them, never inside one: no rule imports a rule.
+//! A rule's file opens with its page (headings `What it protects`, `Why`, `When it fires`, `Overrides`, `Example`),
+//! which `autoscaler-guard rules <id>` shows; then come its facts, its check and its tests. To add one: write the file,
+//! add its line here and a test page `tests/rules/<id>.yaml`. What rules share stands beside them, never inside one: no
+//! rule imports a rule.
 
 use crate::rule::{Lookup, Rule};
 use crate::settings::Catalogue;
@@ -56,7 +57,8 @@ macro_rules! rules {
         /// What each rule looks up, for manifests and docs; not in the module.
         pub static LOOKUPS: &[(&str, &[Lookup])] = &[$($(($id, $family::$file::LOOKUPS),)+)+];
 
-        /// Every rule's source, which opens with its page. Only the command line and the docs reach it, so it is not in the module.
+        /// Every rule's source, which opens with its page. Only the command line and the docs reach it, so it is not in
+        /// the module.
         pub static SOURCES: &[(&str, &str)] =
             &[$($(($id, include_str!(concat!(stringify!($family), "/", stringify!($file), ".rs"))),)+)+];
     };

@@ -12,7 +12,7 @@ use autoscaler_guard_reading::group_of;
 
 /// An autoscaler that moves to another workload.
 pub(super) struct Retarget<'m, 'a> {
-    /// Which rule tells of it.
+    /// Which rule reports it.
     pub(super) rule: &'static str,
     /// The autoscaler as kubectl addresses it.
     pub(super) subject: Subject,
@@ -25,7 +25,8 @@ pub(super) struct Retarget<'m, 'a> {
 }
 
 impl Retarget<'_, '_> {
-    /// What the old workload loses by it. `how` tells by what means, `caveat` what is not known, as the end of a sentence.
+    /// What the old workload loses by it. `how` says by what means, `caveat` what is not known, as the end of a
+    /// sentence.
     pub(super) fn judge(
         self,
         context: &Context<'_>,
@@ -62,7 +63,7 @@ impl Retarget<'_, '_> {
                 )
             }
         };
-        // Named by its API only where nothing else tells the two apart.
+        // Named by its API only where nothing else sets the two apart.
         let api = if (&from.kind, &from.name) == (&to.kind, &to.name) {
             format!(" of {}", to.api_version)
         } else {
@@ -84,14 +85,19 @@ impl Retarget<'_, '_> {
     }
 }
 
-/// Whether the new workload is of the chart or app, too. One that is not there yet comes next if it is of a custom kind, as Helm writes
-/// kinds that it does not know last (helm/helm, `pkg/release/v1/util/kind_sorter.go`; argoproj/argo-rollouts issue 4110), and with Argo CD
-/// whatever it is: that updates an HPA before it creates another kind of workload (`gitops-engine/pkg/sync/sync_tasks.go`).
+/// Whether the new workload is of the chart or app, too. One that is not there yet comes next if it is of a custom
+/// kind, as Helm writes kinds that it does not know last (helm/helm, `pkg/release/v1/util/kind_sorter.go`;
+/// argoproj/argo-rollouts issue 4110), or a StatefulSet, which Helm and Argo CD write after HPAs (there;
+/// `gitops-engine/pkg/sync/sync_tasks.go`); with Argo CD's waves a Deployment, too.
 fn is_new_name(context: &Context<'_>, workload: &WorkloadRef) -> bool {
     let Some(new) = context.change.after() else { return false };
     match workload.get(&context.neighbours) {
         Presence::Found(found) => belong_together(Member::of_request(context, new), Member::workload(workload, &found)),
-        Presence::Absent => group_of(&workload.api_version) != "apps" || application::writes_late(context),
+        Presence::Absent => match workload.kind.as_str() {
+            "StatefulSet" => true,
+            "Deployment" => application::writes_late(context),
+            _ => group_of(&workload.api_version) != "apps",
+        },
         Presence::Unknown(_) => true,
     }
 }

@@ -11,7 +11,7 @@ pub struct Catalogue {
     pub members: fn(&str) -> Vec<&'static str>,
     /// Whether the rule of that id may ever reject.
     pub may_reject: fn(&str) -> bool,
-    /// What the rule of that id says it is for; only the schema tells it.
+    /// What the rule of that id says it is for; only the schema has it.
     #[cfg(not(target_arch = "wasm32"))]
     pub title: fn(&str) -> &'static str,
 }

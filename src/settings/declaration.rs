@@ -24,7 +24,8 @@ pub struct Declaration {
     pub kind: String,
     /// `pointer`: where in the object the HPA is declared, as a JSON pointer (RFC 6901).
     pub pointer: String,
-    /// `hpa.name`: the HPA's name, with `{name}` and `{namespace}` for the object's, and `{/pointer}` for what a field of it says.
+    /// `hpa.name`: the HPA's name, with `{name}` and `{namespace}` for the object's, and `{/pointer}` for what a field
+    /// of it says.
     pub hpa_name: String,
     /// `hpa.namespace`: its namespace, likewise.
     pub hpa_namespace: String,
@@ -50,8 +51,8 @@ impl Declaration {
         self.kind == kind && group_of(&self.api_version) == group
     }
 
-    /// Whether an object, given as text, has what the pointer names: something, that is not `false` and no reference to something else than
-    /// an HPA.
+    /// Whether an object, given as text, has what the pointer names: something, that is not `false` and no reference to
+    /// something else than an HPA.
     pub fn is_in(&self, object: &str) -> bool {
         at(object, &self.pointer).is_some_and(|value| {
             let refers = value.string(&["kind"]);
@@ -60,13 +61,15 @@ impl Declaration {
         })
     }
 
-    /// Whether what declares the HPA says the same in both objects, where it is a word that chooses between kinds of autoscalers.
+    /// Whether what declares the HPA says the same in both objects, where it is a word that chooses between kinds of
+    /// autoscalers.
     pub fn says_the_same(&self, one: &str, other: &str) -> bool {
         let word = |object| at(object, &self.pointer).and_then(|value| value.string(&[]));
         word(one) == word(other)
     }
 
-    /// Namespace and name of the HPA that an object declares; `None` where a field of it that names the HPA is not there.
+    /// Namespace and name of the HPA that an object declares; `None` where a field of it that names the HPA is not
+    /// there.
     pub fn hpa(&self, object: &Object<'_>) -> Option<(String, String)> {
         let fill = |template: &str| {
             let filled = Self::fill(template, &object.metadata.name, &object.metadata.namespace);

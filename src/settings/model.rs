@@ -4,7 +4,7 @@ use super::declaration::Declaration;
 use super::version::Version;
 use crate::pattern::Patterns;
 
-/// How the policy is told to behave. `Settings::default()` is what an empty settings object means.
+/// How the policy is to behave. `Settings::default()` is what an empty settings object means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `repair`: whether requests may be changed. Without, what would be repaired is rejected or warned of.
@@ -21,7 +21,8 @@ pub struct Settings {
     pub helm_read_releases: bool,
     /// `maxAction: warn`: no rule refuses, for a trial.
     pub only_warns: bool,
-    /// `flux.prune: reject`: what Flux prunes is judged like any other delete where its Kustomization does not tell the outcome.
+    /// `flux.prune: reject`: what Flux prunes is judged like any other delete where its Kustomization does not say the
+    /// outcome.
     pub flux_prune: FluxPrune,
     /// `envoyHpaRemoval: pin`: envoyHpa stays with min = max instead of a rejection.
     pub envoy_hpa_removal: EnvoyHpaRemoval,
@@ -37,7 +38,7 @@ pub struct Settings {
     pub keda_controllers: Patterns,
     /// `controllers.envoyGateway`: the accounts of Envoy Gateway.
     pub envoy_gateway_controllers: Patterns,
-    /// `lookups.serviceAccount`: as whom the host makes lookups; asked for before any list.
+    /// `lookups.serviceAccount`: the account that makes the lookups; asked about before any list.
     pub service_account: String,
 }
 
@@ -61,12 +62,12 @@ pub enum HelmHpaDeletes {
     Reject,
 }
 
-/// What becomes of an autoscaler that Flux prunes when its Kustomization does not tell whether the workload goes too.
+/// What becomes of an autoscaler that Flux prunes when its Kustomization does not say whether the workload goes too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FluxPrune {
     /// A warning: kustomize-controller before 1.9 forgets what it could not delete.
     Warn,
-    /// A rejection: later ones try again, and then their record tells.
+    /// A rejection: later ones try again, and then their record says.
     Reject,
 }
 
@@ -107,7 +108,8 @@ const FIELD_MANAGERS: &[&str] = &[
     "pulumi-kubernetes*",
 ];
 
-/// KEDA's own chart, the operators of OpenShift and OperatorHub, the add-on of AKS, Kyma's module (kyma-project/keda-manager).
+/// KEDA's own chart, the operators of OpenShift and OperatorHub, the add-on of AKS, Kyma's module
+/// (kyma-project/keda-manager).
 const KEDA_ACCOUNTS: &[&str] = &[
     "system:serviceaccount:keda:keda-operator",
     "system:serviceaccount:keda-system:keda-operator",
@@ -155,7 +157,7 @@ impl Default for EnvoyGateway {
 }
 
 impl Settings {
-    /// What follows from what is given: where Envoy Gateway runs tells the account that it runs as.
+    /// What follows from what is given: where Envoy Gateway runs gives the account that it runs as.
     pub fn derive(&mut self) {
         let namespace = &self.envoy_gateway.namespace;
         let account = format!("system:serviceaccount:{namespace}:envoy-gateway");

@@ -33,7 +33,7 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// What `fields` hands the value of a known field to; the field is told by its place among the known names.
+/// What `fields` hands the value of a known field to; the field is known by its place among the known names.
 type ReadField<'f> = dyn FnMut(&mut Reader, usize, Json<'_>) + 'f;
 
 /// Fills settings from a value as the table says. What is wrong is recorded, with the path to it, and sets nothing.
@@ -129,7 +129,8 @@ impl Reader {
         self.path.truncate(around);
     }
 
-    /// Hands every field of an object to `read`, and refuses those that are not among the known names. Whether there is an object.
+    /// Hands every field of an object to `read`, and refuses those that are not among the known names. Whether there is
+    /// an object.
     fn fields(&mut self, value: Json<'_>, known: &[&str], read: &mut ReadField<'_>) -> bool {
         let Some(fields) = value.fields() else {
             self.expected("an object", value);

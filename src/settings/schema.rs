@@ -1,7 +1,8 @@
 //! The settings as a JSON Schema (draft 2020-12): for editors, and for whoever writes settings by program.
 //!
-//! It is the table in another notation. Tests hold it and the reader to the same answers, but for what a schema cannot say: of a doubled
-//! key the reader judges both, a number in a version must fit 32 bits, and no kind may be declared that has rules of its own.
+//! It is the table in another notation. Tests hold it and the reader to the same answers, but for what a schema cannot
+//! say: of a doubled key the reader judges both, a number in a version must fit 32 bits, and no kind may be declared
+//! that has rules of its own.
 
 use serde_json::{Map, Value, json};
 

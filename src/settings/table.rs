@@ -25,7 +25,7 @@ pub struct Setting {
     pub takes: Takes,
     /// Whether the object around it needs it.
     pub required: bool,
-    /// What it is for, in a sentence or two. The module does without: only the schema tells it.
+    /// What it is for, in a sentence or two. The module does without: only the schema has it.
     #[cfg(not(target_arch = "wasm32"))]
     pub about: &'static str,
 }
@@ -139,36 +139,36 @@ const fn required(name: &'static str, takes: Takes, about: &'static str) -> Sett
     Setting { required: true, ..setting(name, takes, about) }
 }
 
-/// Every setting, in the order in which they are told.
+/// Every setting, in the order in which they are listed.
 pub static SETTINGS: &[Setting] = &[
     setting(
         "repair",
         Takes::Flag(|draft| &mut draft.settings.repair),
-        "Whether requests may be changed. Without, what would be repaired is rejected or warned of. Goes with the policy's `mutating`.",
+        "Whether the policy may change requests. If not, it rejects what it would have repaired, or warns of it. Set the policy's `mutating` to the same.",
     ),
     setting(
         "audit",
         Takes::Flag(|draft| &mut draft.settings.audit),
-        "Whether to judge the objects that are there, as the audit scanner replays them, instead of changes: policies/audit.yaml.",
+        "Whether to judge existing objects, as the audit scanner replays them, instead of changes: see policies/audit.yaml.",
     ),
     setting(
         "maxAction",
         Takes::Word(&["reject", "warn"], |draft, word| draft.settings.only_warns = word == 1),
-        "The most that any rule does, also one of a later version. `warn` is for a trial: nothing is refused; repairs go on unless `repair` is false.",
+        "The strongest action of any rule, including rules of later versions. `warn` is for a trial: nothing is refused. Repairs still happen unless `repair` is false.",
     ),
     setting(
         "rules",
         Takes::Rules,
-        "What single rules do instead of their default. `reject` holds where the rule would act by default; cases that it softens stay soft.",
+        "What rules or families of rules do instead of their default. `reject` applies where the rule acts by default; cases that it only warns of stay warnings.",
     ),
     setting(
         "handover",
         Takes::Group(&[setting(
             "fieldManagers",
             Takes::Patterns(|draft| &mut draft.settings.handover_field_managers),
-            "Field managers who declare HPAs: when one writes a ScaledObject's HPA, that is a handover.",
+            "Field managers that declare HPAs. When one of them writes a ScaledObject's HPA, that is a handover.",
         )]),
-        "When a ScaledObject's HPA is handed over.",
+        "When a change hands over a ScaledObject's HPA.",
     ),
     setting(
         "helm",
@@ -179,15 +179,15 @@ pub static SETTINGS: &[Setting] = &[
                     draft.settings.helm_hpa_deletes =
                         if word == 0 { HelmHpaDeletes::Warn } else { HelmHpaDeletes::Reject };
                 }),
-                "What becomes of the delete of a Helm-managed HPA that would leave its workload without an autoscaler.",
+                "What happens when a Helm-managed HPA is deleted and its workload would be left without an autoscaler.",
             ),
             setting(
                 "readReleases",
                 Takes::Flag(|draft| &mut draft.settings.helm_read_releases),
-                "Whether to ask a release's Secrets if it is being uninstalled. Needs Secret in contextAwareResources, and list and watch on Secrets.",
+                "Whether to read a release's Secrets to see if Helm is uninstalling it. Needs Secret in contextAwareResources, and the permission to list and watch Secrets.",
             ),
         ]),
-        "How Helm's deletes are judged.",
+        "How deletes by Helm are judged.",
     ),
     setting(
         "flux",
@@ -196,16 +196,16 @@ pub static SETTINGS: &[Setting] = &[
             Takes::Word(&["warn", "reject"], |draft, word| {
                 draft.settings.flux_prune = if word == 0 { FluxPrune::Warn } else { FluxPrune::Reject };
             }),
-            "What becomes of an autoscaler that Flux prunes while its Kustomization does not tell whether the workload goes too. `reject` is for kustomize-controller 1.9 and later, which tries again; earlier ones forget what was refused.",
+            "What happens when Flux prunes an autoscaler and its Kustomization does not say whether the workload goes too. `reject` needs kustomize-controller 1.9 or later, which tries again; earlier versions forget what was refused.",
         )]),
-        "How Flux's deletes are judged.",
+        "How deletes by Flux are judged.",
     ),
     setting(
         "envoyHpaRemoval",
         Takes::Word(&["reject", "pin"], |draft, word| {
             draft.settings.envoy_hpa_removal = if word == 0 { EnvoyHpaRemoval::Reject } else { EnvoyHpaRemoval::Pin };
         }),
-        "What becomes of the removal of envoyHpa; `pin` keeps it, with minReplicas = maxReplicas = the declared or present count.",
+        "What happens when envoyHpa is removed. `pin` keeps it and sets minReplicas and maxReplicas to the declared or present count.",
     ),
     setting(
         "envoyGateway",
@@ -213,25 +213,25 @@ pub static SETTINGS: &[Setting] = &[
             setting(
                 "version",
                 Takes::Version(|draft| &mut draft.settings.envoy_gateway.version),
-                "Which Envoy Gateway runs, as the hazards differ. Without, the image tag of its Deployment tells.",
+                "The version of Envoy Gateway, as the hazards differ. By default it is read from the image tag of its Deployment.",
             ),
             setting(
                 "namespace",
                 Takes::Text(None, |draft| &mut draft.settings.envoy_gateway.namespace),
-                "Where its controller runs, and its fleets, unless in gateway namespace mode. Elsewhere it is found by its Deployment's label.",
+                "The namespace of its controller, and of its fleets unless gateway namespace mode is on. An Envoy Gateway elsewhere is found by its Deployment's label.",
             ),
             setting(
                 "gatewayNamespaceMode",
                 Takes::Flag(|draft| &mut draft.settings.envoy_gateway.gateway_namespace_mode),
-                "Whether fleets live in their Gateway's namespace, if its ConfigMap envoy-gateway-config may not be read.",
+                "Whether fleets live in their Gateway's namespace. Needed only if the ConfigMap envoy-gateway-config may not be read.",
             ),
             setting(
                 "controllerName",
                 Takes::Text(None, |draft| &mut draft.settings.envoy_gateway.controller_name),
-                "Which GatewayClasses are Envoy Gateway's. Others are found by its configuration, unless this is set.",
+                "Which GatewayClasses are Envoy Gateway's. Unless this is set, others are found by its configuration.",
             ),
         ]),
-        "Which Envoy Gateway runs in the cluster, and how, where its Deployment and ConfigMap do not tell.",
+        "Which Envoy Gateway runs in the cluster, and how. Needed only where its Deployment and ConfigMap do not say it.",
     ),
     setting(
         "declarations",
@@ -239,20 +239,20 @@ pub static SETTINGS: &[Setting] = &[
             required(
                 "apiVersion",
                 Takes::Text(Some(&API_VERSION), |draft| &mut draft.declaration.api_version),
-                "The objects' API, as group/version, or v1; whichever version they are written in.",
+                "The objects' API, as group/version or v1. Objects of its other versions count, too.",
             ),
             required("kind", Takes::Text(Some(&KIND), |draft| &mut draft.declaration.kind), "The objects' kind."),
             required(
                 "pointer",
                 Takes::Text(Some(&POINTER), |draft| &mut draft.declaration.pointer),
-                "Where in the object the HPA is declared: a JSON pointer (RFC 6901). `false` there declares none, nor does a reference to another kind.",
+                "Where the object declares the HPA: a JSON pointer (RFC 6901). The value `false` declares none; neither does a reference to another kind.",
             ),
             setting(
                 "effect",
                 Takes::Word(&["orphaned", "lost"], |draft, word| {
                     draft.declaration.effect = if word == 0 { Effect::Orphaned } else { Effect::Lost };
                 }),
-                "What the operator does with an HPA that is not declared any more: it stays, or it is deleted.",
+                "What the operator does with an HPA that is no longer declared: `orphaned` is left behind, `lost` is deleted.",
             ),
             required(
                 "hpa",
@@ -260,18 +260,18 @@ pub static SETTINGS: &[Setting] = &[
                     required(
                         "name",
                         Takes::Text(Some(&TEMPLATE), |draft| &mut draft.declaration.hpa_name),
-                        "Its name: {name} and {namespace} stand for the object's, {/a/pointer} for what a field of it says.",
+                        "The HPA's name. {name} and {namespace} stand for the object's, {/a/pointer} for the value of a field.",
                     ),
                     setting(
                         "namespace",
                         Takes::Text(Some(&TEMPLATE), |draft| &mut draft.declaration.hpa_namespace),
-                        "Its namespace, likewise.",
+                        "The HPA's namespace, written likewise.",
                     ),
                 ]),
-                "The HPA that the operator makes of it.",
+                "The HPA that the operator makes.",
             ),
         ]),
-        "Objects of other operators that declare an HPA which stays behind when the declaration goes (rule declared-hpa-removed). The policy's `rules` have to register these kinds, too.",
+        "Objects of other operators that declare an HPA. It stays behind when the declaration goes (rule declared-hpa-removed). The policy's `rules` have to register these kinds, too.",
     ),
     setting(
         "exempt",
@@ -279,9 +279,9 @@ pub static SETTINGS: &[Setting] = &[
             setting(
                 "users",
                 Takes::Patterns(|draft| &mut draft.settings.exempt_users),
-                "Names of users, such as system:serviceaccount:platform:deployer.",
+                "User names, such as system:serviceaccount:platform:deployer.",
             ),
-            setting("groups", Takes::Patterns(|draft| &mut draft.settings.exempt_groups), "Names of groups."),
+            setting("groups", Takes::Patterns(|draft| &mut draft.settings.exempt_groups), "Group names."),
         ]),
         "Who is never judged.",
     ),
@@ -299,15 +299,15 @@ pub static SETTINGS: &[Setting] = &[
                 "The accounts of Envoy Gateway.",
             ),
         ]),
-        "Which accounts the controllers run as that write autoscalers. They are never refused.",
+        "The accounts of the controllers that write autoscalers. They are never refused.",
     ),
     setting(
         "lookups",
         Takes::Group(&[setting(
             "serviceAccount",
             Takes::Text(None, |draft| &mut draft.settings.service_account),
-            "As whom the policy server makes lookups: before any list the policy asks whether this account may.",
+            "The account that makes the policy server's lookups. Before any list, the policy asks whether this account may list.",
         )]),
-        "How the policy looks at the neighbours of a change.",
+        "How the policy looks up what is around a change.",
     ),
 ];

@@ -36,7 +36,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let metadata = checked_metadata(&options.metadata, &options.usage_path)?;
     let module = build::read(&options.wasm)?;
-    tell_host_capabilities_apart(&metadata, &module)?;
+    check_host_capabilities(&metadata, &module)?;
     let annotated = annotate(&module, &metadata)?;
     build::write_if_changed(&options.out, &annotated)?;
     println!("{}: {} bytes", options.out.display(), annotated.len());
@@ -64,7 +64,7 @@ fn text(path: &Path) -> Result<String> {
 }
 
 /// A host may refuse what the metadata does not declare, so that is an error; a needless declaration is not.
-fn tell_host_capabilities_apart(metadata: &Metadata, module: &[u8]) -> Result<()> {
+fn check_host_capabilities(metadata: &Metadata, module: &[u8]) -> Result<()> {
     let used = host_capabilities(module)?;
     let declared: BTreeSet<&str> = metadata.host_capabilities.iter().map(String::as_str).collect();
     for needless in declared.difference(&used) {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_of_a_module_tell_what_it_asks_of_its_host() {
+    fn the_texts_of_a_module_name_what_it_asks_of_its_host() {
         let used = host_capabilities(&module()).unwrap();
         assert_eq!(used, BTreeSet::from(["kubernetes/can_i", "kubernetes/get_resource"]));
     }
@@ -146,12 +146,12 @@ mod tests {
     fn an_undeclared_host_capability_is_refused() {
         let mut metadata = metadata();
         metadata.host_capabilities.remove("kubernetes/can_i");
-        let error = tell_host_capabilities_apart(&metadata, &module()).unwrap_err();
+        let error = check_host_capabilities(&metadata, &module()).unwrap_err();
         assert!(error.to_string().ends_with("add to hostCapabilities: kubernetes/can_i"), "{error}");
     }
 
     #[test]
-    fn something_else_than_a_module_is_told_apart() {
+    fn something_else_than_a_module_is_refused() {
         let error = annotate(b"#!/bin/sh", &metadata()).unwrap_err();
         assert_eq!(error.to_string(), "this is not a WebAssembly module");
     }

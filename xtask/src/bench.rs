@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: how long a verdict takes, and how that compares.
 //!
 //! Whatever the machine, a call of any policy takes a while that is the host's own: that of a policy which answers
-//! without reading is the floor. Above it, the guard is set beside the emptiest policy that Kubewarden's SDK allows, on
+//! without reading is the floor. Above it, the guard is set beside the smallest policy that Kubewarden's SDK allows, on
 //! the same request, in the same host, at about the same time.
 
 use std::fs;
@@ -21,22 +21,23 @@ pub struct Options {
     /// Fail if a request takes longer than its bar allows
     #[arg(long)]
     check: bool,
-    /// Only tell what the last run measured
+    /// Only print what the last run measured
     #[arg(long)]
     report: bool,
 }
 
-/// A request, by the name that the harness gives it, and the most that the guard may take of the emptiest policy's time.
+/// A request, by the name that the harness gives it, and the most that the guard may take of the smallest policy's
+/// time.
 const REQUESTS: [(&str, Option<f64>); 6] = [
     ("controller-update", Some(0.4)),
     ("unrelated-edit", Some(0.4)),
     ("unrelated-edit-10-kb", Some(0.4)),
     ("unrelated-edit-100-kb", Some(0.4)),
-    ("hand-over", Some(1.0)),
+    ("handover", Some(1.0)),
     ("delete", None),
 ];
 
-/// Builds the modules, measures and tells.
+/// Builds the modules, measures and prints.
 pub fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::own()?;
     let bench = workspace.bench()?;
@@ -64,7 +65,7 @@ fn build_modules(workspace: &Workspace, bench: &Workspace) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // Not annotated: what a host makes of the metadata is not the module's time.
     let policies =
-        [("guard", workspace, build::POLICY), ("emptiest", bench, "emptiest"), ("instant", bench, "instant")];
+        [("guard", workspace, build::POLICY), ("smallest", bench, "smallest"), ("instant", bench, "instant")];
     for (name, workspace, package) in policies {
         let module = Recipe::shipped(workspace, package).build()?;
         build::write_if_changed(&folder.join(name).with_extension("wasm"), &module)?;
@@ -95,19 +96,19 @@ struct Measurement {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Round {
     floor: f64,
-    emptiest: f64,
+    smallest: f64,
     guard: f64,
 }
 
 impl Round {
     fn read(request: &Path, number: &str) -> Result<Self> {
         let median = |policy| median(&request.join(policy).join(number));
-        Ok(Self { floor: median("instant")?, emptiest: median("emptiest")?, guard: median("guard")? })
+        Ok(Self { floor: median("instant")?, smallest: median("smallest")?, guard: median("guard")? })
     }
 
-    /// The guard's own time as a multiple of the emptiest policy's.
+    /// The guard's own time as a multiple of the smallest policy's.
     fn ratio(&self) -> f64 {
-        (self.guard - self.floor) / (self.emptiest - self.floor)
+        (self.guard - self.floor) / (self.smallest - self.floor)
     }
 }
 
@@ -127,9 +128,9 @@ impl Measurement {
 
     fn row(&self) -> Vec<String> {
         let microseconds = |value: f64| format!("{value:.1}");
-        let Round { floor, emptiest, guard } = self.round;
+        let Round { floor, smallest, guard } = self.round;
         let mut row = vec![self.request.to_owned()];
-        row.extend([self.core, floor, emptiest, guard].map(microseconds));
+        row.extend([self.core, floor, smallest, guard].map(microseconds));
         row.push(format!("{:.2}", self.round.ratio()));
         row.push(self.bar.map_or_else(String::new, |bar| format!("{bar:.1}")));
         row.push(if self.within_bar() { String::new() } else { "over".to_owned() });
@@ -172,16 +173,16 @@ fn not_measured(path: &Path) -> String {
 }
 
 fn report(measurements: &[Measurement]) -> String {
-    let headings = ["µs, median", "core", "floor", "emptiest", "guard", "ratio", "bar", ""];
+    let headings = ["µs, median", "core", "floor", "smallest", "guard", "ratio", "bar", ""];
     let mut rows = vec![headings.map(str::to_owned).to_vec()];
     rows.extend(measurements.iter().map(Measurement::row));
     format!(
         "{}\n\
-         core      the core by itself, compiled natively, look-ups answered from memory\n\
+         core      the core by itself, compiled natively, lookups answered from memory\n\
          floor     a call of a policy that answers without reading: the host's own time\n\
-         emptiest  a call of the emptiest policy that Kubewarden's SDK allows, without look-ups\n\
-         guard     a call of the guard, with its look-ups, answered from memory\n\
-         ratio     (guard - floor) / (emptiest - floor), the middle one of all rounds\n",
+         smallest  a call of the smallest policy that Kubewarden's SDK allows, without lookups\n\
+         guard     a call of the guard, with its lookups, answered from memory\n\
+         ratio     (guard - floor) / (smallest - floor), the middle one of all rounds\n",
         render(&rows)
     )
 }
@@ -190,8 +191,8 @@ fn report(measurements: &[Measurement]) -> String {
 mod tests {
     use super::*;
 
-    fn round(floor: f64, emptiest: f64, guard: f64) -> Round {
-        Round { floor, emptiest, guard }
+    fn round(floor: f64, smallest: f64, guard: f64) -> Round {
+        Round { floor, smallest, guard }
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl<'a> Recipe<'a> {
         prefixes.push((&sources, &name));
         let mut flags: Vec<OsString> = prefixes.iter().map(|(from, to)| remap(from, to)).collect();
         if !self.names {
-            // Numbers in the code are padded for the linker; without the padding the module is 8 % smaller. It goes with no names.
+            // Numbers in the code are padded for the linker; without the padding the module is 8 % smaller. It goes
+            // with no names.
             flags.push("-Clink-arg=--compress-relocations".into());
         }
         Ok(encode(flags.into_iter()))

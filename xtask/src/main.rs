@@ -3,10 +3,15 @@
 //! Run as `cargo xtask <task>`; every task has its own `--help`. One module per task, and beneath them what they share:
 //! the workspace as cargo sees it, the wasm toolchain, a module's sections, and running other programs.
 
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
+
 mod annotate;
 mod bench;
 mod build;
+#[cfg(feature = "push")]
+mod image;
 mod metadata;
+mod packages;
 mod process;
 #[cfg(feature = "push")]
 mod push;
@@ -38,15 +43,20 @@ enum Task {
     Build(build::Options),
     /// Write the metadata into a module, as `kwctl annotate` does
     Annotate(annotate::Options),
-    /// Tell what the module's bytes are spent on, and hold it to its limit
+    /// Show what the module's bytes are spent on, and hold it to its limit
     Size(size::Options),
-    /// Measure how long a verdict takes, beside the emptiest policy
+    /// Measure how long a verdict takes, beside the smallest policy
     Bench(bench::Options),
     /// Build the module a second time, elsewhere, and compare the bytes
     Reproducible(reproducible::Options),
     /// Push the module to a registry, as `kwctl push` does
     #[cfg(feature = "push")]
     Push(push::Options),
+    /// Put static programs into an image from scratch
+    #[cfg(feature = "push")]
+    Image(image::Options),
+    /// Write the manifests of package managers for a release's archives
+    Packages(packages::Options),
     /// Run all that has to pass, stage by stage, and close with what each took
     Stages(stages::Options),
     /// Run all tests of the workspace and close with their counts
@@ -73,6 +83,9 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Reproducible(options) => reproducible::run(options),
         #[cfg(feature = "push")]
         Task::Push(options) => push::run(options),
+        #[cfg(feature = "push")]
+        Task::Image(options) => image::run(options),
+        Task::Packages(options) => packages::run(options),
         Task::Stages(options) => stages::run(options),
         Task::Test(options) => test::run(options),
     }

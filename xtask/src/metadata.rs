@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_told_at_once_with_their_places() {
+    fn all_problems_are_reported_at_once_with_their_places() {
         let yaml = OWN
             .replace("policy.title: autoscaler-guard", "policy.title: Autoscaler Guard")
             .replace("policy.severity: ", "policy.severitty: ")

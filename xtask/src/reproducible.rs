@@ -146,11 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_by_section_with_what_stands_around_it() {
-        let told = difference(&module("at /home/one/lib.rs"), &module("at /home/two/lib.rs")).unwrap();
-        assert!(told.contains("section data: 25 bytes here, 25 elsewhere, the same up to byte 15"), "{told}");
-        assert!(told.contains("at /home/one/lib.rs") && told.contains("at /home/two/lib.rs"), "{told}");
-        assert!(!told.contains("section memory"), "{told}");
+    fn a_difference_is_shown_by_section_with_what_stands_around_it() {
+        let text = difference(&module("at /home/one/lib.rs"), &module("at /home/two/lib.rs")).unwrap();
+        assert!(text.contains("section data: 25 bytes here, 25 elsewhere, the same up to byte 15"), "{text}");
+        assert!(text.contains("at /home/one/lib.rs") && text.contains("at /home/two/lib.rs"), "{text}");
+        assert!(!text.contains("section memory"), "{text}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 /// The most that the module may take, annotated and with every rule.
 const LIMIT: usize = 350_000;
 
-/// What to measure and how to tell it.
+/// What to measure and how to print it.
 #[derive(clap::Args)]
 pub struct Options {
     /// The module to measure
@@ -39,15 +39,15 @@ enum Output {
     Json,
 }
 
-/// Everything that is told.
+/// Everything that is printed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
     bytes: usize,
     limit: usize,
     within_limit: bool,
-    /// The emptiest policy that Kubewarden's SDK allows, built the same way.
-    emptiest_policy: usize,
+    /// The smallest policy that Kubewarden's SDK allows, built the same way.
+    smallest_policy: usize,
     sections: Vec<Share>,
     crates: Vec<Share>,
     functions: Vec<Share>,
@@ -64,11 +64,11 @@ struct Share {
 pub fn run(options: &Options) -> Result<()> {
     let module = build::read(&options.wasm)?;
     if !options.check {
-        tell(&report(&module, options.top)?, options.output)?;
+        print(&report(&module, options.top)?, options.output)?;
     }
     let verdict = verdict(module.len());
     if module.len() > LIMIT {
-        bail!("{} takes {verdict}; `make size` tells what takes them", options.wasm.display());
+        bail!("{} takes {verdict}; `make size` shows what takes them", options.wasm.display());
     }
     if options.output == Output::Table {
         println!("{} takes {verdict}", options.wasm.display());
@@ -89,7 +89,7 @@ fn report(module: &[u8], top: usize) -> Result<Report> {
         bytes: module.len(),
         limit: LIMIT,
         within_limit: module.len() <= LIMIT,
-        emptiest_policy: Recipe::shipped(&workspace.bench()?, "emptiest").build()?.len(),
+        smallest_policy: Recipe::shipped(&workspace.bench()?, "smallest").build()?.len(),
         sections: sections(module)?,
         crates: biggest(by_crate(&functions), top),
         functions: biggest(functions, top),
@@ -141,7 +141,7 @@ fn first_segment(path: &str) -> Option<&str> {
     first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then_some(first)
 }
 
-fn tell(report: &Report, output: Output) -> Result<()> {
+fn print(report: &Report, output: Output) -> Result<()> {
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(report)?),
         Output::Table => print!("{}", tables(report)),
@@ -152,7 +152,7 @@ fn tell(report: &Report, output: Output) -> Result<()> {
 fn tables(report: &Report) -> String {
     let comparison = [
         ("this module", report.bytes),
-        ("the emptiest policy of Kubewarden's SDK", report.emptiest_policy),
+        ("the smallest policy of Kubewarden's SDK", report.smallest_policy),
         ("the limit", report.limit),
     ];
     let comparison = comparison.map(|(name, bytes)| Share { name: name.to_owned(), bytes });
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_tells_the_distance_to_the_limit() {
+    fn the_verdict_has_the_distance_to_the_limit() {
         assert_eq!(verdict(349_000), "349,000 of 350,000 bytes: 1,000 to spare");
         assert_eq!(verdict(350_001), "350,001 of 350,000 bytes: 1 too many");
     }

@@ -1,10 +1,11 @@
-//! `cargo xtask stages`: what has to pass before a change is done, stage by stage, and in the end a table of what each took.
+//! `cargo xtask stages`: what has to pass before a change is done, stage by stage, and in the end a table of what each
+//! took.
 //!
-//! A stage is a target of make. Stages that need the same thing stand in one lane and run one after the other: cargo in one
-//! target folder, Go, the live worlds, whose ports are fixed. Lanes run side by side, unless the machine has too little memory.
-//! After a failure no stage starts any more.
+//! A stage is a target of make. Stages that need the same thing stand in one lane and run one after the other: cargo in
+//! one target folder, Go, the live worlds, whose ports are fixed. Lanes run side by side, unless the machine has too
+//! little memory. After a failure no stage starts any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::PathBuf;
@@ -94,6 +95,7 @@ static STAGES: &[Stage] = &[
     stage("keda: play", Lane::Live, &["e2e-play", "WORLD=keda"]).after(&["keda: build"]),
     // With what KEDA's world is made of.
     stage("envoy: play", Lane::Live, &["e2e-play", "WORLD=envoy-gateway-1.9.1"]).after(&["envoy: build"]),
+    stage("native: play", Lane::Live, &["e2e-play", "WORLD=native"]).after(&["keda: build"]),
 ];
 
 /// The least memory, in GB, in which a world, a build by Go and one by cargo fit side by side.
@@ -133,6 +135,9 @@ struct Record {
     skipped: Vec<String>,
     #[serde(skip)]
     counts: Counts,
+    /// Of what it said, if it failed: the lines that name a failure, and the last.
+    #[serde(skip)]
+    failures: Vec<String>,
 }
 
 /// How many tests and scenarios came out how.
@@ -184,8 +189,12 @@ pub fn run(options: &Options) -> Result<()> {
     write_json(&json, &records, took)?;
     print!("\n{}", closing(&records, took));
     if progress.failed {
+        // Whoever sees only the end of a long log has to see why, too.
+        for record in records.iter().filter(|record| record.outcome == Outcome::Failed) {
+            record.failures.iter().for_each(|line| println!("{:<12} | {line}", record.stage));
+        }
         let failed: Vec<&str> = with(&records, Outcome::Failed).collect();
-        bail!("failed: {}; what it said is above", failed.join(", "));
+        bail!("failed: {}", failed.join(", "));
     }
     Ok(())
 }
@@ -223,8 +232,15 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 }
 
 fn not_run(stage: &Stage) -> Record {
-    let (outcome, skipped, counts) = (Outcome::NotRun, Vec::new(), Counts::default());
-    Record { stage: stage.name, outcome, seconds: 0.0, skipped, counts }
+    let heard = Heard::default();
+    Record {
+        stage: stage.name,
+        outcome: Outcome::NotRun,
+        seconds: 0.0,
+        skipped: heard.skipped,
+        counts: heard.counts,
+        failures: Vec::new(),
+    }
 }
 
 /// Runs a stage and passes on what it says, line by line and under its name.
@@ -233,21 +249,39 @@ fn run_stage(stage: &Stage, workspace: &Workspace) -> Record {
     let started = Instant::now();
     let heard = spoken(stage, workspace);
     let seconds = started.elapsed().as_secs_f64();
-    let (passed, skipped, counts) = heard.unwrap_or_else(|error| {
-        say(stage, &format!("cannot run: {error:#}"));
-        (false, Vec::new(), Counts::default())
+    let (passed, Heard { skipped, counts, failures, last }) = heard.unwrap_or_else(|error| {
+        let line = format!("cannot run: {error:#}");
+        say(stage, &line);
+        (false, Heard { failures: vec![line], ..Heard::default() })
     });
+    let failures = if passed { Vec::new() } else { failures.into_iter().chain(last).collect() };
     let outcome = match (passed, skipped.is_empty()) {
         (false, _) => Outcome::Failed,
         (true, false) => Outcome::PartlySkipped,
         (true, true) => Outcome::Passed,
     };
     say(stage, &format!("{} after {seconds:.0} s", if passed { "ends" } else { "FAILED" }));
-    Record { stage: stage.name, outcome, seconds, skipped, counts }
+    Record { stage: stage.name, outcome, seconds, skipped, counts, failures }
 }
 
-/// Whether it passed, what it said to have skipped, and its last count.
-fn spoken(stage: &Stage, workspace: &Workspace) -> Result<(bool, Vec<String>, Counts)> {
+/// How many lines that name a failure are kept, and how many of the last.
+const KEPT: (usize, usize) = (20, 15);
+
+/// What is kept of what a stage said.
+#[derive(Debug, Default)]
+struct Heard {
+    /// What it said to have skipped.
+    skipped: Vec<String>,
+    /// The last that it said.
+    counts: Counts,
+    /// The first lines that name a failure.
+    failures: Vec<String>,
+    /// The last lines.
+    last: VecDeque<String>,
+}
+
+/// Whether it passed, and what it said.
+fn spoken(stage: &Stage, workspace: &Workspace) -> Result<(bool, Heard)> {
     let (output, writer) = std::io::pipe()?;
     let mut command = Command::new("nice");
     command.args(["-n", stage.lane.niceness(), "make", "--no-print-directory", "STAGED=1"]).args(stage.make);
@@ -258,22 +292,35 @@ fn spoken(stage: &Stage, workspace: &Workspace) -> Result<(bool, Vec<String>, Co
     // It holds the pipe's other end, which would never close.
     drop(command);
     let heard = listen(stage, output);
-    Ok((process.wait()?.success(), heard.0, heard.1))
+    Ok((process.wait()?.success(), heard))
 }
 
-fn listen(stage: &Stage, output: impl Read) -> (Vec<String>, Counts) {
-    let (mut skipped, mut counts) = (Vec::new(), Counts::default());
+fn listen(stage: &Stage, output: impl Read) -> Heard {
+    let mut heard = Heard::default();
     // Whatever is no text is passed on as far as it is.
     for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         let line = line.trim_end();
         if line.starts_with("SKIPPED") {
-            skipped.push(line.to_owned());
+            heard.skipped.push(line.to_owned());
         }
-        counts = Counts::of(line).unwrap_or(counts);
+        if names_a_failure(line) && heard.failures.len() < KEPT.0 {
+            heard.failures.push(line.to_owned());
+        } else {
+            heard.last.push_back(line.to_owned());
+            if heard.last.len() > KEPT.1 {
+                heard.last.pop_front();
+            }
+        }
+        heard.counts = Counts::of(line).unwrap_or(heard.counts);
         say(stage, line);
     }
-    (skipped, counts)
+    heard
+}
+
+/// As cargo, its tests and the live worlds write it.
+fn names_a_failure(line: &str) -> bool {
+    ["FAILED", "error", "panicked at"].iter().any(|word| line.contains(word))
 }
 
 fn say(stage: &Stage, line: &str) {
@@ -328,7 +375,7 @@ mod tests {
 
     fn record(stage: &'static str, outcome: Outcome, skipped: &[&str], counts: Counts) -> Record {
         let skipped = skipped.iter().map(|&line| line.to_owned()).collect();
-        Record { stage, outcome, seconds: 2.4, skipped, counts }
+        Record { stage, outcome, seconds: 2.4, skipped, counts, failures: Vec::new() }
     }
 
     #[test]
@@ -383,7 +430,10 @@ SKIPPED: no Go
 
     #[test]
     fn what_a_stage_says_is_heard() {
-        let (skipped, counts) = listen(&STAGES[0], "SKIPPED: this\n4 passed, 0 failed\nlast".as_bytes());
-        assert_eq!((skipped, counts), (vec!["SKIPPED: this".to_owned()], Counts { passed: 4, failed: 0 }));
+        let said = "SKIPPED: this\nFAILED a-scenario\n4 passed, 0 failed\nlast";
+        let heard = listen(&STAGES[0], said.as_bytes());
+        assert_eq!((heard.skipped.as_slice(), heard.counts.passed), (["SKIPPED: this".to_owned()].as_slice(), 4));
+        assert_eq!(heard.failures, ["FAILED a-scenario"]);
+        assert_eq!(heard.last, ["SKIPPED: this", "4 passed, 0 failed", "last"]);
     }
 }

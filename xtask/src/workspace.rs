@@ -37,7 +37,8 @@ struct Package {
 impl Workspace {
     /// The project's own workspace.
     pub fn own() -> Result<Self> {
-        // As cargo says when it runs: the program may have been compiled in another clone that shares the target folder.
+        // As cargo says when it runs: the program may have been compiled in another clone that shares the target
+        // folder.
         let xtask = env::var_os("CARGO_MANIFEST_DIR").context("this runs as `cargo xtask`")?;
         let xtask = Path::new(&xtask);
         Self::at(xtask.parent().unwrap_or(xtask))

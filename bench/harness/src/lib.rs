@@ -3,5 +3,5 @@
 mod neighbours;
 mod requests;
 
-pub use neighbours::{Answers, Shop};
+pub use neighbours::{Answers, shop};
 pub use requests::{Expected, Request, all};

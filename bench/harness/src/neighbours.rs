@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use autoscaler_guard::cluster::{Access, ApiKind, Cluster, List, Presence};
 use autoscaler_guard_host::{Capabilities, Snapshot};
 use serde_json::Value;
 
@@ -20,43 +19,13 @@ fn objects() -> Vec<Value> {
     vec![read(NAMESPACE), read(DEPLOYMENT), scaled_object(), owned_hpa()]
 }
 
-/// The cluster as the core asks it.
-pub struct Shop {
-    objects: Vec<(Value, String)>,
+/// The cluster as the core asks it: an array of objects.
+#[must_use]
+pub fn shop() -> String {
+    Value::from(objects()).to_string()
 }
 
-impl Default for Shop {
-    fn default() -> Self {
-        let text = |object: Value| (object.clone(), object.to_string());
-        Self { objects: objects().into_iter().map(text).collect() }
-    }
-}
-
-impl Shop {
-    fn of_kind<'s>(&'s self, kind: &'s ApiKind<'_>) -> impl Iterator<Item = &'s (Value, String)> {
-        self.objects
-            .iter()
-            .filter(|(object, _)| object["apiVersion"] == *kind.api_version && object["kind"] == *kind.kind)
-    }
-}
-
-impl Cluster for Shop {
-    fn get(&self, kind: &ApiKind<'_>, _: Option<&str>, name: &str, _: &[&str]) -> Presence<String> {
-        let found = self.of_kind(kind).find(|(object, _)| object["metadata"]["name"] == *name);
-        found.map_or(Presence::Absent, |(_, text)| Presence::Found(text.clone()))
-    }
-
-    fn list(&self, query: &List<'_>) -> Presence<String> {
-        let items: Vec<&str> = self.of_kind(query.kind).map(|(_, text)| text.as_str()).collect();
-        Presence::Found(format!(r#"{{"items":[{}]}}"#, items.join(",")))
-    }
-
-    fn can_i(&self, _: &Access<'_>) -> Presence<bool> {
-        Presence::Found(true)
-    }
-}
-
-/// The operation and the request of a look-up.
+/// The operation and the request of a lookup.
 type Question = (String, Vec<u8>);
 
 /// The cluster as the module asks it: what was answered once is answered the same again.

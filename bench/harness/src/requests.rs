@@ -45,7 +45,7 @@ pub fn all() -> Vec<Request> {
         request("unrelated-edit", Expected::Passed, unrelated_edit(0)),
         request("unrelated-edit-10-kb", Expected::Passed, unrelated_edit(10_000)),
         request("unrelated-edit-100-kb", Expected::Passed, unrelated_edit(100_000)),
-        request("hand-over", Expected::Repaired, parse(HELM_UPDATES_HPA)),
+        request("handover", Expected::Repaired, parse(HELM_UPDATES_HPA)),
         request("delete", Expected::Rejected, parse(HELM_DELETES_SCALED_OBJECT)),
     ]
 }

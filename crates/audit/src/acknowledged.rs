@@ -1,4 +1,5 @@
-//! What somebody said is meant to be so: `autoscaler-guard/allow` and `autoscaler-guard/autoscaling: off`, as the policy takes them.
+//! What somebody said is meant to be so: `autoscaler-guard/allow` and `autoscaler-guard/autoscaling: off`, as the
+//! policy takes them.
 
 use autoscaler_guard::facts::workload::AUTOSCALING;
 use autoscaler_guard::overrides::ALLOW;
@@ -16,9 +17,9 @@ pub fn is(view: &View<'_>, finding: &Finding) -> bool {
     let objects = || [Some(&finding.object), finding.workload.as_ref()].into_iter().flatten();
     let objects = || objects().filter_map(|key| view.inventory.get(key));
     let allows = |object: &Object| {
-        object.annotation(ALLOW).is_some_and(|ids| {
-            ids.split(',').map(str::trim).any(|id| id == finding.rule || id == finding.problem)
-        })
+        object
+            .annotation(ALLOW)
+            .is_some_and(|ids| ids.split(',').map(str::trim).any(|id| id == finding.rule || id == finding.problem))
     };
     let is_off = |object: &Object| object.annotation(AUTOSCALING) == Some("off");
     objects().any(allows) || WITHOUT_AUTOSCALER.contains(&finding.problem) && objects().any(is_off)

@@ -14,7 +14,7 @@ use crate::object::Ref;
 pub enum Certainty {
     /// The objects say so.
     Certain,
-    /// There may be a reason that the objects do not tell.
+    /// There may be a reason that the objects do not show.
     Likely,
 }
 
@@ -122,8 +122,8 @@ impl Finding {
     }
 }
 
-/// Findings while they are gathered: problems are asked from the most specific to the most general, and what one explains no other tells
-/// again.
+/// Findings while they are gathered: problems are asked from the most specific to the most general, and what one
+/// explains no other reports again.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The findings.

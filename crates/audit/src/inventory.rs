@@ -47,7 +47,8 @@ impl Inventory {
         trim(&mut value);
         let Some(object) = Object::new(value) else { return };
         if object.key.kind == "CustomResourceDefinition" {
-            self.definitions.insert((object.text("/spec/group").to_owned(), object.text("/spec/names/kind").to_owned()));
+            self.definitions
+                .insert((object.text("/spec/group").to_owned(), object.text("/spec/names/kind").to_owned()));
         }
         let address = (object.key.namespace.clone(), object.key.name.clone());
         let kind = (object.key.group.clone(), object.key.kind.clone());
@@ -171,4 +172,3 @@ impl Inventory {
         Presence::Absent
     }
 }
-

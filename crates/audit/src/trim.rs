@@ -19,7 +19,7 @@ pub fn trim(object: &mut Value) {
         "Deployment" | "StatefulSet" | "ReplicaSet" | "Rollout" => workload(object),
         "CustomResourceDefinition" => definition(object),
         "ConfigMap" if text(object, "/metadata/name") != "envoy-gateway-config" && !is_release(object) => {
-            // Argo CD's ConfigMap may tell it to ignore counts; others say nothing of autoscaling.
+            // Argo CD's ConfigMap may make it ignore counts; others say nothing of autoscaling.
             if text(object, "/metadata/name") != "argocd-cm" {
                 drop_fields(object, &["data", "binaryData"]);
             }
@@ -132,9 +132,12 @@ mod tests {
             "status": {"replicas": 2},
         });
         trim(&mut object);
-        assert_eq!(object.pointer("/metadata/managedFields"), Some(&json!([
-            {"manager": "helm", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
-        ])));
+        assert_eq!(
+            object.pointer("/metadata/managedFields"),
+            Some(&json!([
+                {"manager": "helm", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+            ]))
+        );
         assert_eq!(object["spec"]["replicas"], 2);
         assert_eq!(object["spec"]["template"]["metadata"]["labels"]["app"], "web");
         assert!(object["spec"]["template"]["spec"].get("volumes").is_none() && object.get("status").is_none());

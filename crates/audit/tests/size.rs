@@ -52,7 +52,9 @@ fn cluster(count: usize) -> Inventory {
         }]);
         inventory.insert(hpa(&format!("keda-hpa-{scaled}"), &scaled, index, &owners));
         let namespace = format!("team-{}", index % 50);
-        resources.push(json!({"group": "apps", "kind": "Deployment", "name": plain, "namespace": namespace, "status": "Synced"}));
+        resources.push(
+            json!({"group": "apps", "kind": "Deployment", "name": plain, "namespace": namespace, "status": "Synced"}),
+        );
     }
     inventory.insert(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "all", "namespace": "argocd"},

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --package autoscaler-guard-cases --example seeds -- fuzz/seeds`
 
+#![allow(clippy::restriction, reason = "the demo may panic")]
+
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 

@@ -1,8 +1,8 @@
-//! The test pages `tests/rules/<id>.yaml`, loaded for whichever host runs them: the core natively, the module in the waPC host, and
-//! whatever host comes next. All must give the same answers.
+//! The test pages `tests/rules/<id>.yaml`, loaded for whichever host runs them: the core natively, the module in the
+//! waPC host, and whatever host comes next. All must give the same answers.
 //!
-//! A page lists cases. A case is a captured request (edited by a JSON merge patch), the neighbours in the cluster (full objects, edited
-//! likewise), settings, and the verdict that is expected of it:
+//! A page lists cases. A case is a captured request (edited by a JSON merge patch), the neighbours in the cluster (full
+//! objects, edited likewise), settings, and the verdict that is expected of it:
 //!
 //! ```yaml
 //! rule: scaledobject-deleted
@@ -17,8 +17,10 @@
 //!     expect: reject                                              # silent, allow, warn, repair or reject
 //! ```
 //!
-//! With `audit: <object>` instead of `request` that object, which is then also in the cluster, is replayed as Kubewarden's audit scanner
-//! does, with setting `audit`.
+//! With `audit: <object>` instead of `request` that object, which is then also in the cluster, is replayed as
+//! Kubewarden's audit scanner does, with setting `audit`.
+
+#![allow(clippy::restriction, reason = "only tests use it, and they may panic")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,7 +97,7 @@ pub struct World {
 pub struct Outcome {
     /// The policy's answer.
     pub response: Response,
-    /// The look-ups, in order.
+    /// The lookups, in order.
     pub lookups: Vec<Call>,
 }
 
@@ -130,7 +132,8 @@ fn page(file: &Path) -> Page {
     page
 }
 
-/// The objects around the captured requests of each folder of `tests/fixtures/requests`, by their names in `tests/fixtures/objects`.
+/// The objects around the captured requests of each folder of `tests/fixtures/requests`, by their names in
+/// `tests/fixtures/objects`.
 const AROUND: [(&str, &[&str]); 7] = [
     ("argocd-3.6", &["deployment-web-argocd", "application-shop", "namespace-shop"]),
     ("declared", &["hpa-vmagent-main", "hpa-function-exclaim"]),
@@ -290,8 +293,8 @@ impl Case {
     }
 }
 
-/// An object as the audit scanner replays it (kubewarden/audit-scanner, `newAdmissionRequest`): created, by nobody, with the kind in the
-/// resource's place.
+/// An object as the audit scanner replays it (kubewarden/audit-scanner, `newAdmissionRequest`): created, by nobody,
+/// with the kind in the resource's place.
 pub fn replayed(object: &Value) -> Value {
     let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -313,8 +316,8 @@ pub fn replayed(object: &Value) -> Value {
 }
 
 impl World {
-    /// The payload that a host hands to the policy; the neighbours go along in `cluster`, which the policy does not read, for those who
-    /// answer its look-ups from the payload itself.
+    /// The payload that a host hands to the policy; the neighbours go along in `cluster`, which the policy does not
+    /// read, for those who answer its lookups from the payload itself.
     pub fn payload(&self) -> String {
         let cluster: Vec<&Value> = self.cluster.objects().collect();
         json!({"request": self.request, "settings": self.settings, "cluster": cluster}).to_string()
@@ -370,7 +373,7 @@ impl Outcome {
         }
     }
 
-    /// The look-ups of objects and lists, without the questions about permissions.
+    /// The lookups of objects and lists, without the questions about permissions.
     pub fn objects_looked_up(&self) -> usize {
         self.lookups.iter().filter(|call| call.operation != "can_i").count()
     }

@@ -1,5 +1,7 @@
 //! Every fixture says where it comes from.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 
 fn files(folder: &Path) -> Vec<PathBuf> {

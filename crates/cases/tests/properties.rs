@@ -1,4 +1,7 @@
-//! What must hold for any input: a verdict or a clear error, never a crash, and a repair that changes nothing but what it says.
+//! What must hold for any input: a verdict or a clear error, never a crash, and a repair that changes nothing but what
+//! it says.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,7 @@
-//! What a fuzzer found once, in `fuzz/regressions/<target>/`, stays mended; and the cases of the test pages pass the fuzz targets, too.
+//! What a fuzzer found once, in `fuzz/regressions/<target>/`, stays mended; and the cases of the test pages pass the
+//! fuzz targets, too.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

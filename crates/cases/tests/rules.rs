@@ -1,5 +1,8 @@
-//! Every case of every page: the expected verdict, the whole answer as a snapshot, and the laws that hold for all answers. That other
-//! hosts answer as the core does is held for all of them at once, in `crates/server/tests/https/hosts.rs`.
+//! Every case of every page: the expected verdict, the whole answer as a snapshot, and the laws that hold for all
+//! answers. That other hosts answer as the core does is held for all of them at once, in
+//! `crates/server/tests/https/hosts.rs`.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -58,7 +61,7 @@ fn cases_get_the_expected_verdict_and_answer() {
 }
 
 #[test]
-fn rejections_are_told_shortly_and_show_a_way_through() {
+fn rejections_are_short_and_show_an_override() {
     for_each_case(|rule, case, world| {
         let outcome = world.natively();
         for warning in outcome.response.warnings.iter().flatten() {
@@ -68,16 +71,16 @@ fn rejections_are_told_shortly_and_show_a_way_through() {
             assert!(outcome.response.warnings.is_some(), "{rule}: {}: a rejection without a warning", case.name);
             let code = outcome.response.code.unwrap_or_default();
             assert!((400..500).contains(&code) && code != 409, "{rule}: {}: code {code}", case.name);
-            follow_the_way_through(rule, case, world, &outcome);
+            follow_the_override(rule, case, world, &outcome);
         }
     });
 }
 
 /// Does what the message says, to the letter, and expects the request to pass.
-fn follow_the_way_through(rule: &str, case: &Case, world: &World, outcome: &Outcome) {
+fn follow_the_override(rule: &str, case: &Case, world: &World, outcome: &Outcome) {
     let message = outcome.response.message.as_deref().expect("a rejection has a message");
     let way = message.lines().find_map(|line| acknowledgement(world, line));
-    let value = way.unwrap_or_else(|| panic!("{rule}: {}: no way through in\n{message}", case.name));
+    let value = way.unwrap_or_else(|| panic!("{rule}: {}: no override in\n{message}", case.name));
     let mut world = world.clone();
     for object in ["object", "oldObject"] {
         if world.request[object].is_object() {
@@ -85,13 +88,13 @@ fn follow_the_way_through(rule: &str, case: &Case, world: &World, outcome: &Outc
         }
     }
     let after = world.natively();
-    assert!(after.response.accepted, "{rule}: {}: the way through is closed\n{:?}", case.name, after.response.message);
+    assert!(after.response.accepted, "{rule}: {}: the override does not work\n{:?}", case.name, after.response.message);
     let audit = after.response.audit_annotations.expect("an acknowledgement is audited");
     assert!(audit.contains_key("allowed-by"), "{rule}: {}", case.name);
 }
 
-/// What a line of a message says to put into the annotation, where it says so: in the manifest of what is not there yet, else by a command
-/// that the API server takes, whatever is there already.
+/// What a line of a message says to put into the annotation, where it says so: in the manifest of what is not there
+/// yet, else by a command that the API server takes, whatever is there already.
 fn acknowledgement(world: &World, line: &str) -> Option<String> {
     let object = |name: &str| &world.request[name]["metadata"];
     // An object that is audited is there already; the scanner replays it by nobody.
@@ -196,7 +199,7 @@ fn without_repair_nothing_is_changed() {
         if case.expect == Expect::Repair {
             assert!(
                 matches!(outcome.verdict(), Expect::Warn | Expect::Reject),
-                "{rule}: {}: what would be repaired passes unsaid",
+                "{rule}: {}: what would be repaired passes in silence",
                 case.name
             );
         }
@@ -293,7 +296,7 @@ fn the_objects_own_controller_is_never_refused() {
     for_each_case(|rule, case, world| {
         let kind = world.request["kind"]["kind"].as_str().unwrap_or_default();
         let is_autoscaler = matches!(kind, "HorizontalPodAutoscaler" | "ScaledObject");
-        // Envoy Gateway is told from others by its labels, and an audit is nobody's change.
+        // Envoy Gateway is known by its labels, and an audit is nobody's change.
         let is_fleets = world.request.to_string().contains("owning-gateway");
         if !is_autoscaler || is_fleets || world.settings["audit"] == json!(true) {
             return;
@@ -390,7 +393,7 @@ fn rules_look_up_what_they_declare_and_little_of_it() {
         let group = world.request["kind"]["group"].as_str().unwrap_or_default();
         let bound = if rule.starts_with("envoy") || group.contains("gateway") { 12 } else { 9 };
         let count = outcome.objects_looked_up();
-        assert!(count <= bound, "{rule}: {}: {count} look-ups", case.name);
+        assert!(count <= bound, "{rule}: {}: {count} lookups", case.name);
         let rule = RULES.iter().find(|known| known.id == rule).expect("every page has a rule").id;
         let (kinds, most) = used.entry(rule).or_default();
         kinds.extend(outcome.lookups.iter().filter_map(|call| asked_kind(rule, call)));
@@ -398,7 +401,7 @@ fn rules_look_up_what_they_declare_and_little_of_it() {
     });
     let mut table = String::new();
     for (rule, (kinds, most)) in &used {
-        let declared: BTreeSet<String> = look_ups(rule).iter().map(described).collect();
+        let declared: BTreeSet<String> = look_ups(rule).iter().flat_map(Lookup::each).map(described).collect();
         assert_eq!(&declared, kinds, "{rule}: its LOOKUPS (left) are not what its cases look up (right)");
         let kinds = if kinds.is_empty() {
             "nothing of its own".to_owned()
@@ -408,12 +411,12 @@ fn rules_look_up_what_they_declare_and_little_of_it() {
         let _ = writeln!(table, "{rule}: at most {most}; {kinds}");
     }
     insta::with_settings!({snapshot_path => "../../../tests/rules/snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
-        insta::assert_snapshot!("look-ups", table);
+        insta::assert_snapshot!("lookups", table);
     });
 }
 
 fn look_ups(rule: &str) -> &'static [Lookup] {
-    LOOKUPS.iter().find(|(id, _)| *id == rule).map(|(_, look_ups)| *look_ups).expect("every rule has look-ups")
+    LOOKUPS.iter().find(|(id, _)| *id == rule).map(|(_, look_ups)| *look_ups).expect("every rule has lookups")
 }
 
 fn described(look_up: &Lookup) -> String {
@@ -421,12 +424,13 @@ fn described(look_up: &Lookup) -> String {
         Lookup::Get(kind) => format!("get {}", kind.kind),
         Lookup::List(kind) => format!("list {}", kind.kind),
         Lookup::Owner => "get owner".to_owned(),
+        Lookup::Fleets => unreachable!("it is taken apart"),
     }
 }
 
-/// What a look-up asks for, unless any rule may: permissions, the namespace, workloads, a release's Secrets.
+/// What a lookup asks for, unless any rule may: permissions, the namespace, workloads, a release's Secrets.
 fn asked_kind(rule: &str, call: &Call) -> Option<String> {
-    let request: Value = serde_json::from_slice(&call.request).expect("a look-up is JSON");
+    let request: Value = serde_json::from_slice(&call.request).expect("a lookup is JSON");
     let kind = request["kind"].as_str().unwrap_or_default();
     let verb = match call.operation.as_str() {
         "can_i" => return None,
@@ -489,7 +493,7 @@ fn describe(world: &World, outcome: &Outcome) -> String {
     text
 }
 
-/// A look-up without the size of its answer.
+/// A lookup without the size of its answer.
 fn asked(call: &str) -> String {
     match call.rsplit_once(": ") {
         Some((asked, answer)) if answer.ends_with(" bytes") => asked.to_owned(),

@@ -1,5 +1,7 @@
 //! What was looked up for a case, written down as a session and replayed without the cluster, leads to the same answer.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use autoscaler_guard::kubewarden;

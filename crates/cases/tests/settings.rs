@@ -1,7 +1,9 @@
 //! The reader of the settings and their JSON Schema judge alike.
 //!
-//! What a schema cannot say stays outside: a doubled key, of which the reader judges both; numbers in a version that do not fit 32 bits;
-//! that no kind is declared which has rules of its own.
+//! What a schema cannot say stays outside: a doubled key, of which the reader judges both; numbers in a version that do
+//! not fit 32 bits; that no kind is declared which has rules of its own.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::sync::LazyLock;
 

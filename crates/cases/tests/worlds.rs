@@ -1,9 +1,11 @@
-//! Whole namespaces made up at random, out of the fixtures' objects, and a change to one of their objects: what must hold whatever the
-//! rules are.
+//! Whole namespaces made up at random, out of the fixtures' objects, and a change to one of their objects: what must
+//! hold whatever the rules are.
 //!
-//! "Not lost" has an oracle of its own here, [`lost`], which knows no rule: it deletes the object, lets the garbage collector run, and
-//! looks whether a workload that had an HPA has no autoscaler left. It is meant to be smaller than the rules and more lenient, so that
-//! what it objects to is a loss for certain.
+//! "Not lost" has an oracle of its own here, [`lost`], which knows no rule: it deletes the object, lets the garbage
+//! collector run, and looks whether a workload that had an HPA has no autoscaler left. It is meant to be smaller than
+//! the rules and more lenient, so that what it objects to is a loss for certain.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::sync::LazyLock;
 
@@ -124,7 +126,8 @@ fn target(number: usize) -> Value {
     json!({"apiVersion": "apps/v1", "kind": kind, "name": target_name(number)})
 }
 
-/// An HPA that someone declared: perhaps released from a ScaledObject of the namespace, perhaps with an owner that is gone.
+/// An HPA that someone declared: perhaps released from a ScaledObject of the namespace, perhaps with an owner that is
+/// gone.
 fn plain_hpa(number: usize) -> impl Strategy<Value = Value> {
     let released = prop_oneof![3 => Just(None), 1 => (0..3_usize, 1..3_u8).prop_map(Some)];
     (0..4_usize, released, prop::bool::weighted(0.1), marks()).prop_map(move |(aim, released, stale, marks)| {
@@ -185,7 +188,7 @@ fn scaler(number: usize) -> impl Strategy<Value = Vec<Value>> {
 }
 
 /// Envoy Gateway's objects: a class with an EnvoyProxy, a Gateway that may have one of its own, its fleet.
-fn estate() -> impl Strategy<Value = Vec<Value>> {
+fn gateways() -> impl Strategy<Value = Vec<Value>> {
     let version = prop::sample::select(vec![None, Some("1.3.0"), Some("1.9.1")]);
     let provider = || {
         (
@@ -274,17 +277,17 @@ fn worlds() -> impl Strategy<Value = Made> {
         prop::option::of(scaler(0)),
         prop::option::of(scaler(1)),
     );
-    (shop, prop::option::weighted(0.3, estate()), any::<u16>(), deed, who).prop_map(
-        |(shop, estate, changed, deed, who)| {
+    (shop, prop::option::weighted(0.3, gateways()), any::<u16>(), deed, who).prop_map(
+        |(shop, gateways, changed, deed, who)| {
             let ((first, second, third, fourth), one_hpa, other_hpa, one_scaler, other_scaler) = shop;
             let autoscalers = [
                 one_hpa.into_iter().chain(other_hpa).collect(),
                 one_scaler.unwrap_or_default(),
                 other_scaler.unwrap_or_default(),
             ];
-            let estate = estate.unwrap_or_default();
+            let gateways = gateways.unwrap_or_default();
             // What can be changed with any effect comes first.
-            let mut objects: Vec<Value> = autoscalers.concat().into_iter().chain(estate).collect();
+            let mut objects: Vec<Value> = autoscalers.concat().into_iter().chain(gateways).collect();
             if objects.is_empty() {
                 objects.push(renamed("hpa-web-plain", "hpa-0"));
             }
@@ -378,7 +381,7 @@ fn has_scaler(workload: &Value, objects: &[Value]) -> bool {
     })
 }
 
-/// A workload that loses its only autoscaler by an accepted deletion, if none of the documented ways through applies.
+/// A workload that loses its only autoscaler by an accepted deletion, if none of the documented overrides applies.
 fn lost(made: &Made) -> Option<String> {
     let Deed::Delete(policy) = made.deed else { return None };
     let deleted = made.old();
@@ -472,7 +475,7 @@ proptest! {
 
 /// The oracle objects where a loss is plain, and only there.
 #[test]
-fn the_oracle_tells_a_loss() {
+fn the_oracle_sees_a_loss() {
     let hpa = merged(renamed("hpa-web-plain", "hpa-0"), &json!({"spec": {"scaleTargetRef": target(0)}}));
     let workload = renamed("deployment-web", "web-0");
     let delete = |objects: &[&Value]| Made {

@@ -9,7 +9,7 @@ pub struct Answer {
     pub text: String,
     /// 0, or 1 if a request was rejected or settings are wrong.
     pub code: u8,
-    /// What of the input is unusable, told after the answer to the rest; the exit code is 2 then.
+    /// What of the input is unusable, reported after the answer to the rest; the exit code is 2 then.
     pub faults: Vec<Fault>,
 }
 

@@ -9,6 +9,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::flags::{ClusterFlags, VerdictFailOn, address, seconds};
+
 /// The colours of help and usage errors.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -23,7 +25,6 @@ const STYLES: Styles = Styles::styled()
     bin_name = "autoscaler-guard",
     version,
     styles = STYLES,
-    max_term_width = 100,
     about = "Keeps workloads from silently losing their autoscaler: asks the policy before the cluster does",
     after_help = "Exit codes: 0 all allowed, 1 something rejected or wrong, 2 unusable input.",
     after_long_help = EXAMPLES
@@ -35,6 +36,14 @@ pub struct Arguments {
     /// When to use colours.
     #[arg(long, help = "When to use colours; auto heeds NO_COLOR and CLICOLOR_FORCE", global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub color: Color,
+    /// Where the answer goes.
+    #[arg(
+        long,
+        help = "Write the answer to this file instead of standard output, all of it or nothing",
+        global = true,
+        value_name = "FILE"
+    )]
+    pub output_file: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -84,6 +93,12 @@ pub enum Command {
     /// Answer an API server's admission reviews, or Gatekeeper, by HTTPS
     #[command(long_about = SERVE, after_long_help = SERVE_EXAMPLES)]
     Serve(ServeOptions),
+    /// Ask a server for its health, by plain HTTP
+    #[command(after_long_help = PROBE_EXAMPLES)]
+    Probe {
+        /// What to ask, such as http://autoscaler-guard.guard.svc:8080/readyz
+        url: String,
+    },
     /// Print what a cluster needs to use `serve` as its admission webhook, or behind Gatekeeper, or to do without
     #[command(after_long_help = MANIFESTS_EXAMPLES)]
     Manifests(ManifestsOptions),
@@ -189,16 +204,16 @@ Exit codes: 0 ended by a signal, 2 unusable input: then it has not listened.";
 const MANIFESTS_EXAMPLES: &str = "\
 Examples:
   With a certificate that cert-manager keeps:
-    autoscaler-guard manifests --cert-manager | kubectl apply -f -
+    autoscaler-guard manifests --cert-manager --image registry.example.com/guard:v1 | kubectl apply -f -
 
   With a certificate of your own for autoscaler-guard.guard.svc, in Secret autoscaler-guard-tls:
-    autoscaler-guard manifests --ca-bundle ca.crt --namespace guard
+    autoscaler-guard manifests --ca-bundle ca.crt --namespace guard --image registry.example.com/guard:v1
 
   With settings, which also say who need not ask:
-    autoscaler-guard manifests --cert-manager --settings settings.yaml
+    autoscaler-guard manifests --cert-manager --settings settings.yaml --image registry.example.com/guard:v1
 
   Behind Gatekeeper, with a certificate in Secret autoscaler-guard-tls:
-    autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt
+    autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt --image registry.example.com/guard:v1
 
   Without a server, by policies of the API server itself:
     autoscaler-guard manifests native | kubectl apply -f -
@@ -206,6 +221,12 @@ Examples:
 Printed are Namespace, ServiceAccount, ClusterRole with its binding, Deployment, PodDisruptionBudget, Service and \
 MutatingWebhookConfiguration; with --cert-manager Issuer and Certificate; with --settings a ConfigMap; with \
 --gatekeeper Provider, ConstraintTemplate and constraints in place of the webhook's configuration.";
+
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  autoscaler-guard probe http://autoscaler-guard.guard.svc:8080/readyz
+
+Exit codes: 0 it answers 200, 1 it answers something else, 2 it does not answer.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -452,14 +473,14 @@ pub struct PreflightOptions {
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,
     /// Take the cluster's objects from a file, a folder or what kubectl get -o yaml prints; - for standard input
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["context", "live"], help_heading = "Cluster")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["kubeconfig", "context", "live"], help_heading = "Cluster")]
     pub cluster: Vec<PathBuf>,
-    /// Take them from the cluster of this kubeconfig context, by kubectl
-    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
-    pub context: Option<String>,
-    /// Take them from the cluster of the current kubeconfig context, by kubectl
-    #[arg(long, conflicts_with = "context", help_heading = "Cluster")]
+    /// Take them from the cluster that kubectl talks to, by kubectl; so do --context and --kubeconfig
+    #[arg(long, help_heading = "Cluster")]
     pub live: bool,
+    /// Which cluster that is.
+    #[command(flatten)]
+    pub of: ClusterFlags,
     /// How to answer
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = PreflightOutput::Human)]
     pub output: PreflightOutput,
@@ -552,26 +573,29 @@ pub enum FailOn {
 
 /// The options of `review`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("neighbours").multiple(true).args(["cluster", "context", "live"]))]
+#[command(group = ArgGroup::new("neighbours").multiple(true).args(["cluster", "kubeconfig", "context", "live"]))]
 pub struct ReviewOptions {
     /// Requests: files, folders of *.json, *.yaml and *.yml, or - for standard input, which is also taken if none is
     /// named
     #[arg(value_name = "FILES")]
     pub files: Vec<PathBuf>,
+    /// The same, as kubectl has it; may be repeated
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub filename: Vec<PathBuf>,
     /// Take neighbours from a file, a folder or what kubectl get -o yaml prints; - for standard input; may be repeated
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["context", "live"], help_heading = "Neighbours")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["kubeconfig", "context", "live"], help_heading = "Cluster")]
     pub cluster: Vec<PathBuf>,
-    /// Take neighbours from the cluster of this kubeconfig context
-    #[arg(long, value_name = "NAME", help_heading = "Neighbours")]
-    pub context: Option<String>,
-    /// Take neighbours from the cluster of the current kubeconfig context
-    #[arg(long, conflicts_with = "context", help_heading = "Neighbours")]
+    /// Take neighbours from the cluster that kubectl talks to; so do --context and --kubeconfig
+    #[arg(long, help_heading = "Cluster")]
     pub live: bool,
+    /// Which cluster that is.
+    #[command(flatten)]
+    pub of: ClusterFlags,
     /// Take neighbours from a session: what was recorded by --record, or by kwctl
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "context", "live"], help_heading = "Neighbours")]
+    #[arg(long, value_name = "FILE", conflicts_with = "neighbours", help_heading = "Cluster")]
     pub replay: Option<PathBuf>,
     /// Write what is looked up to a session, which --replay and kwctl replay
-    #[arg(long, value_name = "FILE", requires = "neighbours", conflicts_with = "replay", help_heading = "Neighbours")]
+    #[arg(long, value_name = "FILE", requires = "neighbours", conflicts_with = "replay", help_heading = "Cluster")]
     pub record: Option<PathBuf>,
     /// Where objects are that name no namespace, as those of rendered charts do
     #[arg(long, short, value_name = "NAME")]
@@ -585,6 +609,9 @@ pub struct ReviewOptions {
     /// How to answer
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = ReviewOutput::Human)]
     pub output: ReviewOutput,
+    /// What makes the exit code 1
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = VerdictFailOn::Rejected)]
+    pub fail_on: VerdictFailOn,
     /// Show what was looked up, too
     #[arg(long, short)]
     pub verbose: bool,
@@ -608,43 +635,60 @@ pub struct ServeOptions {
     /// The certificate's private key, PEM; read again when the file changes
     #[arg(long, value_name = "FILE")]
     pub tls_key: PathBuf,
-    /// Be Gatekeeper's external data provider, at POST /gatekeeper, instead of a webhook: by TLS 1.3, and without repairs
+    /// Make that pair, keep it in this Secret, renew it, and have the webhook's configuration autoscaler-guard, or with
+    /// --gatekeeper the provider of that name, trust it
+    #[arg(long, value_name = "NAMESPACE/SECRET", value_parser = secret)]
+    pub self_managed: Option<(String, String)>,
+    /// The Service by whose name it is asked, for that pair
+    #[arg(long, value_name = "NAME", default_value = "autoscaler-guard", value_parser = namespace)]
+    pub service: String,
+    /// Be Gatekeeper's external data provider, at POST /gatekeeper, instead of a webhook: by TLS 1.3, and without
+    /// repairs
     #[arg(long)]
     pub gatekeeper: bool,
-    /// Take requests only from clients with a certificate by this authority, PEM; read again when the file changes. Have
-    /// health checked at --metrics-listen then
+    /// Take requests only from clients with a certificate by this authority, PEM; read again when the file changes.
+    /// Have health checked at --metrics-listen then
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
-    /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    /// Where to listen; without a host at all addresses, and port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = ":8443", value_parser = address)]
     pub listen: SocketAddr,
     /// Where to answer /readyz, /livez and /metrics by plain HTTP, too
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub metrics_listen: Option<SocketAddr>,
+    /// How to write the log, on standard error
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
     /// The policy's settings, YAML or JSON, or a policy manifest that has them in spec.settings
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub settings: Option<PathBuf>,
     /// Run the module in this file, as Kubewarden's policy server would, instead of the rules that are built in
     #[arg(long, value_name = "FILE", value_parser = module, help_heading = "Policy")]
     pub policy: Option<PathBuf>,
-    /// Take neighbours from the cluster of this kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the Pod's own
-    #[arg(long, value_name = "FILE", help_heading = "Neighbours")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Take neighbours from the cluster of this kubeconfig context
-    #[arg(long, value_name = "NAME", help_heading = "Neighbours")]
-    pub context: Option<String>,
+    /// Where to take neighbours from.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
     /// The longest request, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, help_heading = "Limits")]
     pub max_request_bytes: usize,
     /// How many requests are judged at a time; more wait for their turn
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = in_flight, help_heading = "Limits")]
     pub max_in_flight: usize,
-    /// How long a request may take, in seconds; less than the webhook's timeoutSeconds
-    #[arg(long, value_name = "SECONDS", default_value = "8", value_parser = seconds, help_heading = "Limits")]
+    /// How long a request may take; less than the webhook's timeoutSeconds
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = seconds, help_heading = "Limits")]
     pub timeout: Duration,
-    /// How long to take new requests after SIGTERM, in seconds: until every API server knows
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, help_heading = "Limits")]
+    /// How long to take new requests after SIGTERM: until every API server knows
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = seconds, help_heading = "Limits")]
     pub drain: Duration,
+}
+
+/// How `serve` writes its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// key=value, a line each
+    Text,
+    /// An object, a line each
+    Json,
 }
 
 /// A file; kwctl and oras have the credentials and the cache that registries take.
@@ -655,20 +699,16 @@ fn module(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+fn secret(text: &str) -> Result<(String, String), String> {
+    let (place, name) = text.split_once('/').ok_or("it must be a namespace and a name, such as guard/guard-tls")?;
+    Ok((namespace(place)?, namespace(name)?))
+}
+
 fn in_flight(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1024) => Ok(number),
         _ => Err("it must be a number from 1 to 1024".to_owned()),
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "it must be a number of seconds")?;
-    let longest = 60.0;
-    if !(0.0..=longest).contains(&seconds) {
-        return Err(format!("it must be a number of seconds from 0 to {longest}"));
-    }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// The options of `manifests`.
@@ -679,8 +719,8 @@ pub struct ManifestsOptions {
     /// What needs no server.
     #[command(subcommand)]
     pub without_server: Option<WithoutServer>,
-    /// Have Gatekeeper ask, by a provider and constraints, instead of API servers by a webhook. A Provider has its authority
-    /// in it, where cert-manager cannot write
+    /// Have Gatekeeper ask, by a provider and constraints, instead of API servers by a webhook. A Provider has its
+    /// authority in it, where cert-manager cannot write
     #[arg(long, requires = "ca_bundle", conflicts_with_all = ["cert_manager", "failure_policy"])]
     pub gatekeeper: bool,
     /// Answer none but clients with a certificate by this authority, PEM: that of Gatekeeper's own
@@ -696,9 +736,9 @@ pub struct ManifestsOptions {
     /// The namespace to live in
     #[arg(long, value_name = "NAME", default_value = "autoscaler-guard", value_parser = namespace)]
     pub namespace: String,
-    /// The image to run, which has autoscaler-guard as its entry point; docs/serve.md shows how to build one
-    #[arg(long, value_name = "IMAGE", default_value = IMAGE, value_parser = image)]
-    pub image: String,
+    /// The image to run, which has autoscaler-guard as its entry point; that of the release that this program is of, if it is of one
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
+    pub image: Option<String>,
     /// What becomes of changes while the webhook does not answer
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = FailurePolicy::Ignore)]
     pub failure_policy: FailurePolicy,
@@ -756,9 +796,6 @@ Examples:
 
 Printed are MutatingAdmissionPolicy and ValidatingAdmissionPolicy, each with its binding. docs/native.md lists the rules \
 and what they do not see.";
-
-/// The image of this version.
-const IMAGE: &str = concat!("autoscaler-guard:v", env!("CARGO_PKG_VERSION"));
 
 /// What becomes of changes while the webhook does not answer, in Kubernetes' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -860,8 +897,11 @@ Exit codes: 0 all valid, 1 something wrong, 2 unusable input.";
 #[derive(Debug, Args)]
 pub struct CheckOptions {
     /// Settings, YAML or JSON, or policy manifests that have them in spec.settings; - for standard input
-    #[arg(value_name = "FILES", required = true)]
+    #[arg(value_name = "FILES", required_unless_present = "filename")]
     pub files: Vec<PathBuf>,
+    /// The same, as kubectl has it; may be repeated
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub filename: Vec<PathBuf>,
     /// How to answer
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = CheckOutput::Human)]
     pub output: CheckOutput,

@@ -70,12 +70,18 @@ impl Source {
 
 /// Writes a file in one go, so that nobody ever sees half of it.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), Fault> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = half_file(folder).and_then(|mut file| {
-        file.write_all(content)?;
-        Ok(file.persist(path)?)
-    });
-    written.map(drop).map_err(|error| {
+    // A link stays one, and what is no file, such as /dev/null, is not replaced by one.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = if real.exists() && !real.is_file() {
+        fs::write(&real, content)
+    } else {
+        half_file(folder).and_then(|mut file| {
+            file.write_all(content)?;
+            file.persist(&real).map(drop).map_err(io::Error::from)
+        })
+    };
+    written.map_err(|error| {
         Fault::new(format!("{} cannot be written", path.display()))
             .because(error)
             .help("check the path and its permissions")

@@ -21,7 +21,10 @@ impl Fault {
     /// Why. May be said several times.
     #[must_use]
     pub fn because(mut self, reason: impl Display) -> Self {
-        self.reasons.push(reason.to_string());
+        let reason = plainly(&reason.to_string());
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
         self
     }
 
@@ -57,9 +60,50 @@ impl Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// What operating systems and parsers say, and what that means.
+const WORDS: &[(&str, &str)] = &[
+    ("No such file or directory (os error 2)", "there is no such file or folder"),
+    ("Permission denied (os error 13)", "this account may not"),
+    ("Not a directory (os error 20)", "a part of the path is no folder"),
+    ("Is a directory (os error 21)", "it is a folder"),
+    ("No space left on device (os error 28)", "the disk is full"),
+    ("Read-only file system (os error 30)", "nothing can be written there"),
+    ("Address already in use (os error 98)", "another program listens there"),
+    ("Cannot assign requested address (os error 99)", "this machine has no such address"),
+    ("Connection refused (os error 111)", "nothing listens there"),
+    ("EOF while parsing a", "it ends within a"),
+    ("it ends within a value", "it ends where a value should be"),
+];
+
+/// A reason without the words of a library: a name for what is known, no numbers of errors, no paths of temporary files.
+fn plainly(reason: &str) -> String {
+    let mut text = WORDS.iter().fold(reason.to_owned(), |text, (said, meant)| text.replace(said, meant));
+    if let Some((before, _)) = text.split_once(" at path \"") {
+        text = before.to_owned();
+    }
+    while let Some((before, rest)) = text.split_once(" (os error ") {
+        let after = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        text = format!("{before}{}", after.strip_prefix(')').unwrap_or(after));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_in_plain_words_and_told_once() {
+        for (said, meant) in [
+            ("No such file or directory (os error 2) at path \"/nope/.tmp1\"", "there is no such file or folder"),
+            ("a: Too many open files (os error 24); close some", "a: Too many open files; close some"),
+            ("EOF while parsing an object (line 2, column 0)", "it ends within an object (line 2, column 0)"),
+            ("EOF while parsing a value", "it ends where a value should be"),
+        ] {
+            assert_eq!(plainly(said), meant);
+        }
+        assert_eq!(Fault::new("a").because("b").because("b").to_string(), "error: a: b");
+    }
 
     #[test]
     fn one_reason_stays_on_the_line_and_several_get_their_own() {

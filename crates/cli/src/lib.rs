@@ -10,13 +10,16 @@
 //! | `settings` | what the policy can be set to, as a JSON Schema, and what is wrong with a file of settings |
 //! | `serve` | nothing but where it listens: it answers API servers |
 //! | `manifests` | what a cluster needs to use `serve` |
+//! | `probe` | whether a server is well |
 //! | `completions` | what a shell needs to complete all this |
 //!
-//! Every command but `serve` and `fix` computes its whole [`Answer`] before anything is printed, so that a failure half-way leaves
-//! nothing on standard output that a script might take for an answer.
+//! Every command but `serve` and `fix` computes its whole [`Answer`] before anything is printed, so that a failure
+//! half-way leaves nothing on standard output that a script might take for an answer.
 //!
 //! Where to read on: `arguments.rs` (what can be asked), [`review`], [`rules`], [`paint`] (how answers look) and
 //! [`fault`] (how failures do).
+
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
 
 mod answer;
 pub mod arguments;
@@ -25,15 +28,18 @@ mod completions;
 mod documents;
 pub mod fault;
 mod fix;
+pub mod flags;
 mod manifests;
 pub mod paint;
 pub mod preflight;
+mod probe;
 pub mod review;
 pub mod rules;
 mod serve;
 pub mod settings;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use answer::Answer;
@@ -48,7 +54,10 @@ const UNUSABLE: u8 = 2;
 pub fn run(arguments: &Arguments) -> ExitCode {
     arguments.color.apply();
     let (code, faults) = match answer(&arguments.command) {
-        Ok(answer) => (answer.code, print(&answer.text).err().into_iter().chain(answer.faults).collect()),
+        Ok(answer) => {
+            let written = write(&answer.text, arguments.output_file.as_deref());
+            (answer.code, written.err().into_iter().chain(answer.faults).collect())
+        }
         Err(fault) => (UNUSABLE, vec![fault]),
     };
     for fault in &faults {
@@ -68,7 +77,16 @@ pub fn answer(command: &Command) -> Result<Answer, Fault> {
         Command::Settings(command) => settings::run(command),
         Command::Serve(options) => serve::run(options),
         Command::Manifests(options) => manifests::run(options),
+        Command::Probe { url } => probe::run(url),
         Command::Completions { shell } => Ok(completions::run(*shell)),
+    }
+}
+
+/// Prints an answer, or writes it to a file, where styles mean nothing.
+fn write(text: &str, file: Option<&Path>) -> Result<(), Fault> {
+    match file {
+        Some(file) => documents::write(file, anstream::adapter::strip_str(text).to_string().as_bytes()),
+        None => print(text),
     }
 }
 

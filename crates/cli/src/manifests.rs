@@ -23,9 +23,10 @@ pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
     let settings = Settings::from_json(text.as_str()).unwrap_or_default();
     let text = options.settings.as_ref().map(|_| pretty(text.as_str()));
     let clients = options.client_ca.as_deref().map(certificates).transpose()?;
+    let image = image(options)?;
     let manifests = Manifests {
         namespace: &options.namespace,
-        image: &options.image,
+        image: &image,
         asked_by: match (options.gatekeeper, options.failure_policy) {
             (true, _) => AskedBy::Gatekeeper(clients.as_deref()),
             (false, FailurePolicy::Ignore) => AskedBy::ApiServer(manifests::FailurePolicy::Ignore),
@@ -36,6 +37,18 @@ pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
         settings_text: text.as_deref(),
     };
     answer(options.output, manifests.to_string())
+}
+
+/// The image that belongs to this program, which the release names when it builds it: by its digest, so that nobody can put another there.
+const RELEASED: Option<&str> = option_env!("AUTOSCALER_GUARD_IMAGE");
+
+fn image(options: &ManifestsOptions) -> Result<String, Fault> {
+    let image = options.image.as_deref().or(RELEASED).map(str::to_owned);
+    image.ok_or_else(|| {
+        Fault::new("no image is known")
+            .because("this program is not of a release")
+            .help("name one by --image; `make image REGISTRY=registry.example.com` builds and pushes it")
+    })
 }
 
 /// The policies by which API servers guard by themselves.

@@ -32,14 +32,14 @@ pub const FAINT: Style = Style::new().dimmed();
 /// Where there is no terminal: enough for a log, and the same on every machine.
 const WIDTH_WITHOUT_TERMINAL: usize = 100;
 
-/// Lines longer than this are hard to read, however wide the terminal is.
-const READABLE: std::ops::RangeInclusive<usize> = 40..=120;
+/// Nothing can be laid out in less, however narrow the terminal is.
+const NARROWEST: usize = 40;
 
 /// How wide to write.
 pub fn width() -> usize {
     let terminal = terminal_size::terminal_size_of(io::stdout());
     let columns = terminal.map_or(WIDTH_WITHOUT_TERMINAL, |(width, _)| usize::from(width.0));
-    columns.clamp(*READABLE.start(), *READABLE.end())
+    columns.max(NARROWEST)
 }
 
 /// A text in a style.

@@ -22,7 +22,7 @@ mod scope;
 mod session;
 mod settings;
 
-pub use autoscaler_guard_host::Verdict;
+pub use autoscaler_guard::VerdictKind;
 pub use diff::diff;
 pub use judge::Judge;
 pub use judgement::Judgement;
@@ -35,16 +35,17 @@ use autoscaler_guard_host::{Call, Limits};
 use crate::answer::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
+use crate::flags::VerdictFailOn;
 
-/// The exit code if any request was rejected.
-const REJECTED: u8 = 1;
+/// The exit code if any verdict is as bad as `--fail-on` says.
+const FAILED: u8 = 1;
 
 /// Judges all requests and words the outcome.
 pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     input::check_stdin(options)?;
     let judge = Judge::load(options.policy.as_deref(), Limits::default())?;
     let settings = SettingsText::read(options.settings.as_deref(), &judge)?;
-    let (requests, mut faults) = input::requests(&options.files)?;
+    let (requests, mut faults) = input::requests(&input::named(options))?;
     let neighbours = Neighbours::open(options, &settings)?;
     let mut judgements = Vec::new();
     for request in requests {
@@ -70,6 +71,15 @@ pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
         }
         ReviewOutput::Json => json::all(&judgements)?,
     };
-    let rejected = judgements.iter().any(|judgement| judgement.verdict() == Verdict::Rejected);
-    Ok(Answer { text, code: if rejected { REJECTED } else { 0 }, faults })
+    let fails = judgements.iter().any(|judgement| fails(judgement.verdict(), options.fail_on));
+    Ok(Answer { text, code: if fails { FAILED } else { 0 }, faults })
+}
+
+/// Whether a verdict shows in the exit code.
+fn fails(verdict: VerdictKind, fail_on: VerdictFailOn) -> bool {
+    match fail_on {
+        VerdictFailOn::Rejected => verdict == VerdictKind::Rejected,
+        VerdictFailOn::Warned => verdict != VerdictKind::Allowed,
+        VerdictFailOn::Never => false,
+    }
 }

@@ -1,4 +1,5 @@
-//! `serve`: the policy as an HTTPS admission webhook, or as Gatekeeper's provider. Everything that can be wrong is found out before it listens.
+//! `serve`: the policy as an HTTPS admission webhook, or as Gatekeeper's provider. Everything that can be wrong is
+//! found out before it listens.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,14 +11,15 @@ use autoscaler_guard_host::{Capabilities, ConnectError, LiveCluster, LiveOptions
 use autoscaler_guard_server as server;
 
 use crate::answer::Answer;
-use crate::arguments::ServeOptions;
+use crate::arguments::{LogFormat, ServeOptions};
 use crate::fault::Fault;
 use crate::review::{Judge, SettingsText};
 
 /// How often to look for a new certificate. The kubelet takes about a minute to bring one.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
-/// The most that is kept of what is listed: some ten thousand autoscalers. With the requests in flight it fits the manifests' limit.
+/// The most that is kept of what is listed: some ten thousand autoscalers. With the requests in flight it fits the
+/// manifests' limit.
 const WATCHED_BYTES: usize = 64 << 20;
 
 /// A judge and the settings it judges by.
@@ -43,7 +45,9 @@ impl server::Judge for Settled {
                 let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
                 Ok(autoscaler_guard::review(request, &HostCluster::new(&call), &self.read).into())
             }
-            judge @ Judge::Module(_) => judge.ask(request, self.settings.as_str(), lookups).map(Into::into),
+            judge @ Judge::Module(_) => {
+                judge.ask(request, self.settings.as_str(), lookups).map(|ruling| ruling.response.into())
+            }
         }
     }
 
@@ -58,10 +62,17 @@ impl server::Judge for Settled {
 
 /// Serves until a signal ends it.
 pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
+    server::log_as(match options.log_format {
+        LogFormat::Text => server::LogFormat::Text,
+        LogFormat::Json => server::LogFormat::Json,
+    });
     let limits = autoscaler_guard_host::Limits { time: options.timeout, ..autoscaler_guard_host::Limits::default() };
     let judge = Judge::load(options.policy.as_deref(), limits)?;
     let host = if options.gatekeeper { server::Host::Gatekeeper } else { server::Host::ApiServer };
     let settings = settings(options, &judge)?;
+    if let Some((namespace, secret)) = &options.self_managed {
+        self_managed(options, host, namespace, secret)?;
+    }
     let certificate = certificate(options, host)?;
     let lookups = Arc::new(cluster(options, &settings)?);
     let options = server::Options {
@@ -80,7 +91,7 @@ pub fn run(options: &ServeOptions) -> Result<Answer, Fault> {
     let server = server::Server::bind(options, Arc::new(Settled::new(judge, settings)), lookups)
         .map_err(|error| Fault::new("it is not possible to serve").because(error))?;
     let lines = addresses(&server).map_err(|error| Fault::new("the server's address is not known").because(error))?;
-    let ended = server.run_until_signalled(|| tell(lines));
+    let ended = server.run_until_signalled(|| announce(lines));
     ended.map_err(|error| Fault::new("the server has ended").because(error))?;
     Ok(Answer::fine(String::new()))
 }
@@ -95,28 +106,52 @@ fn settings(options: &ServeOptions, judge: &Judge) -> Result<SettingsText, Fault
     settings.without_repair(judge).map_err(|reasons| reasons.into_iter().fold(fault(), Fault::because))
 }
 
-fn certificate(options: &ServeOptions, host: server::Host) -> Result<server::Certificate, Fault> {
-    let files = server::CertificateFiles {
+/// Sees to it that there is a pair, now and as long as this runs.
+fn self_managed(options: &ServeOptions, host: server::Host, namespace: &str, secret: &str) -> Result<(), Fault> {
+    let managed = server::SelfManaged {
+        namespace: namespace.to_owned(),
+        secret: secret.to_owned(),
+        service: options.service.clone(),
+        host,
+        trusted_by: "autoscaler-guard".to_owned(),
+        files: files(options),
+    };
+    let live = LiveOptions {
+        context: options.cluster.context.clone(),
+        kubeconfig: options.cluster.kubeconfig.clone(),
+        ..LiveOptions::default()
+    };
+    managed.start(live).map_err(|error| Fault::new("a certificate cannot be kept").because(error))
+}
+
+fn files(options: &ServeOptions) -> server::CertificateFiles {
+    server::CertificateFiles {
         certificate: options.tls_cert.clone(),
         key: options.tls_key.clone(),
         client_authority: options.client_ca.clone(),
-    };
-    server::Certificate::load(files, host).map_err(|error| Fault::new("the certificate cannot be used").because(error))
+    }
+}
+
+fn certificate(options: &ServeOptions, host: server::Host) -> Result<server::Certificate, Fault> {
+    server::Certificate::load(files(options), host)
+        .map_err(|error| Fault::new("the certificate cannot be used").because(error))
 }
 
 fn cluster(options: &ServeOptions, settings: &SettingsText) -> Result<LiveCluster, Fault> {
     let options = LiveOptions {
-        context: options.context.clone(),
-        kubeconfig: options.kubeconfig.clone(),
+        context: options.cluster.context.clone(),
+        kubeconfig: options.cluster.kubeconfig.clone(),
         stands_for: Some(settings.service_account()),
         // A lookup that fails leaves time to say so.
         timeout: options.timeout / 2,
         watch: Some(WATCHED_BYTES),
     };
     // While it does not answer, changes that would lose something are refused; by /readyz others are asked.
-    let failed = |error: &ConnectError| server::log(&format!("not ready: {error}"));
+    let failed = |error: &ConnectError| {
+        server::log(&server::Line::warn("not ready").with("reason", error.to_string()));
+    };
     let cluster = LiveCluster::connect_eventually(options, failed);
-    cluster.map_err(|error| Fault::new("the cluster cannot be asked").because(error))
+    cluster.map_err(|error| Fault::new("there is no cluster to ask").because(error))
 }
 
 /// Where it listens, a line each, for whoever let it choose a port.
@@ -129,7 +164,7 @@ fn addresses(server: &server::Server) -> io::Result<String> {
 }
 
 /// By a thread of its own: somebody may have stopped reading.
-fn tell(lines: String) {
+fn announce(lines: String) {
     std::thread::spawn(move || {
         let mut output = io::stdout().lock();
         output.write_all(lines.as_bytes()).and_then(|()| output.flush())

@@ -30,18 +30,29 @@ pub fn schema() -> String {
 }
 
 fn check(options: &CheckOptions) -> Result<Answer, Fault> {
-    let mut checked = Vec::new();
-    for path in &options.files {
-        if is_stdin(path) {
-            checked.extend(Checked::all(&Source::stdin("settings")?)?);
-            continue;
-        }
-        for file in documents::files(path)? {
-            checked.extend(Checked::all(&Source::file(&file)?)?);
+    let (mut checked, mut faults) = (Vec::new(), Vec::new());
+    let files: Vec<_> = options.files.iter().chain(&options.filename).collect();
+    for path in &files {
+        let sources = if is_stdin(path) {
+            vec![Source::stdin("settings")]
+        } else {
+            match documents::files(path) {
+                Ok(files) => files.iter().map(|file| Source::file(file)).collect(),
+                Err(fault) => vec![Err(fault)],
+            }
+        };
+        for source in sources {
+            match source.and_then(|source| Checked::all(&source)) {
+                Ok(all) => checked.extend(all),
+                Err(fault) => faults.push(fault),
+            }
         }
     }
+    if checked.is_empty() && !faults.is_empty() {
+        return Ok(Answer { text: String::new(), code: WRONG, faults });
+    }
     if checked.is_empty() {
-        let names = options.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let names = files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(Fault::new(format!("there are no settings in {names}")).help(WHAT_HAS_SETTINGS));
     }
     let text = match options.output {
@@ -52,7 +63,7 @@ fn check(options: &CheckOptions) -> Result<Answer, Fault> {
         }
     };
     let code = if checked.iter().all(|file| file.valid) { 0 } else { WRONG };
-    Ok(Answer { text, code, faults: Vec::new() })
+    Ok(Answer { text, code, faults })
 }
 
 const WHAT_HAS_SETTINGS: &str =
@@ -217,7 +228,7 @@ mod tests {
     const POLICY: &str = "kind: ClusterAdmissionPolicy\napiVersion: policies.kubewarden.io/v1\nspec:\n  module: registry://ghcr.io/a/autoscaler-guard:v1\n  mutating: true\n  rules: [{apiGroups: [autoscaling]}]\n";
 
     #[test]
-    fn contradictions_around_settings_are_told() {
+    fn contradictions_around_settings_are_named() {
         let none: Vec<Vec<String>> = vec![vec![]];
         assert_eq!(wrong(POLICY), none);
         for (from, to, path) in [

@@ -1,9 +1,11 @@
-//! What catalogues are told of the policy keeps their published rules, and agrees with the policy.
+//! What catalogues say of the policy keeps their published rules, and agrees with the policy.
 //!
-//! `artifacthub-pkg.yml` and `artifacthub-repo.yml` go by Artifact Hub's documentation (github.com/artifacthub/hub, docs/metadata)
-//! and what it refuses (internal/pkg/metadata.go, internal/repo/manager.go); the annotations by what `kwctl scaffold artifacthub`
-//! writes; `questions-ui.yml` by what Rancher's extension for Kubewarden can ask (github.com/rancher/kubewarden-ui,
-//! components/Questions). `cargo xtask annotate` checks `metadata.yml` by itself.
+//! `artifacthub-pkg.yml` and `artifacthub-repo.yml` go by Artifact Hub's documentation (github.com/artifacthub/hub,
+//! docs/metadata) and what it refuses (internal/pkg/metadata.go, internal/repo/manager.go); the annotations by what
+//! `kwctl scaffold artifacthub` writes; `questions-ui.yml` by what Rancher's extension for Kubewarden can ask
+//! (github.com/rancher/kubewarden-ui, components/Questions). `cargo xtask annotate` checks `metadata.yml` by itself.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -270,8 +272,8 @@ fn hold_question(path: &str, setting: &Setting, schema: &Value, question: &Value
     assert_eq!(question["default"], default, "{path}: default");
     let options = if let Takes::Word(words, _) = setting.takes { json!(words) } else { Value::Null };
     assert_eq!(question["options"], options, "{path}: options");
-    let told = question["description"].as_str().or(question["tooltip"].as_str());
-    assert!(told.is_some_and(|text| text.ends_with('.')), "{path} is not told in a sentence");
+    let text = question["description"].as_str().or(question["tooltip"].as_str());
+    assert!(text.is_some_and(|text| text.ends_with('.')), "{path} is not described in a sentence");
 }
 
 #[test]

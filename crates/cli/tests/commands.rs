@@ -2,6 +2,8 @@
 //!
 //! `tests/cmd` holds commands and their output; `TRYCMD=overwrite cargo test -p autoscaler-guard-cli` writes them anew.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -139,6 +141,7 @@ fn every_shell_gets_its_script_and_every_command_its_help() {
         &["manifests"],
         &["manifests", "native"],
         &["completions"],
+        &["probe"],
     ];
     for command in commands {
         let help = run(&[command, &["--help"]].concat(), &[], "").stdout;
@@ -149,8 +152,18 @@ fn every_shell_gets_its_script_and_every_command_its_help() {
 #[test]
 fn manifests_for_scripts_are_a_list() {
     let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inputs/no-repair.yaml");
-    let arguments =
-        ["manifests", "--cert-manager", "--output", "json", "--failure-policy", "Fail", "--settings", settings];
+    let arguments = [
+        "manifests",
+        "--cert-manager",
+        "--output",
+        "json",
+        "--failure-policy",
+        "Fail",
+        "--settings",
+        settings,
+        "--image",
+        "guard",
+    ];
     let list: serde_json::Value = serde_json::from_slice(&run(&arguments, &[], "").stdout).expect("it prints JSON");
     let find = |kind: &str| list["items"].as_array().and_then(|items| items.iter().find(|item| item["kind"] == kind));
     let webhook = find("MutatingWebhookConfiguration").expect("there is a webhook");
@@ -158,4 +171,104 @@ fn manifests_for_scripts_are_a_list() {
     let settings = find("ConfigMap").and_then(|map| map["data"]["settings.yaml"].as_str()).expect("there are settings");
     let settings: serde_json::Value = serde_saphyr::from_str(settings).expect("settings are YAML");
     assert_eq!(settings, serde_json::json!({"repair": false}));
+}
+
+#[test]
+fn files_are_named_as_kubectl_has_it_too() {
+    let file = format!("{REQUESTS}/004-delete-horizontalpodautoscaler-lab-admin.json");
+    let plain = run(&["review", &file, "--cluster", CLUSTER], &[], "").stdout;
+    for flag in ["-f", "--filename"] {
+        assert_eq!(run(&["review", flag, &file, "--cluster", CLUSTER], &[], "").stdout, plain);
+    }
+    let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inputs/no-repair.yaml");
+    let checked = |arguments: &[&str]| run(&[&["settings", "check"], arguments].concat(), &[], "").stdout;
+    assert_eq!(checked(&["-f", settings]), checked(&[settings]));
+}
+
+#[test]
+fn the_exit_code_tells_what_one_wants_to_know() {
+    let file = |name: &str| format!("{REQUESTS}/{name}.json");
+    let code = |name: &str, fail_on: &str| {
+        run(&["review", &file(name), "--cluster", CLUSTER, "--fail-on", fail_on], &[], "").status.code()
+    };
+    let repaired = "007-update-horizontalpodautoscaler-lab-admin";
+    let rejected = "008-delete-scaledobject-lab-admin";
+    let allowed = "003-update-scaledobject-keda-operator";
+    for (name, codes) in [(allowed, [0, 0, 0]), (repaired, [0, 1, 0]), (rejected, [1, 1, 0])] {
+        for (fail_on, expected) in ["rejected", "warned", "never"].iter().zip(codes) {
+            assert_eq!(code(name, fail_on), Some(expected), "{name} {fail_on}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_goes_to_a_file_without_colours() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("rules.txt");
+    let path = file.to_str().expect("the path is UTF-8");
+    let output = run(&["rules", "--output-file", path, "--color", "always"], &[], "");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    let text = std::fs::read_to_string(&file).expect("the file is there");
+    assert!(text.starts_with("RULE") && !text.contains('\u{1b}'), "{text}");
+    let nowhere = run(&["rules", "--output-file", "/nowhere/rules.txt"], &[], "");
+    let errors = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(errors.starts_with("error: /nowhere/rules.txt cannot be written: "), "{errors}");
+}
+
+/// Nothing that goes wrong is told in the words of a library, twice, or without what to do about it.
+#[test]
+fn errors_are_in_plain_words_and_say_what_to_do() {
+    let file = format!("{REQUESTS}/004-delete-horizontalpodautoscaler-lab-admin.json");
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let at = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("the folder can be written to");
+        path.to_str().expect("the path is UTF-8").to_owned()
+    };
+    let (half, colons) = (at("half.json", "{\"kind\": \"Pod\""), at("colons.yaml", "a: b: c\n"));
+    let config = at(
+        "config",
+        "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:1'}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\nusers: [{name: a, user: {}}]\n",
+    );
+    let unset = [("KUBECONFIG", "/nowhere/config")];
+    for arguments in [
+        &["review", &half][..],
+        &["review", &colons],
+        &["review", "/nowhere"],
+        &["review", &file, "--cluster", &half],
+        &["review", &file, "--cluster", "/nowhere"],
+        &["review", &file, "--settings", &half],
+        &["review", &file, "--replay", &colons],
+        &["review", &file, "--policy", "/nowhere.wasm"],
+        &["review", &file, "--live"],
+        &["review", &file, "--context", "b"],
+        &["review", &file, "--kubeconfig", &colons],
+        &["review", &file, "--kubeconfig", &config],
+        &["review", &file, "--kubeconfig", &config, "--context", "b"],
+        &["settings", "check", &half, "/nowhere"],
+        &["serve", "--tls-cert", &colons, "--tls-key", &colons],
+        &["manifests", "--cert-manager"],
+        &["manifests", "--ca-bundle", "/nowhere"],
+        &["preflight", "--before", "/nowhere", "--after", &colons],
+        &["rules", "nope"],
+        &["probe", "http://127.0.0.1:1/"],
+        &["probe", "nope"],
+    ] {
+        let output = run(arguments, &unset, "");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        for word in
+            ["os error", "EOF", "ServiceError", "Err(", "infer", "Some(", "panicked", "environment variable", "--> <"]
+        {
+            assert!(!text.contains(word), "{arguments:?} says {word}: {text}");
+        }
+        for error in text.split("error: ").skip(1) {
+            assert!(error.contains("help: ") || error.contains("; "), "{arguments:?} does not say what to do: {text}");
+            let parts: Vec<&str> = error.lines().next().unwrap_or_default().split(": ").collect();
+            let mut once = parts.clone();
+            once.dedup();
+            assert_eq!(parts, once, "{text}");
+        }
+    }
 }

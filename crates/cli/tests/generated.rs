@@ -1,7 +1,9 @@
-//! What is written from the code stands in the tree as the code says: the table of rules and the pages about them, the manifests'
-//! rules, the settings' page and schema, what Artifact Hub shows.
+//! What is written from the code stands in the tree as the code says: the table of rules and the pages about them, the
+//! manifests' rules, the settings' page and schema, what Artifact Hub shows.
 //!
 //! `AUTOSCALER_GUARD_WRITE=1 cargo test --workspace --test generated` writes all of it anew.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -80,7 +82,8 @@ fn every_problem_has_a_page_in_the_docs() {
     let table = PROBLEMS.iter().map(row).collect::<Vec<_>>().concat();
     pages.push(("README.md".to_owned(), format!("# Problems\n\n| problem | what it is |\n|---|---|\n{table}")));
     hold_pages("docs/problems", &pages);
-    let entries: Vec<String> = PROBLEMS.iter().map(|problem| format!("- [{0}](problems/{0}.md)\n", problem.id)).collect();
+    let entries: Vec<String> =
+        PROBLEMS.iter().map(|problem| format!("- [{0}](problems/{0}.md)\n", problem.id)).collect();
     hold_page("docs/SUMMARY.md", "problems", &entries.concat());
 }
 
@@ -165,8 +168,124 @@ fn manifests_are_written_from_what_rules_watch_and_look_up() {
     hold_part("policies/audit.yaml", "looked-up", &manifests::looked_up());
     hold_part("policies/rbac.yaml", "permissions", &manifests::permissions());
     hold_part("policies/rbac.yaml", "audited", &manifests::audit_permissions());
-    // After the metadata, of which it takes the look-ups.
+    // After the metadata, of which it takes the lookups.
     hold_part("artifacthub-pkg.yml", "from-code", &artifact_hub());
+}
+
+/// What the chart takes from the code.
+#[test]
+fn the_chart_has_what_rules_watch_and_look_up() {
+    hold_whole("charts/autoscaler-guard/files/policy.json", &format!("{:#}\n", manifests::chart::facts()));
+}
+
+/// Helm holds values to it: those of the policy's settings are the settings' own.
+#[test]
+fn the_chart_s_values_have_a_schema() {
+    hold_whole("charts/autoscaler-guard/values.schema.json", &format!("{:#}\n", values_schema()));
+    let values: Value = serde_saphyr::from_str(&read("charts/autoscaler-guard/values.yaml")).expect("values are YAML");
+    let validator = jsonschema::draft7::new(&values_schema()).expect("it is a schema");
+    assert!(validator.is_valid(&values), "the defaults: {:?}", validator.validate(&values));
+    let wrong = |pointer: &str, value: Value| {
+        let mut values = values.clone();
+        let (parent, key) = pointer.rsplit_once('/').expect("it is a pointer");
+        values.pointer_mut(parent).expect("it is there")[key] = value;
+        !validator.is_valid(&values)
+    };
+    for (pointer, value) in [
+        ("/settings/repiar", json!(true)),
+        ("/settings/rules", json!({"hpa-deletd": "warn"})),
+        ("/certificates/source", json!("none")),
+        ("/webhook/failurePolicy", json!("ignore")),
+        ("/replcias", json!(1)),
+        ("/webhook/timeoutSeconds", json!(5)),
+        ("/image/digest", json!("latest")),
+    ] {
+        assert!(wrong(pointer, value), "{pointer}");
+    }
+    assert!(!wrong("/settings/rules", json!({"hpa-deleted": "warn"})));
+}
+
+/// Helm's regular expressions have no `\\u2028`: the letter itself is in its place.
+fn literal(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(pattern)) = fields.get_mut("pattern") {
+                let mut parts = pattern.split("\\u");
+                let mut text = parts.next().unwrap_or_default().to_owned();
+                for part in parts {
+                    let (code, rest) = part.split_at(4);
+                    let letter = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
+                    text.extend(letter);
+                    text.push_str(rest);
+                }
+                *pattern = text;
+            }
+            fields.values_mut().for_each(literal);
+        }
+        Value::Array(items) => items.iter_mut().for_each(literal),
+        _ => {}
+    }
+}
+
+/// The schema of the chart's values, in the draft that Helm reads.
+fn values_schema() -> Value {
+    let mut settings: Value = serde_json::from_str(&autoscaler_guard_cli::settings::schema()).expect("it is JSON");
+    if let Some(fields) = settings.as_object_mut() {
+        fields.remove("$schema");
+    }
+    literal(&mut settings);
+    // The kinds of objects in Kubernetes have schemas of their own, and API servers hold manifests to them.
+    let object = || json!({"type": "object"});
+    let objects = || json!({"type": "array", "items": {"type": "object"}});
+    let text = || json!({"type": "string"});
+    let group = |properties: Value| json!({"type": "object", "additionalProperties": false, "properties": properties});
+    let switched = |mut more: Value| {
+        more["enabled"] = json!({"type": "boolean"});
+        group(more)
+    };
+    let mut schema = group(json!({
+        "image": group(json!({
+            "repository": {"type": "string", "minLength": 1},
+            "tag": text(),
+            "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+            "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+        })),
+        "imagePullSecrets": objects(),
+        "replicas": {"type": "integer", "minimum": 1},
+        "settings": settings,
+        "webhook": group(json!({
+            "failurePolicy": {"enum": ["Ignore", "Fail"]},
+            "timeoutSeconds": {"type": "integer", "minimum": 9, "maximum": 30},
+            "excludedNamespaces": {"type": "array", "items": {"type": "string", "minLength": 1}},
+        })),
+        "gatekeeper": switched(json!({"constraints": {"enum": ["auto", "always", "never"]}, "clientCA": text()})),
+        "certificates": group(json!({
+            "source": {"enum": ["cert-manager", "self-managed", "existing"]},
+            "secretName": text(),
+            "caBundle": text(),
+            "issuerRef": object(),
+        })),
+        "log": group(json!({"format": {"enum": ["text", "json"]}})),
+        "resources": object(),
+        "podDisruptionBudget": switched(json!({})),
+        "networkPolicy": switched(json!({"from": objects()})),
+        "port": {"type": "integer", "minimum": 1024, "maximum": 65535, "not": {"const": 8080}},
+        "priorityClassName": text(),
+        "nodeSelector": object(),
+        "tolerations": objects(),
+        "affinity": object(),
+        "podAnnotations": object(),
+        "podLabels": object(),
+        "extraArgs": {"type": "array", "items": text()},
+        "serviceMonitor": switched(json!({"labels": object()})),
+        "prometheusRule": switched(json!({"labels": object()})),
+        "dashboard": switched(json!({"labels": object()})),
+        // Helm's own, for those who have it as a part of another chart.
+        "global": object(),
+    }));
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("Values of the chart autoscaler-guard");
+    schema
 }
 
 /// By the defaults, and with no authority: whose certificate the server has, only the user knows.
@@ -232,7 +351,7 @@ fn hold_whole(file: &str, fresh: &str) {
     hold(file, &std::fs::read_to_string(root().join(file)).unwrap_or_default(), fresh);
 }
 
-/// What Artifact Hub and Rancher are told of the policy, as `kwctl scaffold artifacthub` takes it from the metadata.
+/// What Artifact Hub and Rancher say of the policy, as `kwctl scaffold artifacthub` takes it from the metadata.
 fn artifact_hub() -> String {
     let metadata: Value = serde_saphyr::from_str(&read("metadata.yml")).expect("metadata.yml is YAML");
     let looked_up = metadata["contextAwareResources"].as_array().expect("it is a list").iter().map(|one| {
@@ -258,8 +377,22 @@ fn artifact_hub() -> String {
 const VERSIONS: &[(&[&str], &[&str])] = &[
     (&["metadata.yml"], &["\n  io.kubewarden.policy.version: "]),
     (&["artifacthub-pkg.yml"], &["\nversion: ", "autoscaler-guard:v", "?ref=v", "/releases/download/v"]),
+    (&["charts/autoscaler-guard/Chart.yaml"], &["\nversion: ", "\nappVersion: "]),
     (&["policies"], &["autoscaler-guard:v", "?ref=v", "githubusercontent.com/autoscaler-guard/autoscaler-guard/v"]),
-    (&["README.md", "docs"], &["autoscaler-guard:v", "?ref=v", "--branch v", "@refs/tags/v", "/releases/download/v"]),
+    (
+        &["README.md", "docs"],
+        &[
+            "autoscaler-guard:v",
+            "?ref=v",
+            "--branch v",
+            "@refs/tags/v",
+            "/releases/download/v",
+            "--version ",
+            "autoscaler-guard/autoscaler-guard@v",
+            "-server:v",
+        ],
+    ),
+    (&["action.yml"], &["default: v"]),
 ];
 
 /// The version stands in `Cargo.toml`; wherever else it is named, it is that one.
@@ -274,7 +407,7 @@ fn the_version_is_that_of_the_workspace_everywhere() {
 
 /// As long as the changelog has no day for the version, it is not out, and any will do.
 #[test]
-fn artifact_hubs_package_is_of_the_day_that_the_changelog_tells() {
+fn artifact_hubs_package_is_of_the_changelogs_day() {
     let heading = concat!("## [", env!("CARGO_PKG_VERSION"), "] - ");
     let changelog = read("CHANGELOG.md");
     let day = changelog.lines().find_map(|line| line.strip_prefix(heading));
@@ -343,7 +476,9 @@ fn registered(rules: &Value) -> BTreeSet<String> {
             for version in words(&rule["apiVersions"]) {
                 for resource in words(&rule["resources"]) {
                     let of = |operation| format!("{group}/{version} {resource} {operation}");
-                    pairs.extend(words(&rule["operations"]).iter().map(of));
+                    let all = || ["CREATE", "UPDATE", "DELETE"].map(str::to_owned).to_vec();
+                    let operations = words(&rule["operations"]);
+                    pairs.extend(if operations == ["*"] { all() } else { operations }.iter().map(of));
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! `preflight` on upgrades of public charts, and all the ways in which it answers.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -85,7 +87,7 @@ fn exit_codes_follow_fail_on() {
 }
 
 #[test]
-fn people_are_told_what_was_assumed_and_what_helps() {
+fn what_was_assumed_and_what_helps_is_said() {
     let text = text(&preflight(SEED, &["--verbose"]));
     for part in [
         "assumed: --as helm3",

@@ -1,5 +1,7 @@
 //! `serve` from outside: what it refuses to start with, where it says that it listens, how it ends.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 mod serving;
 
 use std::fs;
@@ -65,7 +67,7 @@ fn it_may_be_gatekeepers_provider() {
 }
 
 #[test]
-fn what_is_broken_is_told_before_it_listens() {
+fn what_is_broken_is_reported_before_it_listens() {
     let files = files("broken");
     files.write("settings.yaml", "repiar: true\nhelm: 1\n");
     files.write("module.wasm", "repair: false\n");
@@ -106,7 +108,7 @@ fn without_a_kubeconfig_or_an_address_it_does_not_begin_to_serve() {
     assert!(text.contains("cannot be listened on: Address already in use"), "{text}");
     files.write("kubeconfig", "clusters: 3");
     let text = refused(&files, &[]);
-    assert!(text.starts_with("error: the cluster cannot be asked: the kubeconfig kubeconfig cannot be used"), "{text}");
+    assert!(text.starts_with("error: there is no cluster to ask: the kubeconfig kubeconfig cannot be used"), "{text}");
 }
 
 #[test]

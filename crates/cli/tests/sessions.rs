@@ -2,6 +2,8 @@
 //!
 //! `AUTOSCALER_GUARD_WRITE=1 cargo test -p autoscaler-guard-cli --test sessions` writes those anew.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,8 +47,8 @@ fn clusters(request: &str) -> Vec<String> {
     objects(request).iter().map(|object| format!("--cluster={object}")).collect()
 }
 
-/// The files of `e2e/sessions` as they should be, by name: a session a request, and a table of what becomes of each. What is
-/// repaired is there a second time, judged by a policy that may not.
+/// The files of `e2e/sessions` as they should be, by name: a session a request, and a table of what becomes of each.
+/// What is repaired is there a second time, judged by a policy that may not.
 fn fresh() -> BTreeMap<String, String> {
     let module = Judge::load(Some(Path::new(&module())), Limits::default()).expect("the module can be used");
     let mut files = BTreeMap::new();
@@ -177,7 +179,7 @@ mod kwctl {
     }
 }
 
-/// By kwctl's own reader: all four look-ups, found and failed, are among them.
+/// By kwctl's own reader: all four lookups, found and failed, are among them.
 #[test]
 fn kwctl_reads_the_sessions() {
     use kwctl::CallbackRequestType::{
@@ -238,7 +240,7 @@ fn a_session_of_other_requests_is_no_answer() {
     let Output { status, stdout, stderr } = output("008-delete-scaledobject-lab-admin");
     let text = String::from_utf8_lossy(&stderr);
     assert_eq!((status.code(), stdout.as_slice()), (Some(2), &b""[..]), "{text}");
-    assert!(text.contains("session.yml does not fit: look-up 1: the session has: "), "{text}");
+    assert!(text.contains("session.yml does not fit: lookup 1: the session has: "), "{text}");
     // This one asks nothing, and so leaves everything.
     let Output { status, stderr, .. } = output("003-update-scaledobject-keda-operator");
     let text = String::from_utf8_lossy(&stderr);

@@ -30,7 +30,7 @@ impl Answer {
             asked.set(asked.get() + 1);
             stage.call(operation, request)
         });
-        assert!(asked.get() <= MOST_QUESTIONS, "{} look-ups", asked.get());
+        assert!(asked.get() <= MOST_QUESTIONS, "{} lookups", asked.get());
         let answer: Self = serde_json::from_slice(&bytes)
             .unwrap_or_else(|error| panic!("no answer: {error}: {}", String::from_utf8_lossy(&bytes)));
         answer.obeys();

@@ -3,12 +3,17 @@
 use std::cell::RefCell;
 
 use arbitrary::Unstructured;
+use autoscaler_guard::cluster::{Access, ApiKind, Cluster, List, Presence};
+use autoscaler_guard_objects::Objects;
+use autoscaler_guard_reading::Json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The objects that a payload brings along in its member `cluster`, which the policy does not read, and how answers go wrong.
+/// The objects that a payload brings along in its member `cluster`, which the policy does not read, and how answers go
+/// wrong.
 pub(crate) struct Stage<'a> {
-    objects: Vec<(Head, &'a str)>,
+    honest: Objects<'a>,
+    texts: Vec<&'a str>,
     choices: RefCell<Unstructured<'a>>,
 }
 
@@ -18,52 +23,51 @@ struct Payload<'a> {
     cluster: Vec<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Head {
-    kind: String,
-    metadata: Named,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Named {
-    name: String,
-    namespace: String,
-}
-
-/// What is read of a look-up.
+/// What is read of a lookup.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Asked {
+    api_version: String,
     kind: String,
     name: String,
     namespace: Option<String>,
+    label_selector: Option<String>,
     subject_access_review: Option<Review>,
 }
 
 #[derive(Deserialize)]
 struct Review {
+    user: String,
+    #[serde(default)]
+    groups: Vec<String>,
     resource_attributes: Attributes,
 }
 
 #[derive(Deserialize)]
 struct Attributes {
     verb: String,
+    group: String,
+    resource: String,
+    namespace: Option<String>,
 }
 
 impl<'a> Stage<'a> {
     /// The cluster of a payload. Without choices it answers honestly.
     pub(crate) fn new(payload: &'a [u8], choices: &'a [u8]) -> Self {
         let payload = serde_json::from_slice::<Payload<'_>>(payload);
-        let texts = payload.map(|payload| payload.cluster).unwrap_or_default();
-        let head = |text: &&'a RawValue| (serde_json::from_str(text.get()).unwrap_or_default(), text.get());
-        Self { objects: texts.iter().map(head).collect(), choices: RefCell::new(Unstructured::new(choices)) }
+        let texts: Vec<&str> =
+            payload.map(|payload| payload.cluster).unwrap_or_default().iter().map(|text| text.get()).collect();
+        let mut honest = Objects::empty("fuzzing");
+        for text in &texts {
+            // What is no object is not there.
+            let _ = honest.insert(Json::new(text));
+        }
+        Self { honest, texts, choices: RefCell::new(Unstructured::new(choices)) }
     }
 
-    /// Answers a look-up: a host's `kubernetes/*` capability.
+    /// Answers a lookup: a host's `kubernetes/*` capability.
     pub(crate) fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
-        let asked: Asked = serde_json::from_slice(request).unwrap_or_else(|error| panic!("not a look-up: {error}"));
+        let asked: Asked = serde_json::from_slice(request).unwrap_or_else(|error| panic!("not a lookup: {error}"));
         let honest = self.honest(operation, &asked);
         let mut choices = self.choices.borrow_mut();
         match choices.arbitrary::<u8>().unwrap_or_default() % 12 {
@@ -76,27 +80,32 @@ impl<'a> Stage<'a> {
                 answer
             }),
             6 => Ok(choices.arbitrary::<&[u8]>().unwrap_or_default().to_vec()),
-            7 => Ok(choices.choose(&self.objects).map(|(_, text)| (*text).into()).unwrap_or_default()),
+            7 => Ok(choices.choose(&self.texts).map(|text| (*text).into()).unwrap_or_default()),
             _ => honest,
         }
     }
 
     fn honest(&self, operation: &str, asked: &Asked) -> Result<Vec<u8>, String> {
-        if let Some(review) = &asked.subject_access_review {
-            let allowed = matches!(review.resource_attributes.verb.as_str(), "list" | "watch");
+        if let Some(Review { user, groups, resource_attributes }) = &asked.subject_access_review {
+            let Attributes { verb, group, resource, namespace } = resource_attributes;
+            let groups = groups.iter().map(String::as_str).collect();
+            let access = Access { user, groups, verb, group, resource, namespace: namespace.as_deref() };
+            let allowed = self.honest.can_i(&access) == Presence::Found(true);
             return Ok(format!(r#"{{"allowed":{allowed}}}"#).into_bytes());
         }
-        let namespace = asked.namespace.as_deref().unwrap_or_default();
-        let mut of_kind = self.objects.iter().filter(|(head, _)| {
-            head.kind == asked.kind && (namespace.is_empty() || head.metadata.namespace == namespace)
-        });
-        if operation.starts_with("list") {
-            let items: Vec<&str> = of_kind.map(|(_, text)| *text).collect();
-            return Ok(format!(r#"{{"items":[{}]}}"#, items.join(",")).into_bytes());
+        let Asked { api_version, kind, name, namespace, label_selector, .. } = asked;
+        let kind = &ApiKind { api_version: api_version.into(), kind: kind.into(), resource: "" };
+        let (namespace, label_selector) = (namespace.as_deref(), label_selector.as_deref());
+        let answer = if operation.starts_with("list") {
+            self.honest.list(&List { kind, namespace, label_selector, fields: &[] })
+        } else {
+            self.honest.get(kind, namespace, name, &[])
+        };
+        match answer {
+            Presence::Found(text) => Ok(text.into_bytes()),
+            Presence::Absent => Err(format!("Cannot find v1/{} named '{name}' inside of namespace 'None'", kind.kind)),
+            Presence::Unknown(reason) => Err(reason.to_string()),
         }
-        let found = of_kind.find(|(head, _)| head.metadata.name == asked.name);
-        let absent = || format!("Cannot find v1/{} named '{}' inside of namespace 'None'", asked.kind, asked.name);
-        found.map(|(_, text)| (*text).into()).ok_or_else(absent)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the fuzz targets do with a text: plain functions that panic when a law is broken.
 //!
-//! The targets in `fuzz/` hand them what libFuzzer makes up; `crates/cases/tests/regressions.rs` hands them what was found once, and the
-//! seeds. They know the policy from outside only: bytes in, an answer out, and a look at what the answer may be.
+//! The targets in `fuzz/` hand them what libFuzzer makes up; `crates/cases/tests/regressions.rs` hands them what was
+//! found once, and the seeds. They know the policy from outside only: bytes in, an answer out, and a look at what the
+//! answer may be.
 //!
 //! | target | input | laws |
 //! |---|---|---|
@@ -9,6 +10,8 @@
 //! | [`settings()`] | settings | `validate_settings` and judging agree on what can be used |
 //! | [`repair()`] | a payload as above; after a NUL, how its objects are damaged | a repair changes what it names and nothing else, once |
 //! | [`reading()`] | any text | agrees with a full JSON parser on what is JSON, and what is in it |
+
+#![allow(clippy::restriction, reason = "only tests use it, and they may panic")]
 
 mod answer;
 mod cluster;

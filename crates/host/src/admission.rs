@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard::VerdictKind;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub struct Response {
     pub mutated_object: Option<Value>,
     /// What goes into the API server's audit log.
     pub audit_annotations: Option<BTreeMap<String, String>>,
-    /// What the client is told whatever the verdict.
+    /// The warnings that the client shows, whatever the verdict.
     pub warnings: Option<Vec<String>>,
 }
 
@@ -48,7 +49,7 @@ pub struct AdmissionResponse {
     /// What goes into the API server's audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_annotations: Option<BTreeMap<String, String>>,
-    /// What the client is told whatever the verdict.
+    /// The warnings that the client shows, whatever the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warnings: Option<Vec<String>>,
 }
@@ -64,44 +65,10 @@ pub struct Status {
     pub code: Option<u16>,
 }
 
-/// What becomes of a request, in a word. The one place that says what each word means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It passes as it is.
-    Allowed,
-    /// It passes as it is, with warnings.
-    Warned,
-    /// It passes, changed.
-    Repaired,
-    /// It is refused.
-    Rejected,
-}
-
-impl Verdict {
-    /// The word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Warned => "warned",
-            Self::Repaired => "repaired",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
 impl AdmissionResponse {
     /// What becomes of the request.
-    pub fn verdict(&self) -> Verdict {
-        if !self.allowed {
-            Verdict::Rejected
-        } else if self.patch.is_some() {
-            Verdict::Repaired
-        } else if self.warnings().is_empty() {
-            Verdict::Allowed
-        } else {
-            Verdict::Warned
-        }
+    pub fn verdict(&self) -> VerdictKind {
+        VerdictKind::new(self.allowed, self.patch.is_some(), !self.warnings().is_empty())
     }
 
     /// The ids of the rules that spoke, the strongest first.

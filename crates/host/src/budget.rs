@@ -21,7 +21,7 @@ impl Budget {
         !self.gone.is_cancelled() && Instant::now() < self.until
     }
 
-    /// What a guest is told for which there is no time.
+    /// What a guest gets for which there is no time.
     pub fn exhausted() -> String {
         wording::failure("there was no time left to look it up")
     }

@@ -1,9 +1,9 @@
 //! What a policy may ask its host for: the `kubernetes/*` host capabilities.
 //!
-//! Everything that answers look-ups implements [`Capabilities`]: a [`Snapshot`](crate::Snapshot) of files, a
+//! Everything that answers lookups implements [`Capabilities`]: a [`Snapshot`](crate::Snapshot) of files, a
 //! [`LiveCluster`](crate::LiveCluster), a [`Recorded`](crate::Recorded) one around either, or [`NoCluster`]. Requests
 //! and answers are the JSON that the guest's SDK writes and reads; a failure is a text, worded as policy-server words
-//! it, since policies tell failures apart by it.
+//! it, since policies know failures by it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,19 +13,19 @@ use crate::{
     wording,
 };
 
-/// Answers the look-ups that a policy makes while it decides.
+/// Answers the lookups that a policy makes while it decides.
 pub trait Capabilities: Send + Sync {
-    /// Answers one `kubernetes/<operation>` look-up; [`Lookup::parse`] reads the request.
+    /// Answers one `kubernetes/<operation>` lookup; [`Lookup::parse`] reads the request.
     ///
     /// The error is what the guest sees after `Host error: `.
     fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String>;
 
-    /// The same, within a budget of time; a look-up that cannot be cut short ends when it ends.
+    /// The same, within a budget of time; a lookup that cannot be cut short ends when it ends.
     fn call_within(&self, operation: &str, request: &[u8], budget: &Budget) -> Result<Vec<u8>, String> {
         if budget.is_left() { self.call(operation, request) } else { Err(Budget::exhausted()) }
     }
 
-    /// Whether look-ups can be answered; the error is why not, for people.
+    /// Whether lookups can be answered; the error is why not, for people.
     fn ready(&self) -> Result<(), String> {
         Ok(())
     }
@@ -71,7 +71,7 @@ impl<C: Capabilities + ?Sized> Capabilities for Arc<C> {
     }
 }
 
-/// No cluster at all: every look-up fails as for a policy that was given no access.
+/// No cluster at all: every lookup fails as for a policy that was given no access.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoCluster;
 

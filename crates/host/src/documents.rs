@@ -1,5 +1,5 @@
-//! Reading documents: JSON and YAML, several in a text, files and folders. The one reader of requests, settings, snapshots and
-//! sessions.
+//! Reading documents: JSON and YAML, several in a text, files and folders. The one reader of requests, settings,
+//! snapshots and sessions.
 //!
 //! Every document keeps its origin, so that an error can say which document of which file is meant, and where.
 
@@ -124,8 +124,8 @@ struct Unreadable {
     reason: String,
 }
 
-/// YAML's flow style also starts with a brace, but seldom goes on with a quote. What is meant as JSON is not read as YAML, which would
-/// take `{"a": }` for a null.
+/// YAML's flow style also starts with a brace, but seldom goes on with a quote. What is meant as JSON is not read as
+/// YAML, which would take `{"a": }` for a null.
 fn is_json(text: &str) -> bool {
     let object = text.trim_start().trim_start_matches(|letter: char| letter == '[' || letter.is_whitespace());
     object.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']))
@@ -183,19 +183,19 @@ fn bare(reason: &str) -> String {
     reason.split(" at line ").next().unwrap_or(reason).into()
 }
 
-/// Splits a YAML stream at its `---` lines, each part with the line that it starts at. They cannot stand inside of a document,
-/// where text is indented.
+/// Splits a YAML stream at its `---` lines, each part with the line that it starts at. They cannot stand inside of a
+/// document, where text is indented.
 fn split(text: &str) -> Vec<(usize, &str)> {
     let (mut parts, mut start, mut start_line, mut offset) = (Vec::new(), 0, 1, 0);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         if line.trim_end() == "---" || line.starts_with("--- ") {
-            parts.push((start_line, &text[start..offset]));
+            parts.push((start_line, text.get(start..offset).unwrap_or_default()));
             // What follows the dashes belongs to the new document.
             (start, start_line) = (offset + 3, index + 1);
         }
         offset += line.len();
     }
-    parts.push((start_line, &text[start..]));
+    parts.push((start_line, text.get(start..).unwrap_or_default()));
     parts.retain(|(_, text)| !is_blank(text));
     parts
 }

@@ -25,7 +25,7 @@ impl Grants {
         Self(resources.to_vec())
     }
 
-    /// Refuses a look-up of a kind that is not granted; an unreadable request is left to whoever answers it.
+    /// Refuses a lookup of a kind that is not granted; an unreadable request is left to whoever answers it.
     pub(crate) fn check(&self, operation: &str, request: &[u8]) -> Result<(), String> {
         if !matches!(operation, "get_resource" | "list_resources_by_namespace" | "list_resources_all") {
             return Ok(());

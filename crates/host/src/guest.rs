@@ -4,7 +4,7 @@
 //! may call back for lookups, and leaves an answer or an error. The imports and their order of precedence are those
 //! of `wapc` and `wasmtime-provider`, which policy-server is built on. They are served here by wasmtime itself, because
 //! that provider turns every failure into a text: whether a guest trapped, ran out of time or out of memory could not
-//! be told apart.
+//! be known from one another.
 
 use std::{str, sync::Arc};
 
@@ -32,7 +32,8 @@ pub(crate) const FUNCTIONS: [&str; 9] = [
 /// Called in this order before the first operation, where a guest exports them.
 const STARTERS: [&str; 2] = ["_start", "wapc_init"];
 
-/// The most lookups of one operation, so that no request chooses how many there are. Policies whose requests do not ask for a great many.
+/// The most lookups of one operation, so that no request chooses how many there are. Policies whose requests do not ask
+/// for a great many.
 const MOST_LOOKUPS: usize = 256;
 
 /// More than a guest can use up.

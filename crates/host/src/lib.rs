@@ -3,18 +3,18 @@
 //! A policy is a WebAssembly module that is handed an admission request and answers with a verdict; on the way it may
 //! ask its host about other objects. This crate is such a host, to be embedded: [`Policy`] runs the module, with limits
 //! on time and memory; something that implements [`Capabilities`] answers its questions; [`admission`] turns the
-//! verdict into what the API server would be told.
+//! verdict into what the API server would get.
 //!
-//! | answers look-ups | from |
+//! | answers lookups | from |
 //! |---|---|
 //! | [`Snapshot`] | files: `kubectl get -o yaml`, manifests; permissions and missing operators can be staged |
 //! | [`LiveCluster`] | an API server, with the rights of whoever runs this |
-//! | [`NoCluster`] | nothing: every look-up is refused |
-//! | [`Replay`] | a [`Session`]: look-ups that were recorded before, here or by kwctl |
+//! | [`NoCluster`] | nothing: every lookup is refused |
+//! | [`Replay`] | a [`Session`]: lookups that were recorded before, here or by kwctl |
 //! | [`Recorded`] | any of them, and keeps what was asked and answered |
 //!
 //! To a policy all of this looks like policy-server: same protocol, same JSON, same words when something fails, since
-//! those words are all that a policy can tell failures apart by. What differs is told where it does.
+//! those words are all that a policy can know failures by. What differs is said where it does.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -41,6 +41,8 @@
 //! Where to read on: `policy.rs` (a call from outside), `guest.rs` (the same call, as the guest sees it),
 //! `snapshot.rs` and `live.rs` (answers), `wording.rs` (policy-server's words).
 
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
+
 pub mod admission;
 mod budget;
 mod capabilities;
@@ -62,16 +64,16 @@ mod view;
 mod wording;
 pub mod yaml;
 
-pub use admission::{Response, Verdict};
+pub use admission::Response;
 pub use budget::Budget;
 pub use capabilities::{Capabilities, NoCluster, WatchAge};
 pub use documents::Origin;
-pub use live::{ConnectError, LiveCluster, LiveOptions, Refused, Unlisted, Wanted, Write, Writing};
+pub use live::{ConnectError, LiveCluster, LiveOptions, Refused, Unlisted, Wanted, Write, Writing, client};
 pub use load::LoadError;
 pub use lookup::{CanI, Get, List, Lookup, Outcome, ResourceAttributes, SubjectAccessReview};
 pub use metadata::{ContextAwareResource, Metadata};
 pub use policy::{CallError, Limits, Policy, SettingsResponse, Work};
 pub use recorded::{Call, Recorded};
-pub use session::{Misfit, Replay, Session, SessionError};
+pub use session::{Mismatch, Replay, Session, SessionError};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use wording::in_words;

@@ -1,10 +1,11 @@
-//! A real cluster: look-ups go to its API server, with the rights of whoever runs this.
+//! A real cluster: lookups go to its API server, with the rights of whoever runs this.
 //!
-//! They are the requests that policy-server makes and fail with its words. Three things differ. What is asked for comes from whoever made the
-//! request that is judged, so names are checked and encoded before they become part of a path. A list that is not, or not
-//! yet, kept up to date by a watch ([`LiveOptions::watch`]) is asked for, so a missing permission is an error and not an
-//! endless wait. And when a policy asks whether the policy server itself may do something, it is the runner's own rights
-//! that matter here: [`LiveOptions::stands_for`] names the account for which they stand in.
+//! They are the requests that policy-server makes and fail with its words. Three things differ. What is asked for comes
+//! from whoever made the request that is judged, so names are checked and encoded before they become part of a path. A
+//! list that is not, or not yet, kept up to date by a watch ([`LiveOptions::watch`]) is asked for, so a missing
+//! permission is an error and not an endless wait. And when a policy asks whether the policy server itself may do
+//! something, it is the runner's own rights that matter here: [`LiveOptions::stands_for`] names the account for which
+//! they stand in.
 
 mod connect;
 mod discovery;
@@ -32,7 +33,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-pub use self::connect::ConnectError;
+pub use self::connect::{ConnectError, client};
 pub use self::pages::{Unlisted, Wanted};
 pub use self::write::{Refused, Write, Writing};
 use self::{
@@ -46,7 +47,7 @@ use crate::{
     wording,
 };
 
-/// Which cluster to ask, and as whom.
+/// Which cluster to ask, and by which account.
 #[derive(Debug, Clone)]
 pub struct LiveOptions {
     /// The kubeconfig's context; its current one, or the cluster that this runs in, if none is named.
@@ -88,8 +89,8 @@ impl LiveCluster {
         Ok(Self { api: Arc::new(api), runtime: Some(runtime) })
     }
 
-    /// Reads the configuration, and greets the API server until it answers: until then this is not [ready](Capabilities::ready). `failed` is
-    /// told why, once for each reason.
+    /// Reads the configuration, and greets the API server until it answers: until then this is not
+    /// [ready](Capabilities::ready). `failed` is given the reason, once for each.
     pub fn connect_eventually(
         options: LiveOptions,
         failed: impl Fn(&ConnectError) + Send + 'static,
@@ -100,12 +101,12 @@ impl LiveCluster {
         let api = Arc::new(api);
         let greeted = Arc::clone(&api);
         runtime.spawn(async move {
-            let mut told = String::new();
+            let mut reported = String::new();
             while let Err(error) = connect::greet(&greeted, &server).await {
                 let reason = error.to_string();
-                if reason != told {
+                if reason != reported {
                     failed(&error);
-                    told = reason;
+                    reported = reason;
                 }
                 tokio::time::sleep(AGAIN).await;
             }
@@ -123,7 +124,7 @@ impl LiveCluster {
             }
         };
         let answer = self.runtime.as_ref().and_then(|runtime| wait(runtime, answer));
-        answer.unwrap_or_else(|| Err(wording::failure("the look-up was interrupted")))
+        answer.unwrap_or_else(|| Err(wording::failure("the lookup was interrupted")))
     }
 }
 
@@ -161,7 +162,7 @@ impl Drop for LiveCluster {
 }
 
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(1).thread_name("look-ups").enable_all().build()
+    Builder::new_multi_thread().worker_threads(1).thread_name("lookups").enable_all().build()
 }
 
 /// Runs a future to its end from a thread that may belong to another runtime; none if it panicked.
@@ -177,7 +178,7 @@ where
 /// How long a list may wait for a watch to begin.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What look-ups need.
+/// What lookups need.
 struct Api {
     client: Client,
     discovery: Discovery,
@@ -267,7 +268,8 @@ impl Api {
         view::write_list(&api_version, &kind, objects.map(|object| View { object, mask: &mask, place: Place::Listed }))
     }
 
-    /// Whoever asks in the policy server's stead is named when something is denied: the policy knows the policy server's account alone.
+    /// Whoever asks in the policy server's stead is named when something is denied: the policy knows the policy
+    /// server's account alone.
     async fn can_i(&self, can_i: CanI) -> Result<Vec<u8>, String> {
         let review = &can_i.subject_access_review;
         let own = self.stands_for.as_ref() == Some(&review.user);

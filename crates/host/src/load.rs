@@ -45,7 +45,7 @@ pub enum LoadError {
     },
     /// An import or export has another type than waPC's.
     #[error("the module does not fit waPC: {reason}; build it with a current Kubewarden SDK")]
-    Misfit {
+    Incompatible {
         /// What does not fit.
         reason: String,
     },
@@ -78,7 +78,8 @@ pub(crate) fn load(bytes: &[u8], counting: bool) -> Result<Loaded, LoadError> {
     let module = Module::from_binary(&engine, bytes).map_err(|error| uncompilable(&error))?;
     check_exports(&module)?;
     check_imports(&module)?;
-    let prepared = guest::prepare(&engine, &module).map_err(|error| LoadError::Misfit { reason: chain(&error) })?;
+    let prepared =
+        guest::prepare(&engine, &module).map_err(|error| LoadError::Incompatible { reason: chain(&error) })?;
     let metadata = metadata::read(bytes).map_err(LoadError::Metadata)?;
     Ok(Loaded { engine, prepared, metadata })
 }

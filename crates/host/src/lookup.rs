@@ -1,4 +1,4 @@
-//! The look-ups a policy can make, as the guest's SDK writes them.
+//! The lookups a policy can make, as the guest's SDK writes them.
 //!
 //! The two list operations are one here: a list without a namespace is one of the whole cluster.
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::wording;
 
-/// One look-up, read from the operation's name and its request.
+/// One lookup, read from the operation's name and its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     /// `get_resource`: one object by name.
@@ -103,7 +103,7 @@ pub struct ResourceAttributes {
 }
 
 impl Lookup {
-    /// Reads a look-up; the error is policy-server's, for the guest.
+    /// Reads a lookup; the error is policy-server's, for the guest.
     pub fn parse(operation: &str, request: &[u8]) -> Result<Self, String> {
         match operation {
             "get_resource" => read(request).map(Lookup::Get),
@@ -115,7 +115,7 @@ impl Lookup {
     }
 }
 
-/// How a look-up came out.
+/// How a lookup came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// There is an answer.
@@ -129,7 +129,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome behind what a guest is told, which is a text when there is no answer.
+    /// The outcome behind what a guest gets, which is a text when there is no answer.
     pub fn of(answer: &Result<Vec<u8>, String>) -> Self {
         match answer {
             Ok(_) => Self::Answered,

@@ -1,7 +1,7 @@
 //! The JSON Patch between two texts of an object.
 //!
-//! A policy changes little of an object, and what it leaves alone it leaves alone to the letter. So texts are compared, and only what differs
-//! is read into trees, which take many times the memory of a text. API servers send no key twice.
+//! A policy changes little of an object, and what it leaves alone it leaves alone to the letter. So texts are compared,
+//! and only what differs is read into trees, which take many times the memory of a text. API servers send no key twice.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

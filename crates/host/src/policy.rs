@@ -18,7 +18,7 @@ use crate::{
 /// How much a policy may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long the guest may run, look-ups included; they themselves are not cut short. Policy-server's default is
+    /// How long the guest may run, lookups included; they themselves are not cut short. Policy-server's default is
     /// two seconds, too.
     pub time: Duration,
     /// How large the guest's memory may grow, in bytes. Policy-server sets no limit.
@@ -76,7 +76,7 @@ pub enum CallError {
     },
     /// The guest ran too long.
     #[error(
-        "the policy was stopped after {limit:?} during `{operation}`: look for slow look-ups, or allow it more time (in a cluster: `timeoutEvalSeconds`)"
+        "the policy was stopped after {limit:?} during `{operation}`: look for slow lookups, or allow it more time (in a cluster: `timeoutEvalSeconds`)"
     )]
     TimeLimit {
         /// The operation.

@@ -1,4 +1,4 @@
-//! Look-ups on the record: what a policy asked for, and what it was told.
+//! Lookups on the record: what a policy asked for, and what it got.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -15,14 +15,14 @@ pub struct Recorded<C> {
     calls: Mutex<Vec<Call>>,
 }
 
-/// One look-up and its outcome.
+/// One lookup and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// `get_resource`, `list_resources_by_namespace`, `list_resources_all` or `can_i`.
     pub operation: String,
     /// The guest's JSON.
     pub request: Vec<u8>,
-    /// The JSON it was answered with, or the failure it was told.
+    /// The JSON it was answered with, or the failure it got.
     pub outcome: Result<Vec<u8>, String>,
 }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::{Map, Value};
 
-/// All requirements of a look-up.
+/// All requirements of a lookup.
 #[derive(Debug, Default)]
 pub(crate) struct Selector {
     labels: Vec<Requirement>,

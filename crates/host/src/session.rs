@@ -1,7 +1,8 @@
 //! Lookups in a file, to be replayed without a cluster: by [`Replay`], or by kwctl.
 //!
-//! The format is that of kwctl's `--record-host-capabilities-interactions` and `--replay-host-capabilities-interactions`: a list
-//! of exchanges in the order in which the policy asked, each with the request, which is YAML in a text, and the response.
+//! The format is that of kwctl's `--record-host-capabilities-interactions` and
+//! `--replay-host-capabilities-interactions`: a list of exchanges in the order in which the policy asked, each with the
+//! request, which is YAML in a text, and the response.
 //!
 //! ```yaml
 //! - request: |
@@ -27,7 +28,7 @@ use serde_json::{Value, json};
 
 use crate::{Call, Capabilities, Lookup, documents, wording, yaml};
 
-/// A look-up in a session.
+/// A lookup in a session.
 #[derive(Debug, PartialEq, Eq)]
 struct Kind {
     operation: &'static str,
@@ -61,7 +62,7 @@ const REVIEW: &str = "request";
 /// What the guest calls it.
 const GUESTS_REVIEW: &str = "subject_access_review";
 
-/// The look-ups that a policy made, in order, and what it was told.
+/// The lookups that a policy made, in order, and what it got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Session {
     exchanges: Vec<Exchange>,
@@ -138,7 +139,7 @@ impl Exchange {
         };
         let request = serde_json::from_slice(&call.request).map_err(|error| format!("is unreadable: {error}"))?;
         let kind = KINDS.iter().find(|kind| kind.operation == call.operation);
-        Self::new(kind.ok_or_else(|| format!("is {}, which is no look-up", call.operation))?, request, outcome)
+        Self::new(kind.ok_or_else(|| format!("is {}, which is no lookup", call.operation))?, request, outcome)
     }
 
     fn read(written: Written) -> Result<Self, String> {
@@ -200,7 +201,7 @@ impl Exchange {
     }
 }
 
-/// Answers look-ups as a session says: in its order, and each only if the whole request is the same.
+/// Answers lookups as a session says: in its order, and each only if the whole request is the same.
 #[derive(Debug)]
 pub struct Replay {
     state: Mutex<State>,
@@ -210,13 +211,13 @@ pub struct Replay {
 struct State {
     left: VecDeque<Exchange>,
     answered: usize,
-    misfit: Option<Box<Misfit>>,
+    mismatch: Option<Box<Mismatch>>,
 }
 
-/// A look-up that the session does not have at this place.
+/// A lookup that the session does not have at this place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("look-up {number}: {}", self.words())]
-pub struct Misfit {
+#[error("lookup {number}: {}", self.words())]
+pub struct Mismatch {
     /// Its number, from 1.
     pub number: usize,
     /// What the session has there; nothing if it has ended.
@@ -225,7 +226,7 @@ pub struct Misfit {
     pub found: Lookup,
 }
 
-impl Misfit {
+impl Mismatch {
     fn words(&self) -> String {
         let Some(expected) = &self.expected else {
             return format!("the session has ended, and the policy asked: {}", self.found);
@@ -241,14 +242,14 @@ impl Misfit {
 impl Replay {
     /// Starts at the session's beginning.
     pub fn new(session: Session) -> Self {
-        Self { state: Mutex::new(State { left: session.exchanges.into(), answered: 0, misfit: None }) }
+        Self { state: Mutex::new(State { left: session.exchanges.into(), answered: 0, mismatch: None }) }
     }
 
-    /// What is left of the session, in order; or the first look-up that did not fit, after which answers mean nothing.
-    pub fn finish(&self) -> Result<Vec<Lookup>, Box<Misfit>> {
+    /// What is left of the session, in order; or the first lookup that did not fit, after which answers mean nothing.
+    pub fn finish(&self) -> Result<Vec<Lookup>, Box<Mismatch>> {
         let state = self.state();
-        match &state.misfit {
-            Some(misfit) => Err(misfit.clone()),
+        match &state.mismatch {
+            Some(mismatch) => Err(mismatch.clone()),
             None => Ok(state.left.iter().map(|exchange| exchange.lookup.clone()).collect()),
         }
     }
@@ -262,8 +263,8 @@ impl Capabilities for Replay {
     fn call(&self, operation: &str, request: &[u8]) -> Result<Vec<u8>, String> {
         let asked = Lookup::parse(operation, request)?;
         let mut state = self.state();
-        if let Some(misfit) = &state.misfit {
-            return Err(wording::failure(&misfit.to_string()));
+        if let Some(mismatch) = &state.mismatch {
+            return Err(wording::failure(&mismatch.to_string()));
         }
         match state.left.pop_front() {
             Some(exchange) if exchange.lookup == asked => {
@@ -272,9 +273,9 @@ impl Capabilities for Replay {
             }
             other => {
                 let expected = other.map(|exchange| exchange.lookup);
-                let misfit = Box::new(Misfit { number: state.answered + 1, expected, found: asked });
-                let failure = wording::failure(&misfit.to_string());
-                state.misfit = Some(misfit);
+                let mismatch = Box::new(Mismatch { number: state.answered + 1, expected, found: asked });
+                let failure = wording::failure(&mismatch.to_string());
+                state.mismatch = Some(mismatch);
                 Err(failure)
             }
         }
@@ -417,14 +418,14 @@ mod tests {
     }
 
     #[test]
-    fn another_look_up_is_told_with_both_and_ends_the_replay() {
+    fn another_lookup_is_reported_with_both_and_ends_the_replay() {
         let replay = Replay::new(Session::of(&all()[..2]).unwrap());
         let other = get("other").to_string();
         let failure = replay.call("get_resource", other.as_bytes()).unwrap_err();
-        let misfit = "look-up 1: the session has: get keda.sh/v1alpha1 ScaledObject shop/web; the policy asked: get keda.sh/v1alpha1 ScaledObject shop/other";
-        assert_eq!(failure, format!("Callback evaluation failure: {misfit}"));
+        let mismatch = "lookup 1: the session has: get keda.sh/v1alpha1 ScaledObject shop/web; the policy asked: get keda.sh/v1alpha1 ScaledObject shop/other";
+        assert_eq!(failure, format!("Callback evaluation failure: {mismatch}"));
         assert!(replay.call("get_resource", get("x").to_string().as_bytes()).is_err());
-        assert_eq!(replay.finish().unwrap_err().to_string(), misfit);
+        assert_eq!(replay.finish().unwrap_err().to_string(), mismatch);
     }
 
     #[test]
@@ -433,23 +434,26 @@ mod tests {
         let mut unmasked = get("web");
         unmasked["field_masks"] = Value::Null;
         assert!(replay.call("get_resource", unmasked.to_string().as_bytes()).is_err());
-        let misfit = replay.finish().unwrap_err().to_string();
-        assert!(misfit.contains("field_masks: Some(") && misfit.contains("field_masks: None"), "{misfit}");
+        let mismatch = replay.finish().unwrap_err().to_string();
+        assert!(mismatch.contains("field_masks: Some(") && mismatch.contains("field_masks: None"), "{mismatch}");
     }
 
     #[test]
-    fn what_is_left_and_what_is_missing_is_told() {
+    fn what_is_left_and_what_is_missing_is_reported() {
         let replay = Replay::new(Session::of(&all()[2..3]).unwrap());
         let left: Vec<String> = replay.finish().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(left, ["list v1 Pod in namespace shop"]);
         let replay = Replay::new(Session::default());
         assert!(replay.call("get_resource", get("web").to_string().as_bytes()).is_err());
-        let misfit = replay.finish().unwrap_err().to_string();
-        assert!(misfit.starts_with("look-up 1: the session has ended, and the policy asked: get keda.sh"), "{misfit}");
+        let mismatch = replay.finish().unwrap_err().to_string();
+        assert!(
+            mismatch.starts_with("lookup 1: the session has ended, and the policy asked: get keda.sh"),
+            "{mismatch}"
+        );
     }
 
     #[test]
-    fn what_is_no_session_is_told_with_its_place() {
+    fn what_is_no_session_is_reported_with_its_place() {
         let problem = |text: &str| Session::read(text).unwrap_err().to_string();
         assert!(problem("a: 1").starts_with("it is no list of exchanges: "));
         let exchange = |request: &str| {

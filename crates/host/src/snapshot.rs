@@ -34,7 +34,7 @@ use crate::selector::Selector;
 use crate::view::{self, Mask, Place, View};
 use crate::{CanI, Capabilities, Get, List, Lookup, wording};
 
-/// The account whose look-ups a snapshot answers, as policy-server's chart calls it.
+/// The account whose lookups a snapshot answers, as policy-server's chart calls it.
 const POLICY_SERVER: &str = "system:serviceaccount:kubewarden:policy-server";
 
 /// Objects by address, and what is known of their API server.
@@ -171,7 +171,7 @@ impl Snapshot {
         self.schema.not_served(api_version, kind);
     }
 
-    /// Makes the host refuse look-ups of a kind, as if `contextAwareResources` did not list it.
+    /// Makes the host refuse lookups of a kind, as if `contextAwareResources` did not list it.
     pub fn not_granted(&mut self, api_version: &str, kind: &str) {
         self.schema.not_granted(api_version, kind);
     }

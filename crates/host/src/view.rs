@@ -33,7 +33,7 @@ impl Mask {
     }
 }
 
-/// An object as a look-up answers with it.
+/// An object as a lookup answers with it.
 pub(crate) struct View<'a> {
     pub(crate) object: &'a Value,
     pub(crate) mask: &'a Mask,
@@ -69,7 +69,7 @@ impl Serialize for View<'_> {
     }
 }
 
-/// A list as the answer to a look-up.
+/// A list as the answer to a lookup.
 pub(crate) fn write_list<'a>(
     api_version: &str,
     kind: &str,
@@ -96,7 +96,7 @@ pub(crate) fn join_list<'a>(api_version: &str, kind: &str, items: impl Iterator<
     answer
 }
 
-/// An object as the answer to a look-up.
+/// An object as the answer to a lookup.
 pub(crate) fn write(answer: &impl Serialize) -> Result<Vec<u8>, String> {
     serde_json::to_vec(answer).map_err(|error| wording::failure(&error.to_string()))
 }

@@ -1,7 +1,7 @@
-//! What policy-server says when a look-up fails, word for word.
+//! What policy-server says when a lookup fails, word for word.
 //!
-//! A guest learns of a failure by its text alone, so policies tell an absent object from a missing permission by it.
-//! The texts follow policy-server's `callback.rs` and `kubernetes/client.rs`; whatever its look-ups fail with reaches
+//! A guest learns of a failure by its text alone, so by it policies know an absent object from a missing permission.
+//! The texts follow policy-server's `callback.rs` and `kubernetes/client.rs`; whatever its lookups fail with reaches
 //! the guest as `Callback evaluation failure: ` and the error with its causes below.
 
 use std::error::Error;
@@ -98,10 +98,10 @@ fn api_error(status: Status) -> kube::Error {
     kube::Error::Api(status.boxed())
 }
 
-/// What precedes any failure of a look-up that policy-server had taken on.
+/// What precedes any failure of a lookup that policy-server had taken on.
 const FAILURE: &str = "Callback evaluation failure: ";
 
-/// Any failure of a look-up that policy-server had taken on.
+/// Any failure of a lookup that policy-server had taken on.
 pub(crate) fn failure(cause: &str) -> String {
     format!("{FAILURE}{cause}")
 }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_objects_and_kinds_are_told_from_failures() {
+    fn absent_objects_and_kinds_are_no_failures() {
         let missing = missing_object("v1", "Pod", "x", Some("default"));
         let undiscovered = undiscovered("keda.sh/v1alpha1", "ScaledObject", &page_not_found());
         assert!(is_absence(&missing) && !is_unserved(&missing));

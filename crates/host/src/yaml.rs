@@ -1,5 +1,5 @@
-//! Writing YAML, the way kubectl prints it: objects as lines, each with its depth, and scalars for templates. The one writer of
-//! differences, sessions and manifests.
+//! Writing YAML, the way kubectl prints it: objects as lines, each with its depth, and scalars for templates. The one
+//! writer of differences, sessions and manifests.
 //!
 //! A library would write the same text, but not say which lines belong to which.
 
@@ -118,8 +118,8 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// A text on one line: plain where YAML reads it as the same string; in single quotes where it has quotes of its own, as JSON has;
-/// else as JSON would have it, which YAML understands.
+/// A text on one line: plain where YAML reads it as the same string; in single quotes where it has quotes of its own,
+/// as JSON has; else as JSON would have it, which YAML understands.
 pub fn scalar(string: &str) -> String {
     if is_plain(string) {
         string.to_owned()
@@ -144,8 +144,8 @@ fn printable(json: &str) -> String {
     json.chars().map(letter).collect()
 }
 
-/// Whether a text can be written line by line, and reads back as the same: its last line ends, and the first begins with no space, by
-/// which YAML would measure the others.
+/// Whether a text can be written line by line, and reads back as the same: its last line ends, and the first begins
+/// with no space, by which YAML would measure the others.
 fn is_block(string: &str) -> bool {
     let ends = string.ends_with('\n') && !string.ends_with("\n\n") && string.len() > 1;
     ends && !string.starts_with([' ', '\n', '\t']) && !string.contains(|letter| letter != '\n' && is_escaped(letter))

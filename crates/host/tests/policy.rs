@@ -1,5 +1,7 @@
 //! Policies that behave and policies that do not, as guests of the host.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -132,7 +134,7 @@ fn the_clock_stops_with_its_policy() {
 }
 
 #[test]
-fn hunger_for_memory_is_told_from_a_crash() {
+fn hunger_for_memory_is_no_crash() {
     let grow = "(loop $more (drop (memory.grow (i32.const 16))) (br $more)) (i32.const 1)";
     let error = failure(&load(&guest("", grow)));
     assert!(matches!(error, CallError::MemoryLimit { limit: 4_194_304, .. }), "{error}");
@@ -145,14 +147,14 @@ fn hunger_for_memory_is_told_from_a_crash() {
 }
 
 #[test]
-fn a_module_that_starts_out_too_large_is_told_so() {
+fn a_module_that_starts_out_too_large_is_refused() {
     let limits = Limits { memory: 1 << 16, ..Limits::default() };
     let error = failure(&Policy::load(&answering("{}"), limits).unwrap());
     assert!(matches!(error, CallError::MemoryLimit { limit: 65536, .. }), "{error}");
 }
 
 #[test]
-fn a_crash_tells_what_was_logged_last() {
+fn a_crash_shows_what_was_logged_last() {
     let body = "(call $console_log (i32.const 0) (i32.const 4)) unreachable";
     let error = failure(&load(&guest(r#"(data (i32.const 0) "oops")"#, body))).to_string();
     assert!(error.contains("(it last logged: oops)"), "{error}");
@@ -223,11 +225,11 @@ fn what_is_no_policy_is_refused_with_the_reason() {
         refused(&wasi),
         "the module imports `wasi_snapshot_preview1.fd_write`, which nobody provides: it is built for WASI; build it for wasm32-unknown-unknown, or run it in policy-server or kwctl"
     );
-    let misfit = module(
+    let incompatible = module(
         r#"(module (import "wapc" "__console_log" (func (param i64)))
             (memory (export "memory") 1) (func (export "__guest_call") (param i32 i32) (result i32) (i32.const 1)))"#,
     );
-    assert!(matches!(Policy::load(&misfit, Limits::default()), Err(LoadError::Misfit { .. })));
+    assert!(matches!(Policy::load(&incompatible, Limits::default()), Err(LoadError::Incompatible { .. })));
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub struct Permissions {
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub enum Who<'q> {
-    /// The host, for its own look-ups.
+    /// The host, for its own lookups.
     Host,
     /// Somebody that the policy asks about.
     Subject {
@@ -91,13 +91,16 @@ impl Permissions {
 
     /// Whether the action is permitted.
     pub fn allow(&self, who: Who<'_>, action: &Action<'_>) -> bool {
-        Json::new(&self.status(who, action)).is_true(&["allowed"])
+        match self.deciding(who, action) {
+            Some(review) => review.is_true(&["status", "allowed"]),
+            None => reads(action),
+        }
     }
 
     /// The answer, a `SubjectAccessReview`'s `status`, as JSON text.
     pub fn status(&self, who: Who<'_>, action: &Action<'_>) -> Cow<'_, str> {
         let decided = self.deciding(who, action).and_then(|review| review.at(&["status"]));
-        let otherwise = || format!(r#"{{"allowed":{}}}"#, ["get", "list", "watch"].contains(&action.verb));
+        let otherwise = || format!(r#"{{"allowed":{}}}"#, reads(action));
         decided.map_or_else(|| Cow::Owned(otherwise()), |status| Cow::Borrowed(status.text()))
     }
 
@@ -107,6 +110,11 @@ impl Permissions {
             reviews.filter_map(|review| Some((concerns(review, who)? + specificity(review, action)?, review)));
         matching.max_by_key(|(specificity, _)| *specificity).map(|(_, review)| review)
     }
+}
+
+/// What everybody may where no document says otherwise.
+fn reads(action: &Action<'_>) -> bool {
+    matches!(action.verb, "get" | "list" | "watch")
 }
 
 /// How much of who asks a document names; none if it is about somebody else.

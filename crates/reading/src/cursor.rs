@@ -1,7 +1,8 @@
 //! One pass over a JSON text.
 //!
-//! This is where the policy's time goes, so the walk from token to token is written out here; what is rare (escapes, numbers) is hifijson's.
-//! Nothing recurses: nesting costs a bit of memory a level and no stack, so an object may be nested as deep as it likes.
+//! This is where the policy's time goes, so the walk from token to token is written out here; what is rare (escapes,
+//! numbers) is hifijson's. Nothing recurses: nesting costs a bit of memory a level and no stack, so an object may be
+//! nested as deep as it likes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -299,7 +300,8 @@ impl<'a> Cursor<'a> {
     /// Moves on to the next quote, backslash or control character, eight bytes at a time.
     fn pass_plain(&mut self) {
         const ONES: u64 = u64::MAX / 255;
-        // The high bit of each byte that is less than `limit`; right for the lowest such byte, which is the one that counts.
+        // The high bit of each byte that is less than `limit`; right for the lowest such byte, which is the one that
+        // counts.
         let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & (ONES << 7);
         let bytes = self.text.as_bytes();
         while let Some(chunk) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) {

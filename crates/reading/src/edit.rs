@@ -42,7 +42,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// An object's text with another value at a path. What is no object on the way becomes one only when it is null or absent.
+/// An object's text with another value at a path. What is no object on the way becomes one only when it is null or
+/// absent.
 pub fn put(object: &str, path: &[&str], value: &str) -> String {
     let [name, rest @ ..] = path else { return value.to_owned() };
     let Some(mut fields) = Fields::of(object) else { return object.to_owned() };

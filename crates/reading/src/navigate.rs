@@ -1,8 +1,8 @@
 //! JSON that stays text until a field of it is asked for.
 //!
-//! Rules read two or three fields of objects that have hundreds. A typed view per kind would put a parser per type into the module; these
-//! few functions find a path in the text instead. What is not of the expected type counts as absent: the API server refuses such
-//! objects by their schema, before or after this policy.
+//! Rules read two or three fields of objects that have hundreds. A typed view per kind would put a parser per type into
+//! the module; these few functions find a path in the text instead. What is not of the expected type counts as absent:
+//! the API server refuses such objects by their schema, before or after this policy.
 
 use std::borrow::Cow;
 

@@ -47,8 +47,8 @@ impl<'a> Object<'a> {
         objects.map_or_else(|| cursor.expected("a list of objects"), Ok)
     }
 
-    /// Reads an object on the way through the text around it: another pass would cost as much as this one. `None` for `null`; one that
-    /// cannot be read is passed over, with the reason.
+    /// Reads an object while the text around it is read: another pass would cost as much as this one. `None` for
+    /// `null`; one that cannot be read is passed over, with the reason.
     pub(crate) fn read_in_place(cursor: &mut Cursor<'a>) -> Read<Option<Result<Self, Malformed>>> {
         if cursor.null()? {
             return Ok(None);
@@ -99,7 +99,8 @@ impl<'a> Object<'a> {
         self.status.unwrap_or(Json::new("{}"))
     }
 
-    /// The object with the status of another, or without any: what a writer puts into `status` is dropped where it is a sub-resource.
+    /// The object with the status of another, or without any: what a writer puts into `status` is dropped where it is a
+    /// sub-resource.
     #[must_use]
     pub fn with_status_of(mut self, other: Option<&Self>) -> Self {
         self.status = other.and_then(|other| other.status);

@@ -44,7 +44,8 @@ pub struct Request<'a> {
     pub sub_resource: Cow<'a, str>,
     /// Who asks.
     pub user_info: User<'a>,
-    /// The object as it would be stored, or why it cannot be read: many requests are exempt by who asks, whatever their objects are.
+    /// The object as it would be stored, or why it cannot be read: many requests are exempt by who asks, whatever their
+    /// objects are.
     pub object: Option<Result<Object<'a>, Malformed>>,
     /// The object as it is stored, likewise.
     pub old_object: Option<Result<Object<'a>, Malformed>>,

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told_and_not_left_out() {
+    fn what_cannot_be_used_is_reported_and_not_left_out() {
         let broken = found("{", "ghcr.io").unwrap_err();
         assert!(
             broken.starts_with("the credentials for ghcr.io in docker's configuration cannot be used: "),

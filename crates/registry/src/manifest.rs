@@ -8,8 +8,8 @@ const OCI_SOURCE: &str = "org.opencontainers.image.source";
 /// Where a policy's metadata names it.
 const POLICY_SOURCE: &str = "io.kubewarden.policy.source";
 
-/// The annotations of a policy's manifest, made of those in its metadata as kwctl makes them: OCI has them on one line each, so
-/// that longer ones, such as the usage, stay in the module.
+/// The annotations of a policy's manifest, made of those in its metadata as kwctl makes them: OCI has them on one line
+/// each, so that longer ones, such as the usage, stay in the module.
 pub fn annotations(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let short = metadata.iter().filter(|(_, text)| text.lines().count() <= 1);
     let mut annotations: BTreeMap<String, String> =

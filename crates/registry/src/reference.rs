@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference_is_told_why() {
+    fn what_is_no_reference_is_explained() {
         for (text, reason) in [
             ("https://ghcr.io/you/guard", "it does not start with registry:// or oci://"),
             ("registry://", "it names no registry (Docker Hub's is docker.io)"),

@@ -21,8 +21,8 @@ pub fn docker_folder() -> Option<PathBuf> {
     named.or_else(|| env::home_dir().map(|home| home.join(".docker")))
 }
 
-/// Pushes a module under a tag, as kwctl would, with the [`annotations`](crate::annotations) of its metadata. Returns the
-/// reference that names it for good. The credentials come from a folder of docker's, see [`docker_folder`].
+/// Pushes a module under a tag, as kwctl would, with the [`annotations`](crate::annotations) of its metadata. Returns
+/// the reference that names it for good. The credentials come from a folder of docker's, see [`docker_folder`].
 ///
 /// # Errors
 /// The reference names a digest, or the registry does not take the module.
@@ -35,10 +35,7 @@ pub fn push(
     if reference.digest().is_some() {
         return Err(Error::PushToDigest { reference: reference.to_string() });
     }
-    // Fails only if there is a provider already, which will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Error::Client { cause: error.to_string() })?;
+    let runtime = runtime()?;
     let (client, auth) = (client(reference)?, credentials::find(reference, docker)?);
     let layers = [ImageLayer::new(module.to_vec(), WASM_LAYER_MEDIA_TYPE.to_owned(), None)];
     let config = Config::new(&b"{}"[..], WASM_CONFIG_MEDIA_TYPE.to_owned(), None);
@@ -54,7 +51,15 @@ pub fn push(
     Ok(reference.pinned(digest))
 }
 
-fn client(reference: &Reference) -> Result<Client, Error> {
+/// What asks the registry.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    // Fails only if there is a provider already, which will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::Client { cause: error.to_string() })
+}
+
+pub(crate) fn client(reference: &Reference) -> Result<Client, Error> {
     let config = ClientConfig {
         protocol: protocol(reference.registry()),
         connect_timeout: Some(PATIENCE),

@@ -1,12 +1,14 @@
 //! Pushes to a real registry, which each test starts for itself.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 mod docker_registry;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::ExitCode;
 
-use autoscaler_guard_registry::{Error, Reference, annotations, push};
+use autoscaler_guard_registry::{Error, Image, Program, Reference, annotations, push};
 use docker_registry::{DockerRegistry, PASSWORD, USER};
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
 use oci_client::manifest::WASM_LAYER_MEDIA_TYPE;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
             ("nothing_is_pushed_to_a_digest", nothing_is_pushed_to_a_digest),
             ("a_registry_that_does_not_answer_is_named", a_registry_that_does_not_answer_is_named),
             ("elsewhere_it_is_https", elsewhere_it_is_https),
+            ("an_image_is_started_from_what_was_pulled", an_image_is_started_from_what_was_pulled),
         ],
     )
 }
@@ -147,4 +150,49 @@ fn elsewhere_it_is_https() {
     // Without any certificates of the system's there is no client at all.
     let expected = matches!(error, Error::Unreachable { .. } | Error::Client { .. });
     assert!(expected && error.to_string().contains("certificate"), "{error}");
+}
+
+/// Its entry point, as its configuration names it, out of its layer alone: by `make image` the real one, as nobody, in a root of its own.
+fn an_image_is_started_from_what_was_pulled() {
+    let (server, real) = (DockerRegistry::open(), std::env::var_os("AUTOSCALER_GUARD_IMAGE_PROGRAM"));
+    let program = real.clone().unwrap_or_else(|| "/bin/echo".into());
+    let bytes = fs::read(program).expect("the program can be read");
+    let programs = [Program { architecture: "amd64".to_owned(), bytes }];
+    let image = Image::of(&programs, "autoscaler-guard", &json!({"org.opencontainers.image.title": "guard"}));
+    let pinned = image.push(&tag(&server, "v1"), None).expect("it is pushed");
+    assert_eq!(pinned.digest(), Some(image.digest().as_str()));
+
+    let blob = |digest: &Value| fs::read(server.blob(digest.as_str().expect("it is a digest"))).expect("it is there");
+    let read = |digest: &Value| -> Value { serde_json::from_slice(&blob(digest)).expect("it is JSON") };
+    let index = read(&json!(image.digest()));
+    assert_eq!(index["manifests"][0]["platform"], json!({"architecture": "amd64", "os": "linux"}));
+    let manifest = read(&index["manifests"][0]["digest"]);
+    let config = read(&manifest["config"]["digest"]);
+    assert_eq!(config["config"]["User"], "65532:65532");
+    let root = server.folder("root");
+    fs::create_dir_all(&root).expect("a folder can be made");
+    let layer = server.folder("layer.tar");
+    fs::write(&layer, blob(&manifest["layers"][0]["digest"])).expect("the folder can be written to");
+    let unpacked = std::process::Command::new("tar").arg("-xf").arg(&layer).arg("-C").arg(&root).status();
+    assert!(unpacked.expect("tar runs").success());
+
+    let entry = config["config"]["Entrypoint"][0].as_str().expect("it has an entry point");
+    let at = root.join(entry.trim_start_matches('/'));
+    let mut command = std::process::Command::new(&at);
+    if real.is_some() && is_root() {
+        command = std::process::Command::new("chroot");
+        command.args(["--userspec=65532:65532"]).arg(&root).arg(entry);
+    }
+    let output = command.arg("--version").output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    if real.is_some() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(text, format!("autoscaler-guard {version}\n"));
+    }
+}
+
+fn is_root() -> bool {
+    let id = std::process::Command::new("id").arg("-u").output();
+    id.is_ok_and(|id| id.stdout == b"0\n")
 }

@@ -1,8 +1,9 @@
-//! Bodies of requests: read before anything is taken that others wait for, within a time and a budget of bytes of their own.
+//! Bodies of requests: read before anything is taken that others wait for, within a time and a budget of bytes of their
+//! own.
 //!
-//! A short body needs no leave, since what arrives so slowly that it would matter runs out of time first. A longer one has all of its bytes
-//! reserved at once, so that many that arrive side by side cannot wait for each other; very long ones have a budget of their own, and
-//! do not hold up the others.
+//! A short body needs no leave, since what arrives so slowly that it would matter runs out of time first. A longer one
+//! has all of its bytes reserved at once, so that many that arrive side by side cannot wait for each other; very long
+//! ones have a budget of their own, and do not hold up the others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,12 +62,12 @@ impl Budgets {
     /// Reads a body that began to arrive at that time.
     pub(crate) async fn receive(&self, mut body: Body, began: Instant) -> Result<Received, NoBody> {
         let most = self.limits.request_bytes;
-        let told = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        if told.is_some_and(|told| told > most) {
+        let announced = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        if announced.is_some_and(|length| length > most) {
             return Err(NoBody::TooLarge);
         }
         let _arriving = self.arriving.try_acquire().map_err(|_| NoBody::NoRoom)?;
-        let (mut bytes, mut reserved) = (Vec::with_capacity(told.unwrap_or(SHORT).min(SHORT)), None);
+        let (mut bytes, mut reserved) = (Vec::with_capacity(announced.unwrap_or(SHORT).min(SHORT)), None);
         let mut until = began + self.limits.body();
         loop {
             let frame = timeout_at(until.into(), body.frame()).await;
@@ -77,13 +78,13 @@ impl Budgets {
                 return Err(NoBody::TooLarge);
             }
             if reserved.is_none() && bytes.len() + data.len() > SHORT {
-                let whole = told.unwrap_or(most);
+                let whole = announced.unwrap_or(most);
                 reserved = match self.reserve(whole, began).await {
                     Some(reserved) => Some(reserved),
                     None => return Err(self.discard(body, began).await),
                 };
                 until = Instant::now() + self.limits.body();
-                bytes.reserve_exact(told.unwrap_or_default().saturating_sub(bytes.len()));
+                bytes.reserve_exact(announced.unwrap_or_default().saturating_sub(bytes.len()));
             }
             bytes.extend_from_slice(&data);
         }

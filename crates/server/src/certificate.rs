@@ -1,4 +1,4 @@
-//! The server's certificate: read from files, read again when they change, and told of before it expires.
+//! The server's certificate: read from files, read again when they change, and reported before it expires.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use rustls::{RootCertStore, ServerConfig};
 
 use crate::connections::Tls;
 use crate::metrics::Metrics;
-use crate::{Host, log};
+use crate::{Host, Line, log};
 
-/// From how long before its end on to tell of it. By then cert-manager has renewed a certificate of 90 days.
+/// From how long before its end on to report it. By then cert-manager has renewed a certificate of 90 days.
 const NOTICE: Duration = Duration::from_hours(14 * 24);
 /// How often.
 const DAILY: Duration = Duration::from_hours(24);
@@ -145,7 +145,7 @@ impl CertificateFiles {
     }
 }
 
-fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+pub(crate) fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
     Some(UNIX_EPOCH + Duration::from_secs(seconds))
@@ -181,13 +181,14 @@ impl Expiry {
     }
 
     /// What there is to say about it.
-    fn notice(&self) -> Option<String> {
+    fn notice(&self) -> Option<Line> {
         let left = self.left()?;
         if left <= 0 {
-            return Some("the certificate has expired: no API server takes an answer, and /readyz fails".to_owned());
+            let expired = "the certificate has expired: no API server takes an answer, and /readyz fails";
+            return Some(Line::error(expired));
         }
         let notice = i64::try_from(NOTICE.as_secs()).unwrap_or(i64::MAX);
-        (left < notice).then(|| format!("the certificate expires in {} hours; renew it", left / 3600))
+        (left < notice).then(|| Line::warn(format!("the certificate expires in {} hours; renew it", left / 3600)))
     }
 }
 
@@ -235,9 +236,9 @@ fn mark(contents: &Contents) -> u64 {
     hasher.finish()
 }
 
-/// Looks at the files from time to time, for ever. Secrets are mounted by links that are swapped, which file watches are known to
-/// miss; reading two small files is cheap. A pair that cannot be used, such as one that is half written, leaves the old one in
-/// place.
+/// Looks at the files from time to time, for ever. Secrets are mounted by links that are swapped, which file watches
+/// are known to miss; reading two small files is cheap. A pair that cannot be used, such as one that is half written,
+/// leaves the old one in place.
 pub(crate) async fn keep_fresh(
     mut certificate: Certificate,
     every: Duration,
@@ -246,17 +247,17 @@ pub(crate) async fn keep_fresh(
     metrics: Arc<Metrics>,
 ) {
     let mut complaint = String::new();
-    let mut told: Option<(SystemTime, bool)> = None;
+    let mut reported: Option<(SystemTime, bool)> = None;
     loop {
         if let Some(expires) = certificate.expires {
             metrics.certificate_expires(expires);
         }
         // At start, when it is read, daily, and when it happens.
-        let due = told.is_none_or(|(when, passed)| {
+        let due = reported.is_none_or(|(when, passed)| {
             passed != expiry.has_passed() || when.elapsed().is_ok_and(|since| since >= DAILY)
         });
         if due {
-            told = Some((SystemTime::now(), expiry.has_passed()));
+            reported = Some((SystemTime::now(), expiry.has_passed()));
             if let Some(notice) = expiry.notice() {
                 log(&notice);
             }
@@ -270,15 +271,16 @@ pub(crate) async fn keep_fresh(
                 certificate = renewed;
                 complaint.clear();
                 expiry.set(&certificate);
-                told = None;
+                reported = None;
                 *served.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&certificate.config);
                 metrics.certificate_reloaded(true);
-                log("the certificate has changed and was loaded");
+                log(&Line::info("the certificate has changed and was loaded"));
             }
             Err(error) => {
                 let text = error.to_string();
                 if text != complaint {
-                    log(&format!("the certificate has changed and cannot be loaded, so the old one stays: {text}"));
+                    let stays = "the certificate has changed and cannot be loaded, so the old one stays";
+                    log(&Line::error(stays).with("reason", text.clone()));
                     metrics.certificate_reloaded(false);
                     complaint = text;
                 }

@@ -1,7 +1,8 @@
 //! Connections: how many there may be, which are ended, and when.
 //!
-//! A connection on which nothing is being judged is idle, whether it sends nothing, half a head or half a body. Where there are too many, the
-//! one that has been idle for longest makes room for the next, so that nobody is locked out by connections that do nothing.
+//! A connection on which nothing is being judged is idle, whether it sends nothing, half a head or half a body. Where
+//! there are too many, the one that has been idle for longest makes room for the next, so that nobody is locked out by
+//! connections that do nothing.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,11 +29,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::log;
 use crate::metrics::Metrics;
+use crate::{Line, log};
 
-/// How long a connection may idle, or take over the head of a request. API servers give up theirs earlier, so that none is ended just as
-/// they send.
+/// How long a connection may idle, or take over the head of a request. API servers give up theirs earlier, so that none
+/// is ended just as they send.
 const IDLE: Duration = Duration::from_mins(2);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often to ask the other side of an HTTP/2 connection whether it is still there, and for how long to wait.
@@ -43,9 +44,9 @@ const STREAMS: u32 = 256;
 /// How much of their bodies is taken in before it is read.
 const WINDOW: u32 = 256 << 10;
 const HEAD_BYTES: u32 = 16 << 10;
-/// How long a connection that was told to end may take.
+/// How long a connection that was asked to end may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// A connection that is new while the server ends gets so long for its first request before it is told.
+/// A connection that is new while the server ends gets so long for its first request before it is asked to end.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The configuration of TLS, which changes with the certificate.
@@ -127,20 +128,22 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a connection in, at the cost of the one that has been idle for longest where there are too many; none if all are busy.
+    /// Takes a connection in, at the cost of the one that has been idle for longest where there are too many; none if
+    /// all are busy.
     fn admit(&self) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open();
         if open.len() >= self.most {
             let idle = open.iter().filter_map(|(number, known)| Some((known.idle()?, *number)));
             let Some((idle, longest)) = idle.max() else {
                 self.count("refused");
-                log("connection=refused reason=\"all connections are busy\"");
+                log(&Line::warn("connection refused").with("reason", "all connections are busy"));
                 return None;
             };
             if let Some(evicted) = open.remove(&longest) {
                 evicted.ended.cancel();
                 self.count("evicted");
-                log(&format!("connection=evicted idle={idle:.1?} reason=\"there are {} of them\"", self.most));
+                let reason = format!("there are {} of them", self.most);
+                log(&Line::info("connection evicted").with("idle", format!("{idle:.1?}")).with("reason", reason));
             }
         }
         let number = self.number.fetch_add(1, Ordering::Relaxed);
@@ -152,11 +155,11 @@ impl Connections {
         });
         connection.touch();
         open.insert(number, Arc::clone(&connection));
-        self.tell_number(&open);
+        self.count_open(&open);
         Some((number, connection))
     }
 
-    fn tell_number(&self, open: &HashMap<u64, Arc<Connection>>) {
+    fn count_open(&self, open: &HashMap<u64, Arc<Connection>>) {
         if let Some(metrics) = &self.metrics {
             metrics.connections.set(u64::try_from(open.len()).unwrap_or(u64::MAX));
         }
@@ -165,7 +168,7 @@ impl Connections {
     fn leave(&self, number: u64) {
         let mut open = self.open();
         open.remove(&number);
-        self.tell_number(&open);
+        self.count_open(&open);
     }
 
     /// Takes connections until it closes, then waits for those that are open, at most for that long.
@@ -249,9 +252,10 @@ impl Connections {
     async fn see_through<C: GracefulConnection>(&self, conversation: C, http2: bool, connection: &Connection) {
         let mut conversation = pin!(conversation);
         let mut idle = pin!(sleep(IDLE));
-        let mut told = false;
+        let mut asked_to_end = false;
         let mut last: Option<tokio::time::Instant> = None;
-        // An HTTP/1 client learns of the end by the answer to its next request; ending its idle connection could cross with that.
+        // An HTTP/1 client learns of the end by the answer to its next request; ending its idle connection could cross
+        // with that.
         let is_late = self.ending.is_cancelled();
         let ending = async {
             self.ending.cancelled().await;
@@ -269,13 +273,13 @@ impl Connections {
                 () = sleep_until(farewell), if last.is_some() => return,
                 () = ending.as_mut(), if may_end => {
                     may_end = false;
-                    told = true;
+                    asked_to_end = true;
                     conversation.as_mut().graceful_shutdown();
                 }
                 () = self.closing.cancelled(), if may_close => {
                     may_close = false;
-                    if !told {
-                        told = true;
+                    if !asked_to_end {
+                        asked_to_end = true;
                         conversation.as_mut().graceful_shutdown();
                     }
                 }
@@ -283,8 +287,8 @@ impl Connections {
                     Some(idled) if idled >= IDLE => {
                         self.count("idle");
                         last = Some(tokio::time::Instant::now() + FAREWELL);
-                        if !told {
-                            told = true;
+                        if !asked_to_end {
+                            asked_to_end = true;
                             conversation.as_mut().graceful_shutdown();
                         }
                     }

@@ -1,7 +1,8 @@
 //! Gatekeeper's external data protocol (`externaldata.gatekeeper.sh/v1beta1`): reviews as keys, a verdict for each.
 //!
-//! A key is the JSON text of `input.review`: an `AdmissionRequest`, with the old object of a DELETE as `object`, too. Gatekeeper takes
-//! any JSON as a value (open-policy-agent/frameworks, `externaldata.Item`) and hands it to Rego as it is.
+//! A key is the JSON text of `input.review`: an `AdmissionRequest`, with the old object of a DELETE as `object`, too.
+//! Gatekeeper takes any JSON as a value (open-policy-agent/frameworks, `externaldata.Item`) and hands it to Rego as it
+//! is.
 
 use std::borrow::Cow;
 
@@ -75,7 +76,7 @@ pub(crate) struct Item<'a> {
     error: Option<String>,
 }
 
-/// What Rego is told.
+/// What Rego gets.
 #[derive(Serialize)]
 struct Verdict {
     allowed: bool,
@@ -107,8 +108,7 @@ impl<'a> Item<'a> {
 
 impl Verdict {
     fn new(judged: Judged) -> Self {
-        let rules = judged.rules().map(str::to_owned).collect();
-        let response = judged.response;
+        let Judged { response, rules, .. } = judged;
         Self {
             allowed: response.allowed,
             message: response.status.and_then(|status| status.message).unwrap_or_default(),

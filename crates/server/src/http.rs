@@ -23,7 +23,7 @@ use crate::gatekeeper::{self, Item};
 use crate::lookups::{Lookups, Time};
 use crate::metrics::Metrics;
 use crate::review::{Judged, Review};
-use crate::{Host, Judge, Limits, log};
+use crate::{Host, Judge, Limits, Line, log};
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -237,12 +237,16 @@ async fn asked(
         answer(&shared, received, began, work).await
     };
     let answer = timeout_at((began + limits.timeout).into(), answer).await;
-    answer.unwrap_or(Err(Unanswered::Late(limits.timeout))).inspect_err(|unanswered| tell(&shared, unanswered))
+    answer.unwrap_or(Err(Unanswered::Late(limits.timeout))).inspect_err(|unanswered| report(&shared, unanswered))
 }
 
-fn tell(shared: &Shared, unanswered: &Unanswered) {
+fn not_answered(unanswered: &Unanswered) -> Line {
+    Line::error("not answered").with("unanswered", unanswered.reason()).with("reason", unanswered.to_string())
+}
+
+fn report(shared: &Shared, unanswered: &Unanswered) {
     shared.metrics.unanswered(unanswered.reason());
-    log(&format!("unanswered={} reason={:?}", unanswered.reason(), unanswered.to_string()));
+    log(&not_answered(unanswered));
 }
 
 async fn answer(
@@ -265,8 +269,8 @@ async fn answer(
     }
     let (slot, time) = turn(shared, began).await?;
     let (shared, asked) = (Arc::clone(shared), asked(time));
-    // A guest cannot be waited for without blocking a thread. The slot goes along with the work: what was given up for lateness holds it
-    // until it has really ended.
+    // A guest cannot be waited for without blocking a thread. The slot goes along with the work: what was given up for
+    // lateness holds it until it has really ended.
     let work = tokio::task::spawn_blocking(move || {
         let _slot = slot;
         shared.metrics.in_flight.inc();
@@ -278,8 +282,8 @@ async fn answer(
         .unwrap_or_else(|_| Err(Unanswered::Failed("the judge crashed; please report it with the request".into())))
 }
 
-/// Waits for its turn, in the order of arrival. Whose turn does not come in time is judged all the same, but not looked up for: what would
-/// lose something is refused then, and to shed it could let it pass.
+/// Waits for its turn, in the order of arrival. Whose turn does not come in time is judged all the same, but not looked
+/// up for: what would lose something is refused then, and to shed it could let it pass.
 async fn turn(shared: &Shared, began: Instant) -> Result<(OwnedSemaphorePermit, Time), Unanswered> {
     let Shared { limits, turns, .. } = shared;
     if let Ok(slot) = Arc::clone(&turns.judging).try_acquire_owned() {
@@ -327,10 +331,10 @@ fn keys_pass(shared: &Shared, body: &[u8]) -> bool {
     gatekeeper::keys(body).is_ok_and(|keys| keys.iter().all(|key| shared.judge.passes(key)))
 }
 
-/// One after the other, until the time is up: then the others get an error each, and one line tells of all of them.
+/// One after the other, until the time is up: then the others get an error each, and one line reports all of them.
 fn provided(shared: &Shared, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Unanswered> {
     let keys = gatekeeper::keys(body).map_err(Unanswered::Malformed)?;
-    let mut told = None;
+    let mut first = None;
     let answered = |key: &str| {
         if asked.gone.is_cancelled() || Instant::now() >= asked.until {
             return Err(Unanswered::Late(shared.limits.timeout));
@@ -342,14 +346,13 @@ fn provided(shared: &Shared, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Unan
     let items = keys.iter().map(|key| {
         let answer = answered(key).map_err(|unanswered| {
             shared.metrics.unanswered(unanswered.reason());
-            let reason = unanswered.to_string();
-            told.get_or_insert_with(|| format!("unanswered={} reason={reason:?}", unanswered.reason()));
-            reason
+            first.get_or_insert_with(|| not_answered(&unanswered));
+            unanswered.to_string()
         });
         Item::new(key, answer)
     });
     let items: Vec<Item<'_>> = items.collect();
-    if let Some(line) = told {
+    if let Some(line) = first {
         log(&line);
     }
     gatekeeper::answer(&items).map_err(Unanswered::Failed)

@@ -1,23 +1,26 @@
-//! autoscaler-guard by HTTPS, for clusters without Kubewarden: as an admission webhook, or as an external data provider behind
-//! Gatekeeper.
+//! autoscaler-guard by HTTPS, for clusters without Kubewarden: as an admission webhook, or as an external data provider
+//! behind Gatekeeper.
 //!
 //! ```text
-//! connections ──► body ──► a slot, waited for ──► Judge (the core, or a module) ──► AdmissionReview, JSON Patch ──► log
+//! connections ──► body ──► a slot, waited for ──► Judge (the core, or a module) ──► AdmissionReview, patch ──► log
 //!  limited,        own                                 │
 //!  idle ones       deadline                            └─► lookups, counted, in one budget of time;
 //!  make room       and bytes                               without time left they are unknown
 //! ```
 //!
-//! Gatekeeper asks at `POST /gatekeeper`, about several requests at once. A server answers one [`Host`], as the two want different things of
-//! TLS and of the settings.
+//! Gatekeeper asks at `POST /gatekeeper`, about several requests at once. A server answers one [`Host`], as the two
+//! want different things of TLS and of the settings.
 //!
-//! A [`Server`] is handed a [`Judge`] and something that answers its lookups; it knows no rule. What it cannot judge it answers
-//! with an HTTP error and never with a verdict of its own, so that the webhook's `failurePolicy` decides. Under `Ignore` that is a change
-//! which passes, so it is the last resort: a request that waits too long is judged without lookups, and a log that nobody reads is
-//! no reason to wait.
+//! A [`Server`] is handed a [`Judge`] and something that answers its lookups; it knows no rule. What it cannot judge it
+//! answers with an HTTP error and never with a verdict of its own, so that the webhook's `failurePolicy` decides. Under
+//! `Ignore` that is a change which passes, so it is the last resort: a request that waits too long is judged without
+//! lookups, and a log that nobody reads is no reason to wait.
 //!
-//! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the way of a request),
-//! `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`, `certificate.rs`, `metrics.rs`, `log.rs`.
+//! Where to read on: `server.rs` (listeners, start and end), `connections.rs`, `body.rs`, `http.rs` (routes, and the
+//! way of a request), `review.rs` (a review and its answer), `gatekeeper.rs` (Gatekeeper's protocol), `lookups.rs`,
+//! `certificate.rs`, `self_managed.rs` (a pair of its own), `metrics.rs`, `log.rs`.
+
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
 
 mod body;
 mod certificate;
@@ -31,6 +34,7 @@ pub mod manifests;
 mod metrics;
 pub mod needs;
 mod review;
+mod self_managed;
 mod server;
 mod signals;
 
@@ -43,7 +47,8 @@ use autoscaler_guard::Decision;
 use autoscaler_guard_host::{Capabilities, Response};
 
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
-pub use log::log;
+pub use log::{Line, LogFormat, log, log_as};
+pub use self_managed::SelfManaged;
 pub use server::{Server, StartError};
 
 /// Who judges admission requests.
@@ -67,12 +72,22 @@ pub struct Verdict {
     pub response: Response,
     /// The object as it should be instead.
     pub object: Option<String>,
+    /// The rules that spoke, by id, the strongest first.
+    pub rules: Vec<String>,
+    /// The rules that an override let pass, by id.
+    pub overridden: Vec<String>,
 }
 
 impl From<Response> for Verdict {
     fn from(mut response: Response) -> Self {
         let object = response.mutated_object.take().map(|object| object.to_string());
-        Self { response, object }
+        // A module says them in audit annotations alone.
+        let ids = |key: &str| {
+            let ids = response.audit_annotations.as_ref().and_then(|audit| audit.get(key));
+            ids.into_iter().flat_map(|ids| ids.split(',')).map(str::to_owned).collect()
+        };
+        let (rules, overridden) = (ids("rule"), ids("allowed"));
+        Self { response, object, rules, overridden }
     }
 }
 
@@ -81,6 +96,8 @@ impl From<autoscaler_guard::Verdict> for Verdict {
         let audit = verdict.audit_annotations().into_iter().map(|(key, value)| (key.to_owned(), value));
         let audit: BTreeMap<String, String> = audit.collect();
         let warnings = verdict.warnings();
+        let rules = verdict.rules().map(str::to_owned).collect();
+        let overridden = verdict.overridden.iter().map(|passed| passed.rule.to_owned()).collect();
         let response = Response {
             accepted: verdict.is_accepted(),
             message: verdict.message(),
@@ -90,7 +107,7 @@ impl From<autoscaler_guard::Verdict> for Verdict {
             warnings: (!warnings.is_empty()).then_some(warnings),
         };
         let object = if let Decision::Repair(object) = verdict.decision { Some(object) } else { None };
-        Self { response, object }
+        Self { response, object, rules, overridden }
     }
 }
 
@@ -128,7 +145,7 @@ pub struct Options {
     pub certificate_check: Duration,
     /// How much to take.
     pub limits: Limits,
-    /// How long to take new requests after having been told to end: until every API server knows.
+    /// How long to take new requests after the signal to end: until every API server knows.
     pub drain: Duration,
 }
 

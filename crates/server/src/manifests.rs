@@ -3,6 +3,7 @@
 //! The requests to be asked about and the permissions come from [`needs`], the accounts that need not ask from the
 //! settings: the same as the policy itself goes by.
 
+pub mod chart;
 mod conditions;
 mod gatekeeper;
 pub mod native;
@@ -46,7 +47,7 @@ pub enum AskedBy<'a> {
 /// What becomes of requests while the webhook does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// They pass unasked.
+    /// They pass unjudged.
     Ignore,
     /// They are refused.
     Fail,
@@ -55,7 +56,7 @@ pub enum FailurePolicy {
 /// Where the webhook's certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// From cert-manager, which also tells API servers whom to trust.
+    /// From cert-manager, which also gives API servers the authority to trust.
     CertManager,
     /// From a Secret that someone else keeps, issued by the authority of this PEM.
     Authority(Vec<u8>),
@@ -139,8 +140,8 @@ impl Manifests<'_> {
 /// What the templates leave open, by name.
 type Values = Vec<(&'static str, String)>;
 
-/// Puts values where a template has their names between two `@`. A name on a line of its own stands for as many lines as the value
-/// has, which may be none, each as deep as the name is.
+/// Puts values where a template has their names between two `@`. A name on a line of its own stands for as many lines
+/// as the value has, which may be none, each as deep as the name is.
 fn fill(template: &str, values: &Values) -> String {
     let mut filled = String::new();
     for line in template.lines() {
@@ -206,7 +207,7 @@ impl Manifests<'_> {
             ("clients-volume", certified("- name: clients\n  configMap:\n    name: autoscaler-guard-clients")),
             ("rego", REGO.to_owned()),
             ("match", gatekeeper::matched(self.settings, self.namespace)),
-            ("unasked", gatekeeper::unasked(self.settings)),
+            ("exempt", gatekeeper::exempt(self.settings)),
         ]
     }
 
@@ -233,9 +234,22 @@ impl Manifests<'_> {
     }
 }
 
-/// What rules watch, as `rules` of a policy's manifest or metadata, in YAML.
+/// The groups that every API server serves, of those that rules watch.
+const SERVED_EVERYWHERE: &[&str] = &["autoscaling", "apiextensions.k8s.io", "apiregistration.k8s.io"];
+
+/// What rules watch, as `rules` of a Kubewarden policy's manifest or metadata, in YAML.
+///
+/// Kubewarden's audit scanner counts an error for each kind that the cluster does not serve, even of a policy that is
+/// none of its business, unless all of the kind's operations are named by `*`: then it looks no further. API servers
+/// ask about the same changes either way.
 pub fn rules() -> String {
-    needs::watched().iter().map(rule).collect()
+    let all = |mut watched: Watched| {
+        if !SERVED_EVERYWHERE.contains(&watched.api.group) && watched.operations.len() == 3 {
+            watched.operations = vec!["\"*\""];
+        }
+        rule(&watched)
+    };
+    needs::watched().into_iter().map(all).collect()
 }
 
 /// What rules audit of an API group, as `rules` of the audit policy's manifest, in YAML.
@@ -292,7 +306,7 @@ const MAY_ASK: &str = "\
 ";
 
 const MAY_READ_RELEASES: &str = "\
-# Whether Helm is uninstalling a release: setting helm.readReleases. Helm keeps its releases in Secrets, and RBAC cannot tell them
+# Whether Helm is uninstalling a release: setting helm.readReleases. Helm keeps its releases in Secrets, and RBAC cannot name them
 # from others.
 - apiGroups: [\"\"]
   resources: [secrets]
@@ -300,7 +314,7 @@ const MAY_READ_RELEASES: &str = "\
 ";
 
 const IGNORE: &str = "\
-# While the webhook does not answer, changes pass unasked, as with KEDA's own webhook. `Fail` closes that gap; then people
+# While the webhook does not answer, changes pass unjudged, as with KEDA's own webhook. `Fail` closes that gap; then people
 # cannot write or delete autoscalers until it is back. Controllers and clean-up can, by the conditions below.
 failurePolicy: Ignore";
 

@@ -1,4 +1,4 @@
-//! What Prometheus is told. Labels have few values, whatever requests hold.
+//! What Prometheus gets. Labels have few values, whatever requests hold.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! What the policy needs of a cluster: the requests to be asked about, and the look-ups that its rules make.
+//! What the policy needs of a cluster: the requests to be asked about, and the lookups that its rules make.
 //!
 //! The one source of the webhook's manifests; the manifests in `policies/` and `metadata.yml` are checked against it.
 
@@ -94,7 +94,7 @@ fn served(kind: Kind) -> Option<Api> {
         Kind::GatewayClass => Some(GATEWAY_CLASS),
         Kind::CustomResourceDefinition => Some(CRD),
         Kind::ApiService => Some(API_SERVICE),
-        // An add-on that few have: whoever does registers it, as docs/operators.md tells.
+        // An add-on that few have: whoever does registers it, as docs/operators.md says.
         Kind::HttpScaledObject | Kind::Other => None,
     }
 }
@@ -117,12 +117,12 @@ const OTHER_AUTOSCALERS: &str =
     "What else scales a workload. Lists are kept up to date by a watch, so both verbs are needed.";
 const GATEWAYS: &str = "Which fleets run by an EnvoyProxy.";
 const CONFIGURATION: &str =
-    "How Envoy Gateway is configured, as its ConfigMap envoy-gateway-config tells; no other is read.";
+    "How Envoy Gateway is configured, as its ConfigMap envoy-gateway-config says; no other is read.";
 const WORKLOADS: &str =
     "Whether the workload is there, and who owns its replica count. Add the kinds of your own that HPAs scale.";
 const RECORDS: &str =
     "What Flux or Argo CD is about to do, where it is installed: one object is read, when it deletes an autoscaler.";
-const NAMESPACES: &str = "Whether a namespace is going away.";
+const NAMESPACES: &str = "Whether a namespace is being deleted.";
 
 /// The kinds of workloads that HPAs scale, beside Deployments.
 const MORE_WORKLOADS: &[Api] = &[
@@ -131,10 +131,10 @@ const MORE_WORKLOADS: &[Api] = &[
     kind_of("argoproj.io", "v1alpha1", "rollouts", "Rollout"),
 ];
 
-/// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`: what their `LOOKUPS` declare, the
-/// workloads that autoscalers aim at, and the namespace of whatever is about to be refused.
+/// All that rules look up, but for Secrets, which they do only with setting `helm.readReleases`: what their `LOOKUPS`
+/// declare, the workloads that autoscalers aim at, and the namespace of whatever is about to be refused.
 pub fn looked_up() -> Vec<LookedUp> {
-    let declared = || LOOKUPS.iter().flat_map(|(_, lookups)| *lookups);
+    let declared = || LOOKUPS.iter().flat_map(|(_, lookups)| *lookups).flat_map(Lookup::each);
     let is = |one: &ApiKind<'_>, other: &ApiKind<'_>| one.resource == other.resource;
     let mut all = Vec::new();
     for kind in api::ALL {
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn what_rules_look_up_is_granted_and_nothing_is_granted_in_vain() {
         let granted: Vec<&str> = looked_up().iter().map(|known| known.api.resource).collect();
-        for lookup in LOOKUPS.iter().flat_map(|(_, lookups)| *lookups) {
+        for lookup in LOOKUPS.iter().flat_map(|(_, lookups)| *lookups).flat_map(Lookup::each) {
             let (Lookup::Get(kind) | Lookup::List(kind)) = lookup else { continue };
             assert!(granted.contains(&kind.resource), "{} is not in cluster::api::ALL", kind.resource);
         }

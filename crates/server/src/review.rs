@@ -5,13 +5,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use autoscaler_guard::VerdictKind;
 use autoscaler_guard_host::Capabilities;
 use autoscaler_guard_host::admission::{self, AdmissionResponse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::envelope::Protocol;
-use crate::{Host, Judge};
+use crate::{Host, Judge, Line};
 
 /// The policy's name where an answer gives it.
 const NAME: &str = "autoscaler-guard";
@@ -60,6 +61,9 @@ pub(crate) struct Review<'a> {
 /// What became of a request.
 pub(crate) struct Judged {
     pub(crate) response: AdmissionResponse,
+    /// The rules that spoke, the strongest first.
+    pub(crate) rules: Vec<String>,
+    overridden: Vec<String>,
 }
 
 impl Judged {
@@ -68,26 +72,16 @@ impl Judged {
         PROTOCOL.write(&self.response).map_err(|error| error.to_string())
     }
 
-    /// The rules that spoke, the strongest first.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = &str> {
-        self.audit("rule")
-    }
-
     /// The strongest rule that spoke, else the first that someone acknowledged, or empty.
     pub(crate) fn rule(&self) -> &str {
-        self.rules().chain(self.audit("allowed")).next().unwrap_or_default()
-    }
-
-    fn audit(&self, key: &str) -> impl Iterator<Item = &str> {
-        let rules = self.response.audit_annotations.as_ref().and_then(|audit| audit.get(key));
-        rules.into_iter().flat_map(|rules| rules.split(','))
+        self.rules.iter().chain(&self.overridden).next().map_or("", String::as_str)
     }
 
     /// `allowed`, `acknowledged`, `warned`, `repaired` or `rejected`.
     pub(crate) fn verdict(&self) -> &'static str {
-        match self.response.verdict().word() {
-            "allowed" if self.audit("allowed").next().is_some() => "acknowledged",
-            word => word,
+        match self.response.verdict() {
+            VerdictKind::Allowed if !self.overridden.is_empty() => "acknowledged",
+            kind => kind.word(),
         }
     }
 }
@@ -130,16 +124,21 @@ impl<'a> Review<'a> {
             mutating: host == Host::ApiServer && judge.may_change(),
         };
         let response = admission::respond_in_text(review, verdict.response, verdict.object.as_deref());
-        response.map(|response| Judged { response }).map_err(|error| error.to_string())
+        let (rules, overridden) = (verdict.rules, verdict.overridden);
+        response.map(|response| Judged { response, rules, overridden }).map_err(|error| error.to_string())
     }
 
-    /// A line for the log, about what was not simply let through. Names come from clients, hence the quotes.
-    pub(crate) fn line(&self, judged: &Judged) -> String {
+    /// A line for the log, about what was not simply let through.
+    pub(crate) fn line(&self, judged: &Judged) -> Line {
         let Head { operation, name, namespace, user_info, .. } = &self.head;
-        let (verdict, rule, kind, user) = (judged.verdict(), judged.rule(), self.kind(), &user_info.username);
-        format!(
-            "verdict={verdict} rule={rule:?} operation={operation:?} kind={kind:?} namespace={namespace:?} name={name:?} user={user:?}"
-        )
+        Line::info("judged")
+            .with("verdict", judged.verdict())
+            .with("rule", judged.rule())
+            .with("operation", &**operation)
+            .with("kind", self.kind())
+            .with("namespace", &**namespace)
+            .with("name", &**name)
+            .with("user", &*user_info.username)
     }
 }
 
@@ -170,13 +169,5 @@ mod tests {
             with(r#","request":{"uid":"","kind":{"kind":"Pod"},"operation":"CREATE"}"#),
             "the AdmissionReview's request has no uid"
         );
-    }
-
-    #[test]
-    fn names_cannot_forge_a_line_of_the_log() {
-        let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","kind":{"kind":"Pod"},"operation":"CREATE","name":"a\nverdict=allowed"}}"#;
-        let review = Review::read(body.as_bytes()).unwrap();
-        let line = review.line(&Judged { response: AdmissionResponse::default() });
-        assert_eq!(line.lines().count(), 1, "{line}");
     }
 }

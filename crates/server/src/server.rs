@@ -13,7 +13,7 @@ use crate::certificate::{self, Expiry};
 use crate::connections::{self, Connections};
 use crate::http::{self, Shared};
 use crate::signals::Signals;
-use crate::{Judge, Options, log};
+use crate::{Judge, Line, Options, log};
 
 /// How many connections there may be. An API server keeps a few.
 const CONNECTIONS: usize = 512;
@@ -34,7 +34,7 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
-    /// Threads or signal handlers could not be had, or nobody could be told of it.
+    /// Threads or signal handlers could not be had, or nobody could be informed.
     #[error("the server could not be started: {0}; free some resources and try again")]
     Runtime(#[source] io::Error),
 }
@@ -73,7 +73,7 @@ impl Server {
         self.plain.as_ref().map(TcpListener::local_addr)
     }
 
-    /// Answers until a signal ends it: SIGTERM, or SIGINT. From when on they do so, is told by a call of `started`.
+    /// Answers until a signal ends it: SIGTERM, or SIGINT. It calls `started` when it begins to.
     pub fn run_until_signalled(self, started: impl FnOnce()) -> Result<(), StartError> {
         // Those that judge, those that are late, and a few for the certificate's files.
         let threads = self.options.limits.in_flight * 2 + 4;
@@ -92,7 +92,7 @@ impl Server {
         ended.map_err(StartError::Runtime)
     }
 
-    /// Answers until `end` comes, which tells for how long to take new requests still; then finishes what is in flight.
+    /// Answers until `end` comes, which says for how long to take new requests still; then finishes what is in flight.
     pub async fn run(self, end: impl Future<Output = Duration>) -> io::Result<()> {
         let Self { options, shared, https, plain } = self;
         let tls = Arc::new(RwLock::new(Arc::clone(&options.certificate.config)));
@@ -119,7 +119,7 @@ impl Server {
         }
 
         let drain = end.await;
-        log("ending: what is in flight is finished");
+        log(&Line::info("ending: what is in flight is finished"));
         // Whoever asks learns at once that others should be asked: by /readyz, GOAWAY and `Connection: close`.
         shared.ending.cancel();
         tokio::time::sleep(drain).await;

@@ -17,8 +17,8 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for one, and tells how long to take new requests still. Kubernetes sends SIGTERM while API servers may not have heard
-    /// of it yet; a person at a terminal does not want to wait.
+    /// Waits for one, and says how long to take new requests still. Kubernetes sends SIGTERM while API servers may not
+    /// have heard of it yet; a person at a terminal does not want to wait.
     pub(crate) async fn wait(mut self, drain: Duration) -> Duration {
         tokio::select! {
             _ = self.terminate.recv() => drain,

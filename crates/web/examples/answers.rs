@@ -1,5 +1,7 @@
-//! Prints everything about which all hosts have to agree, a JSON object a line, with the answer that this crate gives as plain Rust:
-//! what the tests in Node hold the compiled module to.
+//! Prints everything about which all hosts have to agree, a JSON object a line, with the answer that this crate gives
+//! as plain Rust: what the tests in Node hold the compiled module to.
+
+#![allow(clippy::restriction, reason = "the demo may panic")]
 
 use autoscaler_guard_cases::{Subject, subjects};
 use autoscaler_guard_web::review;

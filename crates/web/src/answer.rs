@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use autoscaler_guard::finding::{Advice, Finding, Help};
-use autoscaler_guard::{Decision, Verdict};
-use serde::Serialize;
+use autoscaler_guard::{Decision, Verdict, VerdictKind};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 #[cfg(target_arch = "wasm32")]
 use tsify::Tsify;
@@ -39,7 +39,7 @@ pub enum Answer {
 pub struct Problem {
     /// Where: `handover.fieldManagers[1]`.
     pub path: String,
-    /// What is wrong and, where that can be told, what would be right.
+    /// What is wrong and, where that is known, what would be right.
     pub problem: String,
 }
 
@@ -50,20 +50,21 @@ pub struct Problem {
 pub struct FindingFacts {
     /// The rule, by id.
     pub rule: &'static str,
-    /// `warn`, `repair` or `reject`.
+    /// What is done about it.
+    #[cfg_attr(target_arch = "wasm32", tsify(type = "\"warn\" | \"repair\" | \"reject\""))]
     pub action: &'static str,
-    /// What would happen, or what was done about it, with the rule in front.
-    pub headline: String,
+    /// What would happen and why, or what a repair did about it, in one sentence.
+    pub what: String,
     /// More to know, a sentence each.
     pub notes: Vec<String>,
+    /// What has to be done by hand in any case.
+    pub by_hand: Vec<AdviceFacts>,
     /// Ways forward, the most likely first.
     pub advice: Vec<AdviceFacts>,
     /// How to acknowledge it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(target_arch = "wasm32", tsify(optional))]
-    pub acknowledge: Option<String>,
-    /// What an acknowledgement takes on oneself: `the loss`, `the orphan`.
-    pub at_stake: &'static str,
+    pub acknowledge: Option<AdviceFacts>,
     /// The workloads whose autoscaling is at stake.
     pub workloads: Vec<String>,
     /// The autoscaler at stake.
@@ -75,8 +76,9 @@ pub struct FindingFacts {
 #[cfg_attr(target_arch = "wasm32", derive(Tsify))]
 pub struct AdviceFacts {
     /// What it achieves.
-    pub purpose: &'static str,
-    /// `command`, `manifest` or `text`.
+    pub purpose: String,
+    /// Whether `text` is a command to run, a field to set in the manifest, or words.
+    #[cfg_attr(target_arch = "wasm32", tsify(type = "\"command\" | \"manifest\" | \"text\""))]
     pub kind: &'static str,
     /// The command to run, the field to set, or what to do.
     pub text: String,
@@ -88,8 +90,10 @@ pub struct AdviceFacts {
 #[serde(rename_all = "camelCase")]
 pub struct Review {
     /// What becomes of the request.
-    pub verdict: Outcome,
-    /// Why it was rejected, with the ways on.
+    #[serde(serialize_with = "word")]
+    #[cfg_attr(target_arch = "wasm32", tsify(type = "\"allowed\" | \"warned\" | \"repaired\" | \"rejected\""))]
+    pub verdict: VerdictKind,
+    /// Why it was rejected and what helps, as the client shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(target_arch = "wasm32", tsify(optional))]
     pub message: Option<String>,
@@ -97,12 +101,18 @@ pub struct Review {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(target_arch = "wasm32", tsify(optional))]
     pub code: Option<u16>,
-    /// What the client is told whatever the verdict, a sentence each.
+    /// The warnings that the client shows, a sentence each.
     pub warnings: Vec<String>,
     /// The ids of the rules that spoke, strongest action first.
     pub rules: Vec<&'static str>,
     /// The findings that stand, strongest action first.
     pub findings: Vec<FindingFacts>,
+    /// Why it was rejected although no rule rejects it: the request cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(target_arch = "wasm32", tsify(optional))]
+    pub problem: Option<String>,
+    /// What else the author of a rejected change should know, a sentence each.
+    pub hints: Vec<String>,
     /// What goes into the audit log.
     #[cfg_attr(target_arch = "wasm32", tsify(type = "Record<string, string>"))]
     pub audit_annotations: BTreeMap<&'static str, String>,
@@ -195,21 +205,6 @@ pub enum Meaning {
     Configures,
 }
 
-/// What becomes of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(target_arch = "wasm32", derive(Tsify))]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// It passes without a word.
-    Allowed,
-    /// It passes with warnings.
-    Warned,
-    /// It passes, changed.
-    Repaired,
-    /// It is refused.
-    Rejected,
-}
-
 /// A question of the policy and its answer, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(target_arch = "wasm32", derive(Tsify))]
@@ -257,13 +252,8 @@ pub struct Watch {
 impl Review {
     pub(crate) fn new(verdict: Verdict, lookups: Vec<Lookup>) -> Self {
         let (message, warnings) = (verdict.message(), verdict.warnings());
+        let (kind, rules) = (verdict.kind(), verdict.rules().collect());
         let audit_annotations = verdict.audit_annotations().into_iter().collect();
-        let outcome = match &verdict.decision {
-            Decision::Reject(_) => Outcome::Rejected,
-            Decision::Repair(_) => Outcome::Repaired,
-            Decision::Allow if warnings.is_empty() => Outcome::Allowed,
-            Decision::Allow => Outcome::Warned,
-        };
         let (code, object) = match verdict.decision {
             Decision::Allow => (None, None),
             // It was JSON before the repair, which splices JSON into it.
@@ -271,12 +261,14 @@ impl Review {
             Decision::Reject(code) => (Some(code), None),
         };
         Self {
-            verdict: outcome,
+            verdict: kind,
             message,
             code,
             warnings,
-            rules: verdict.findings.iter().map(|finding| finding.rule).collect(),
+            rules,
             findings: verdict.findings.into_iter().map(FindingFacts::new).collect(),
+            problem: verdict.problem,
+            hints: verdict.hints,
             audit_annotations,
             object,
             lookups,
@@ -287,14 +279,17 @@ impl Review {
 
 impl FindingFacts {
     fn new(finding: Finding) -> Self {
+        let facts =
+            |ways: &[Advice]| ways.iter().map(|way| AdviceFacts::new(way.purpose.to_owned(), &way.help)).collect();
+        let acknowledge = |help| AdviceFacts::new(finding.acknowledges(), help);
         Self {
             rule: finding.rule,
             action: finding.action.name(),
-            headline: finding.headline(),
+            what: finding.sentence().to_owned(),
+            by_hand: facts(&finding.by_hand),
+            advice: facts(&finding.help),
+            acknowledge: finding.acknowledgement.as_ref().map(acknowledge),
             notes: finding.notes,
-            advice: finding.by_hand.into_iter().chain(finding.help).map(|advice| AdviceFacts::new(&advice)).collect(),
-            acknowledge: finding.acknowledgement.map(|help| help.to_string()),
-            at_stake: finding.at_stake,
             workloads: finding.workloads.iter().map(ToString::to_string).collect(),
             autoscaler: finding.autoscaler,
         }
@@ -302,12 +297,17 @@ impl FindingFacts {
 }
 
 impl AdviceFacts {
-    fn new(advice: &Advice) -> Self {
-        let kind = match &advice.help {
+    fn new(purpose: String, help: &Help) -> Self {
+        let kind = match help {
             Help::Command(_) => "command",
             Help::Manifest { .. } => "manifest",
             Help::Text(_) => "text",
         };
-        Self { purpose: advice.purpose, kind, text: advice.help.to_string() }
+        Self { purpose, kind, text: help.to_string() }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn word<S: Serializer>(kind: &VerdictKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.word())
 }

@@ -1,4 +1,5 @@
-//! The border to JavaScript. Values cross it as JSON text: the policy reads text, and so no field is lost or reworded on the way.
+//! The border to JavaScript. Values cross it as JSON text: the policy reads text, and so no field is lost or reworded
+//! on the way.
 
 use js_sys::JSON;
 use serde::Serialize;
@@ -6,8 +7,9 @@ use wasm_bindgen::prelude::*;
 
 /// Judges a request as the policy would in a cluster.
 ///
-/// `request` is an AdmissionReview or its AdmissionRequest. `cluster` holds the objects around it, whole, as the API server gives them;
-/// what is not in it is not there. `settings` are the policy's; without, the defaults. Each may also be JSON text.
+/// `request` is an AdmissionReview or its AdmissionRequest. `cluster` holds the objects around it, whole, as the API
+/// server gives them; what is not in it is not there. `settings` are the policy's; without, the defaults. Each may also
+/// be JSON text.
 #[wasm_bindgen(unchecked_return_type = "Answer")]
 pub fn review(
     #[wasm_bindgen(unchecked_param_type = "object | string")] request: &JsValue,
@@ -25,13 +27,14 @@ pub fn validate_settings(
     value(&crate::validate_settings(&text(settings)))
 }
 
-/// The rules, in the order in which findings are told.
+/// The rules, in the order in which findings are listed.
 #[wasm_bindgen(unchecked_return_type = "RuleFacts[]")]
 pub fn rules() -> JsValue {
     value(&crate::rules())
 }
 
-/// A value as JSON text. What has none, such as a function or a loop, becomes a text that is no JSON, and is told as such.
+/// A value as JSON text. What has none, such as a function or a loop, becomes a text that is no JSON, and is reported
+/// as such.
 fn text(value: &JsValue) -> String {
     if value.is_null() || value.is_undefined() {
         return "null".to_owned();

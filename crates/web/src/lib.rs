@@ -1,30 +1,29 @@
 //! The policy in JavaScript: the same core as everywhere, given a request, the objects around it and the settings.
 //!
-//! Everything here is text in and an [`Answer`] out, in plain Rust; `javascript.rs` hands both over the border, in the module alone.
-//! No rule lives here.
+//! Everything here is text in and an [`Answer`] out, in plain Rust; `javascript.rs` hands both over the border, in the
+//! module alone. No rule lives here.
 
 mod answer;
 #[cfg(target_arch = "wasm32")]
 mod javascript;
-mod objects;
 mod picture;
 mod recorded;
 
 pub use answer::{
-    AdviceFacts, Answer, FindingFacts, Lookup, Meaning, Outcome, Picture, PictureArrow, PictureBox, Pictures, Problem,
-    Review, RuleFacts, Watch,
+    AdviceFacts, Answer, FindingFacts, Lookup, Meaning, Picture, PictureArrow, PictureBox, Pictures, Problem, Review,
+    RuleFacts, Watch,
 };
 
 use autoscaler_guard::change::{AdmissionRequest, Kind, Operation};
 use autoscaler_guard::rule::{DefaultAction, Rule};
 use autoscaler_guard::rules::RULES;
 use autoscaler_guard::{Settings, SettingsError, Unreadable, evaluate};
+use autoscaler_guard_objects::Objects;
 use autoscaler_guard_reading::Json;
-use objects::Objects;
 use recorded::Recorded;
 
-/// Judges a request. `request` is an `AdmissionReview` or its `AdmissionRequest`, `cluster` an array of whole objects, `settings` an
-/// object; each is JSON text, and `null` in place of the last two is an empty cluster and the defaults.
+/// Judges a request. `request` is an `AdmissionReview` or its `AdmissionRequest`, `cluster` an array of whole objects,
+/// `settings` an object; each is JSON text, and `null` in place of the last two is an empty cluster and the defaults.
 pub fn review(request: &str, cluster: &str, settings: &str) -> Answer {
     let settings = match Settings::from_json(settings) {
         Ok(settings) => settings,
@@ -32,7 +31,10 @@ pub fn review(request: &str, cluster: &str, settings: &str) -> Answer {
     };
     let objects = match Objects::read(cluster, &settings.service_account) {
         Ok(objects) => objects,
-        Err(problems) => return Answer::UnusableCluster { problems },
+        Err(errors) => {
+            let problem = |autoscaler_guard_objects::Problem { path, problem }| Problem { path, problem };
+            return Answer::UnusableCluster { problems: errors.into_iter().map(problem).collect() };
+        }
     };
     let change = admission_request(request).and_then(|request| {
         let unreadable = |error: Unreadable| Problem { path: error.path, problem: error.reason };
@@ -55,7 +57,7 @@ pub fn validate_settings(settings: &str) -> Vec<Problem> {
     Settings::from_json(settings).err().map(problems).unwrap_or_default()
 }
 
-/// The catalogue, in the order in which findings are told.
+/// The catalogue, in the order in which findings are listed.
 pub fn rules() -> Vec<RuleFacts> {
     RULES.iter().map(|rule| facts(rule)).collect()
 }

@@ -1,7 +1,7 @@
 //! Who owns, declares and scales whom, as boxes and arrows: the objects that were given, before and after the change.
 //!
-//! What follows from a change is drawn as far as Kubernetes itself does it: the garbage collector takes what loses its last owner, and
-//! objects go with their definition. What KEDA and Envoy Gateway do then is what the verdict tells.
+//! What follows from a change is drawn as far as Kubernetes itself does it: the garbage collector takes what loses its
+//! last owner, and objects go with their definition. What KEDA and Envoy Gateway do then is what the verdict says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ use autoscaler_guard::facts::envoy_gateway::{
 use autoscaler_guard::facts::hpa::HorizontalPodAutoscaler;
 use autoscaler_guard::facts::scaled_object::ScaledObject;
 use autoscaler_guard::subject::WorkloadRef;
+use autoscaler_guard_objects::{Identity, Objects};
 use autoscaler_guard_reading::{Json, Object, OwnerReference, group_of, title};
 use typed_arena::Arena;
 
 use crate::answer::{Meaning, Picture, PictureArrow, PictureBox, Pictures, Review};
-use crate::objects::{Identity, Objects};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
@@ -66,12 +66,14 @@ impl<'a> Scene<'a> {
         let is_around = |one: &Stored<'_>| is_drawn(&one.object) && Some(Identity::of(&one.object)) != changed;
         let documents = Json::new(cluster).items(&[]).into_iter().map(Json::text);
         let around = documents.filter_map(Stored::read).filter(is_around).collect();
-        let named = |key| review.audit_annotations.get(key).map_or("", String::as_str).split(',');
-        let at_stake = named("autoscaler").chain(named("workload")).collect();
+        let strongest = review.findings.first();
+        let named = strongest.into_iter().flat_map(|finding| finding.workloads.iter().chain([&finding.autoscaler]));
+        let at_stake = named.map(String::as_str).collect();
         Self { attributes, change, around, at_stake, settings }
     }
 
-    /// The picture with the object that changes as it is in that text; `deleted` is what goes, with all that goes along.
+    /// The picture with the object that changes as it is in that text; `deleted` is what goes, with all that goes
+    /// along.
     fn draw(&self, own: Option<&str>, deleted: Option<&Object<'_>>) -> Picture {
         let mut stored: Vec<Stored<'_>> = self.around.iter().cloned().chain(own.and_then(Stored::read)).collect();
         if let (Some(deleted), Some(request)) = (deleted, &self.attributes) {
@@ -148,16 +150,16 @@ fn is_defined_by<'d>(definition: &Object<'d>) -> impl Fn(&Object<'_>) -> bool + 
     }
 }
 
-/// Takes objects away and keeps their uids; tells whether there were any.
+/// Takes objects away and keeps their uids; returns whether there were any.
 fn take(
     stored: &mut Vec<Stored<'_>>,
     gone: &mut BTreeSet<String>,
     goes: impl Fn(&Object<'_>, &BTreeSet<String>) -> bool,
 ) -> bool {
-    let (going, staying): (Vec<_>, Vec<_>) = stored.drain(..).partition(|one| goes(&one.object, gone));
+    let (collected, staying): (Vec<_>, Vec<_>) = stored.drain(..).partition(|one| goes(&one.object, gone));
     *stored = staying;
-    gone.extend(going.iter().map(|one| one.object.metadata.uid.to_string()));
-    !going.is_empty()
+    gone.extend(collected.iter().map(|one| one.object.metadata.uid.to_string()));
+    !collected.is_empty()
 }
 
 #[derive(Default)]
@@ -192,7 +194,8 @@ impl Drawing {
         let from = self.boxed(from.0, from.1, from.2, false);
         let to = self.boxed(to.0, to.1, to.2, false);
         if self.drawn.insert((from, meaning, to)) {
-            let [from, to] = [from, to].map(|place| self.boxes[place].id.clone());
+            let id = |place| self.boxes.get(place).map(|one| one.id.clone()).unwrap_or_default();
+            let (from, to) = (id(from), id(to));
             self.arrows.push(PictureArrow { from, to, meaning, at_stake: false });
         }
     }
@@ -244,7 +247,7 @@ impl Drawing {
         let namespace = if owner.kind == "GatewayClass" { "" } else { this.1 };
         // Another object of that name is not the owner.
         let named = self.places.get(&id(&owner.kind, namespace, &owner.name));
-        let is_another = named.is_some_and(|place| self.boxes[*place].there);
+        let is_another = named.is_some_and(|place| self.boxes.get(*place).is_some_and(|one| one.there));
         let name = if is_another { format!("{} (gone)", owner.name) } else { owner.name.to_string() };
         self.arrow((&owner.kind, namespace, &name), Meaning::Owns, this);
     }

@@ -1,4 +1,4 @@
-//! Look-ups in words, the same words as in `autoscaler-guard review --output json`.
+//! Lookups in words, the same words as in `autoscaler-guard review --output json`.
 
 use std::cell::RefCell;
 
@@ -18,7 +18,7 @@ impl<'c> Recorded<'c> {
         Self { inner, lookups: RefCell::default() }
     }
 
-    /// The look-ups, oldest first.
+    /// The lookups, oldest first.
     pub(crate) fn take(self) -> Vec<Lookup> {
         self.lookups.into_inner()
     }

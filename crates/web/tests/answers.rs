@@ -1,7 +1,10 @@
 //! What callers get for what is right and what is not.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
+use autoscaler_guard::VerdictKind;
 use autoscaler_guard_cases::request;
-use autoscaler_guard_web::{Answer, Outcome, Problem, review, rules, validate_settings};
+use autoscaler_guard_web::{Answer, Problem, review, rules, validate_settings};
 use serde_json::{Value, json};
 
 const DELETED: &str = "keda-hpa-helm3/008-delete-scaledobject-lab-admin";
@@ -30,12 +33,12 @@ fn a_review_is_judged_as_its_request_is() {
 }
 
 #[test]
-fn an_answer_is_told_in_full() {
+fn an_answer_is_whole() {
     let hpa = autoscaler_guard_cases::object("hpa-web-owned");
     let deployment = autoscaler_guard_cases::object("deployment-web");
     let answer = answered(&request(DELETED), &json!([hpa, deployment]), &Value::Null);
     let Answer::Reviewed(review) = answer else { panic!("{answer:?}") };
-    assert_eq!((review.verdict, review.code), (Outcome::Rejected, Some(403)));
+    assert_eq!((review.verdict, review.code), (VerdictKind::Rejected, Some(403)));
     assert_eq!(review.rules, ["scaledobject-deleted"]);
     assert!(review.message.is_some_and(|message| message.starts_with("autoscaler-guard[scaledobject-deleted]: ")));
     let asked: Vec<&str> = review.lookups.iter().map(|lookup| lookup.lookup.as_str()).collect();

@@ -16,8 +16,8 @@ const REQUEST = new URL(
 const PAGE = `<!doctype html><title>-</title><script type="module">
   import { review, rules, validateSettings } from '/browser.js';
   const request = await (await fetch('/request')).json();
-  const told = { ...review(request, [], { repair: false }), rules: rules().length, problems: validateSettings({ helm: 1 }) };
-  document.body.textContent = JSON.stringify(told);
+  const answer = { ...review(request, [], { repair: false }), rules: rules().length, problems: validateSettings({ helm: 1 }) };
+  document.body.textContent = JSON.stringify(answer);
 </script>`;
 const TYPES = { '.js': 'text/javascript', '.wasm': 'application/wasm' };
 
@@ -62,11 +62,11 @@ test('the package works in Chromium', { skip, timeout: 120_000 }, async () => {
       `http://127.0.0.1:${server.address().port}/`,
     ]);
     const body = /<body>(.*)<\/body>/s.exec(stdout)?.[1].replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
-    const told = JSON.parse(body.trim() || '{}');
-    assert.equal(told.outcome, 'reviewed', stdout);
-    assert.ok(told.lookups.length > 0);
-    assert.ok(told.rules > 30);
-    assert.deepEqual(told.problems, [{ path: 'helm', problem: 'expected an object, got a number' }]);
+    const answer = JSON.parse(body.trim() || '{}');
+    assert.equal(answer.outcome, 'reviewed', stdout);
+    assert.ok(answer.lookups.length > 0);
+    assert.ok(answer.rules > 30);
+    assert.deepEqual(answer.problems, [{ path: 'helm', problem: 'expected an object, got a number' }]);
   } finally {
     server.close();
     rmSync(profile, { recursive: true, force: true });

@@ -16,7 +16,7 @@ const AROUND = [
   { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' }, status: { phase: 'Active' } },
 ];
 
-test('a hand-over is repaired, and the object comes whole', () => {
+test('a handover is repaired, and the object comes whole', () => {
   const answer = review(HANDOVER, AROUND);
   assert.equal(answer.outcome, 'reviewed');
   assert.equal(answer.verdict, 'repaired');
@@ -45,7 +45,7 @@ test('what is not in the cluster is not there', () => {
   assert.ok(answer.lookups.some(({ outcome, failed }) => outcome === 'absent' && !failed), JSON.stringify(answer));
 });
 
-test('controllers pass without a look-up', () => {
+test('controllers pass without a lookup', () => {
   const { verdict, lookups, warnings } = review(HPA_DELETED, null, null);
   assert.deepEqual({ verdict, lookups, warnings }, { verdict: 'allowed', lookups: [], warnings: [] });
 });

@@ -1,5 +1,7 @@
 //! The pictures of the rules' test pages: what a reader sees of some, and what holds for all.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -16,7 +18,8 @@ fn reviewed(case: &Case) -> Box<Review> {
     }
 }
 
-/// A picture as text, an arrow or a lone box a line: what is not there in brackets, what is at stake with an exclamation mark.
+/// A picture as text, an arrow or a lone box a line: what is not there in brackets, what is at stake with an
+/// exclamation mark.
 fn drawn(picture: &Picture) -> String {
     let called = |drawn: &PictureBox| {
         let there = if drawn.there { drawn.id.clone() } else { format!("[{}]", drawn.id) };

@@ -41,7 +41,10 @@ pub(crate) fn advice(question: &Question<'_>, row: &Row) -> Vec<Advice> {
     if !is_bad && !chosen_by_nobody {
         return Vec::new();
     }
-    let change = part(question.change, &row.workload, &row.before);
+    // What makes two of them may be another workload's autoscaler, by the pods that both select.
+    let is_double = [&row.without, &row.with].into_iter().flatten().any(|cell| cell.outcome == Outcome::Duplicate);
+    let part = || part(question.change, &row.workload, &row.before);
+    let change = if is_double { question.change.clone() } else { part() };
     let ideas = ideas(question, row, &change, chosen_by_nobody && !is_bad);
     ideas.into_iter().filter_map(|idea| prove(question, row, idea)).take(ENOUGH).collect()
 }
@@ -115,7 +118,8 @@ fn edited(change: &Change, edit: impl Fn(&Key, &mut Value) -> bool) -> Option<Ch
 
 /// An HPA that KEDA has already goes with its ScaledObject; another one stays.
 fn own_name(row: &Row, change: &Change) -> Option<Idea> {
-    let taken = |key: &Key| key.is_hpa() && row.before.contains(key);
+    let is_kedas = row.before.iter().any(Key::is_scaled_object);
+    let taken = |key: &Key| is_kedas && key.is_hpa() && row.before.contains(key);
     let name = change.keys_after().into_iter().find(taken)?.name;
     let other = format!("{name}-hpa");
     let renamed = other.clone();
@@ -174,12 +178,15 @@ fn forced(change: &Change) -> Option<Idea> {
 
 fn orphan_first(row: &Row, change: &Change) -> Option<Idea> {
     let after = change.keys_after();
-    let going = row.before.iter().find(|key| key.is_scaled_object() && !after.contains(key))?;
+    let deleted = row.before.iter().find(|key| key.is_scaled_object() && !after.contains(key))?;
     after.iter().any(Key::is_hpa).then(|| Idea {
         text: "Delete the ScaledObject without its HPA before".to_owned(),
-        commands: vec![format!("kubectl delete scaledobject {} -n {} --cascade=orphan", going.name, going.namespace)],
+        commands: vec![format!(
+            "kubectl delete scaledobject {} -n {} --cascade=orphan",
+            deleted.name, deleted.namespace
+        )],
         change: change.clone(),
-        first: Some(Request::new(going.clone(), Verb::Delete { propagation: Propagation::Orphan, uid: None })),
+        first: Some(Request::new(deleted.clone(), Verb::Delete { propagation: Propagation::Orphan, uid: None })),
     })
 }
 

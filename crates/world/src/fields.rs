@@ -1,7 +1,7 @@
 //! Who manages which field: `metadata.managedFields` and server-side apply, for labels, annotations and `spec`.
 //!
-//! After kubernetes sigs.k8s.io/structured-merge-diff, with two simplifications that autoscaling never tells apart: lists are taken as a
-//! whole, and so is a workload's `template`.
+//! After kubernetes sigs.k8s.io/structured-merge-diff, with two simplifications that make no difference to autoscaling:
+//! lists are taken as a whole, and so is a workload's `template`.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,8 @@ struct Entry {
     manager: String,
     operation: Operation,
     subresource: &'static str,
-    /// When; the world's coarse clock. Not known for what the scale subresource leaves behind (kubernetes, `ScaleREST`).
+    /// When; the world's coarse clock. Not known for what the scale subresource leaves behind (kubernetes,
+    /// `ScaleREST`).
     time: Option<u32>,
     paths: Vec<Path>,
 }
@@ -237,7 +238,7 @@ fn read_paths(fields: &Value, path: &mut Vec<String>, paths: &mut Vec<Path>) {
         return;
     }
     for (key, value) in below {
-        path.push(key[2..].to_owned());
+        path.push(key.get(2..).unwrap_or_default().to_owned());
         read_paths(value, path, paths);
         path.pop();
     }

@@ -1,4 +1,4 @@
-//! The policy in this world: its requests, and its look-ups.
+//! The policy in this world: its requests, and its lookups.
 
 use std::fmt::Write;
 
@@ -77,7 +77,7 @@ fn request(asked: &Asked<'_>) -> String {
     let version = text(value, "/apiVersion").rsplit('/').next().unwrap_or_default();
     let options = if operation == "DELETE" {
         json!({ "propagationPolicy": format!("{propagation:?}") })
-    } else if actor.tells_manager {
+    } else if actor.names_manager {
         json!({ "fieldManager": actor.manager })
     } else {
         json!({})
@@ -128,7 +128,7 @@ impl Cluster for World {
         if !self.serves(group, &query.kind.kind) {
             return Presence::Unknown(not_served(query.kind));
         }
-        let Some(labels) = query.label_selector.map_or(Some(Vec::new()), requirements) else {
+        let Some(labels) = query.labels() else {
             return Presence::Unknown(Reason::Failed("this world knows selectors of the form a=b,c only".to_owned()));
         };
         let matches = |stored: &Stored| {
@@ -158,13 +158,4 @@ impl Cluster for World {
 
 fn not_served(kind: &ApiKind<'_>) -> Reason {
     Reason::NotServed(format!("Cannot find resource {}/{}", kind.api_version, kind.kind))
-}
-
-fn requirements(selector: &str) -> Option<Vec<(&str, Option<&str>)>> {
-    let is_key = |key: &&str| !key.is_empty() && !key.contains(['!', ' ', '(']);
-    let of = |part| match str::split_once(part, '=') {
-        Some((key, value)) => Some((key, Some(value))).filter(|(key, _)| is_key(key)),
-        None => Some((part, None)).filter(|(key, _)| is_key(key)),
-    };
-    selector.split(',').map(of).collect()
 }

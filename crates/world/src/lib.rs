@@ -1,10 +1,13 @@
 //! What will a change do? A deterministic, in-memory Kubernetes, as far as autoscaling needs one.
 //!
-//! [`World`] is the state: objects with the API server's semantics ([`server`], [`fields`]), the policy as its admission (`guard`).
-//! [`controllers`] act by steps, [`writers`] are tools as sequences of requests, [`outcome`] says what became of each workload, and
-//! [`mod@play`] puts them together. Nothing here does I/O or knows a clock, so the same change ends the same way every time.
+//! [`World`] is the state: objects with the API server's semantics ([`server`], [`fields`]), the policy as its
+//! admission (`guard`). [`controllers`] act by steps, [`writers`] are tools as sequences of requests, [`outcome`] says
+//! what became of each workload, and [`mod@play`] puts them together. Nothing here does I/O or knows a clock, so the
+//! same change ends the same way every time.
 //!
 //! Facts about other projects name their source where they stand.
+
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
 
 pub mod advice;
 pub mod controllers;

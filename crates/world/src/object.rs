@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fields::Managed;
 
-/// What tells objects apart: API group, kind, namespace, name. The version does not matter.
+/// What an object is known by: API group, kind, namespace, name. The version does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The API group, empty for the core group.
@@ -84,7 +84,8 @@ impl Key {
         &*self.kind == "ScaledObject" && &*self.group == "keda.sh"
     }
 
-    /// Whether it is of a kind that may be scaled: a built-in one, or any that a definition may have given a scale subresource.
+    /// Whether it is of a kind that may be scaled: a built-in one, or any that a definition may have given a scale
+    /// subresource.
     pub fn is_workload(&self) -> bool {
         let is_others = self.group.contains('.') && !self.group.ends_with(".k8s.io");
         (&*self.group == "apps" && WORKLOADS.contains(&&*self.kind))
@@ -142,6 +143,34 @@ pub fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.at(pointer).and_then(Value::as_i64)
 }
 
+/// Puts an HPA into the form of `autoscaling/v2`, in which the API server stores it (kubernetes
+/// pkg/apis/autoscaling/v1/conversion.go).
+pub fn as_v2(manifest: &mut Value) {
+    let version = text(manifest, "/apiVersion").to_owned();
+    if text(manifest, "/kind") != "HorizontalPodAutoscaler" || !version.starts_with("autoscaling/") {
+        return;
+    }
+    manifest["apiVersion"] = "autoscaling/v2".into();
+    if let Some(metrics) = manifest.pointer_mut("/spec/metrics").and_then(Value::as_array_mut) {
+        for resource in metrics.iter_mut().filter_map(|metric| metric.get_mut("resource")?.as_object_mut()) {
+            for (old, kind, new) in [
+                ("targetAverageUtilization", "Utilization", "averageUtilization"),
+                ("targetAverageValue", "AverageValue", "averageValue"),
+            ] {
+                if let Some(value) = resource.remove(old) {
+                    resource.insert("target".to_owned(), json!({"type": kind, new: value}));
+                }
+            }
+        }
+    }
+    if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut)
+        && let Some(value) = spec.remove("targetCPUUtilizationPercentage").filter(|value| !value.is_null())
+    {
+        let target = json!({"type": "Utilization", "averageUtilization": value});
+        spec.insert("metrics".to_owned(), json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]));
+    }
+}
+
 /// A label.
 pub fn label<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
     value.at("/metadata/labels")?.get(key)?.as_str()
@@ -171,6 +200,7 @@ pub fn child<'v>(value: &'v mut Value, key: &str) -> &'v mut serde_json::Map<Str
     if !field.is_object() {
         *field = json!({});
     }
+    #[expect(clippy::unreachable, reason = "it was made an object")]
     match field {
         Value::Object(fields) => fields,
         _ => unreachable!("it was made an object"),

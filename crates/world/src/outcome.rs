@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::controllers::{envoy, hpa, keda};
 use crate::fields::Operation;
 use crate::object::{At, Key, annotation, number, text};
-use crate::server::{World, owners};
+use crate::server::{Event, Reply, World, owners};
 use crate::writers::Change;
 
 /// How a change ends for a workload.
@@ -237,7 +237,8 @@ impl Judge<'_> {
         }
         // What a tool that failed has left is not an orphan: it did not get there.
         let is_fine = !outcome.is_bad() || outcome == Outcome::Orphaned;
-        if self.how.failure.is_some() && is_fine && !self.is_reached(workload) {
+        let is_reached = || self.is_reached(workload) && !self.is_in_conflict(workload, after);
+        if self.how.failure.is_some() && is_fine && !is_reached() {
             return Outcome::Stuck;
         }
         outcome
@@ -248,6 +249,13 @@ impl Judge<'_> {
         let last = self.end.log.iter().rev().take(40);
         let about = |key: &Key| key == workload || after.contains(key);
         last.filter(|event| about(&event.key)).count() > 2
+    }
+
+    /// Whether the tool failed at the workload or its autoscalers, for somebody else has a field: so does the next
+    /// upgrade, whatever it says.
+    fn is_in_conflict(&self, workload: &Key, after: &[Key]) -> bool {
+        let fails = |event: &Event| matches!(event.reply, Reply::Conflict(_));
+        self.end.log.iter().any(|event| fails(event) && (event.key == *workload || after.contains(&event.key)))
     }
 
     fn by_state(&self, workload: &Key, before: &[Key], after: &[Key]) -> Outcome {
@@ -371,7 +379,7 @@ impl Judge<'_> {
         let owner = owner(self.end, hpa);
         self.end.log.iter().any(|event| {
             event.verb == "DELETE"
-                && matches!(event.reply, crate::server::Reply::Refused { by_guard: true, .. })
+                && matches!(event.reply, Reply::Refused { by_guard: true, .. })
                 && (event.key == *hpa || Some(&event.key) == owner.as_ref())
         })
     }

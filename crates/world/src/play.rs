@@ -39,8 +39,8 @@ impl Side {
     }
 }
 
-/// Plays a change from a world on. The controllers react to each request before the next one, as tools wait for the API server, not for
-/// them, but take seconds where these take milliseconds; [`Eager::No`] plays the other extreme.
+/// Plays a change from a world on. The controllers react to each request before the next one, as tools wait for the API
+/// server, not for them, but take seconds where these take milliseconds; [`Eager::No`] plays the other extreme.
 pub fn play(start: &World, change: &Change, guard: Option<&Settings>, eager: Eager) -> Side {
     let mut world = begin(start, guard);
     world.seen.watched = watched(&world, change);
@@ -51,19 +51,19 @@ pub fn play(start: &World, change: &Change, guard: Option<&Settings>, eager: Eag
         let quiet = match (eager, &progress) {
             (_, Progress::Waiting | Progress::Done | Progress::Failed(_)) => controllers::settle(&mut world),
             _ if flow.rests => controllers::settle(&mut world),
-            (Eager::Yes, Progress::Going) if flow.hurries => true,
-            (Eager::Yes, Progress::Going) => {
+            (Eager::Yes, Progress::Running) if flow.hurries => true,
+            (Eager::Yes, Progress::Running) => {
                 controllers::settle_quick(&mut world);
                 true
             }
-            (Eager::No, Progress::Going) => true,
+            (Eager::No, Progress::Running) => true,
         };
         match progress {
             Progress::Failed(reason) => end.failure = Some(reason),
             Progress::Waiting if quiet && flow.is_waiting(&world) => {
                 end.failure = Some("it waits for something that does not happen".to_owned());
             }
-            Progress::Going | Progress::Waiting if quiet => continue,
+            Progress::Running | Progress::Waiting if quiet => continue,
             _ => {}
         }
         end.restless = !quiet;
@@ -104,15 +104,16 @@ fn watched(world: &World, change: &Change) -> Vec<Key> {
     keys.into_iter().collect()
 }
 
-/// The world that a tool made by applying the manifests of before: with what KEDA and Envoy Gateway make of them, and HPAs that have
-/// scaled.
+/// The world that a tool made by applying the manifests of before: with what KEDA and Envoy Gateway make of them, and
+/// HPAs that have scaled.
 pub fn assumed(setup: Setup, change: &Change) -> World {
     let mut world = World::new(Setup { keda_webhook: false, log: false, guard: None, ..setup });
     install(&mut world, change);
     world
 }
 
-/// Leaves out what a change cannot touch: objects of other namespaces, unless it concerns Envoy Gateway or a whole kind.
+/// Leaves out what a change cannot touch: objects of other namespaces, unless it concerns Envoy Gateway or a whole
+/// kind.
 pub fn narrow(world: &mut World, change: &Change) {
     let keys = [change.keys_before(), change.keys_after()].concat();
     if keys.iter().any(envoy::is_configuration) {
@@ -138,7 +139,7 @@ pub fn rest(world: &mut World) {
 fn install(world: &mut World, change: &Change) {
     let mut flow = Flow::new(change.installation());
     // A helm that installs also runs the hooks; a failure leaves what is there.
-    while matches!(flow.step(world), Progress::Going | Progress::Waiting) {
+    while matches!(flow.step(world), Progress::Running | Progress::Waiting) {
         if !controllers::settle(world) {
             break;
         }
@@ -150,8 +151,8 @@ fn install(world: &mut World, change: &Change) {
     world.now += 1;
 }
 
-/// Lets every HPA that can scale have scaled: to one more than its minimum, or to another count that no manifest declares, so that counts
-/// are what autoscalers made of them.
+/// Lets every HPA that can scale have scaled: to one more than its minimum, or to another count that no manifest
+/// declares, so that counts are what autoscalers made of them.
 fn demand_more(world: &mut World, change: &Change) {
     let declared = |workload: &Key| -> Vec<i64> {
         let manifests = change.before.iter().chain(change.after.iter());
@@ -173,7 +174,8 @@ fn demand_more(world: &mut World, change: &Change) {
     *world = world.clone().with(|setup| setup.demand.extend(wanted));
 }
 
-/// The name of the application that manifests belong to: the release, Kustomization or Application they say, or their instance label.
+/// The name of the application that manifests belong to: the release, Kustomization or Application they say, or their
+/// instance label.
 pub fn app_name(manifests: &[Value]) -> String {
     let named = |pointer: &str| {
         manifests.iter().map(|manifest| text(manifest, pointer)).find(|name| !name.is_empty()).map(ToOwned::to_owned)

@@ -107,16 +107,13 @@ pub fn preflight(question: &Question<'_>) -> Vec<Row> {
         if rows.iter().any(|row| row.workload == report.workload) {
             continue;
         }
-        let without = bare.reports.iter().find(|other| other.workload == report.workload);
-        let with = guarded.as_ref().and_then(|side| {
-            let found = side.reports.iter().find(|other| other.workload == report.workload);
-            Some((side, corrected(side, found?.clone(), without)))
-        });
+        let without = Some(found(&bare, report));
+        let with = guarded.as_ref().map(|side| (side, corrected(side, found(side, report), without.as_ref())));
         let mut row = Row {
             workload: report.workload.clone(),
             before: report.before.clone(),
             after: wanted(change, &report.workload),
-            without: without.filter(|_| *sides != Sides::On).map(|report| cell(&bare, report)),
+            without: without.filter(|_| *sides != Sides::On).map(|report| cell(&bare, &report)),
             with: with.map(|(side, report)| cell(side, &report)),
             advice: Vec::new(),
         };
@@ -137,6 +134,13 @@ pub fn preflight(question: &Question<'_>) -> Vec<Row> {
         one.workload.namespace.cmp(&other.workload.namespace).then(one.workload.cmp(&other.workload))
     });
     rows
+}
+
+/// What one side says of a workload of which the other says something.
+fn found(side: &Side, report: &Report) -> Report {
+    let found = side.reports.iter().find(|other| other.workload == report.workload).cloned();
+    let nothing = || Report { after: Vec::new(), outcome: Outcome::None, dip: None, ..report.clone() };
+    found.unwrap_or_else(nothing)
 }
 
 /// A refusal that saves an autoscaler is what the policy is for: such a workload is kept, however the tool takes it.
@@ -203,7 +207,9 @@ pub(crate) fn part(change: &Change, workload: &Key, before: &[Key]) -> Change {
     let concerns = |manifest: &Value| {
         let key = Key::of(manifest, &change.namespace);
         let aims = manifest.at("/spec/scaleTargetRef");
-        key.as_ref() == Some(workload)
+        let is_wide = key.as_ref().is_some_and(|key| key.namespace.is_empty());
+        is_wide
+            || key.as_ref() == Some(workload)
             || key.as_ref().is_some_and(|key| before.contains(key))
             || aims.is_some_and(|reference| Key::target(reference, &workload.namespace) == *workload)
     };

@@ -1,9 +1,9 @@
-//! Searches all that can happen: every interleaving of a tool's requests and the controllers' steps, breadth first, so that what is found
-//! is found by a shortest way.
+//! Searches all that can happen: every interleaving of a tool's requests and the controllers' steps, breadth first, so
+//! that what is found is found by a shortest way.
 //!
-//! Four properties are held: *safety* (with the policy no workload ends badly without a word), *liveness* (what ends well without the
-//! policy ends well with it), *help* (the commands of a refusal are accepted, and lead to a good end), *freedom* (no controller is
-//! refused). States are told apart by [`World::fingerprint`] and the tool's place in its work.
+//! Four properties are held: *safety* (with the policy no workload ends badly without a word), *liveness* (what ends
+//! well without the policy ends well with it), *help* (the commands of a refusal are accepted, and lead to a good end),
+//! *freedom* (no controller is refused). States are known by [`World::fingerprint`] and the tool's place in its work.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -151,7 +151,7 @@ impl State {
     fn moves(&self) -> Vec<Move> {
         let controllers = controllers::enabled(&self.world);
         // Between two tries there are minutes: the controllers are done by then.
-        let works = matches!(self.progress, Progress::Going | Progress::Waiting)
+        let works = matches!(self.progress, Progress::Running | Progress::Waiting)
             && !self.flow.is_waiting(&self.world)
             && (controllers.is_empty() || !self.flow.rests);
         let mut moves: Vec<Move> = controllers.into_iter().map(Move::Controller).collect();
@@ -200,7 +200,7 @@ pub fn search(scenario: &Scenario, settings: &Settings, bounds: Bounds) -> Found
     let first = State {
         world: start.clone(),
         flow: Flow::new(scenario.change.clone()),
-        progress: Progress::Going,
+        progress: Progress::Running,
         pending: all_pending(scenario),
     };
     // Every state's parent and the move from it.
@@ -215,11 +215,11 @@ pub fn search(scenario: &Scenario, settings: &Settings, bounds: Bounds) -> Found
         }
         let moves = state.moves();
         let is_end = moves.iter().all(|next| matches!(next, Move::Disturbance(_)));
-        if is_end && !matches!(state.progress, Progress::Going) {
+        if is_end && !matches!(state.progress, Progress::Running) {
             found.ends += 1;
             found.rules.extend(&state.world.said.rules);
             for (property, what) in search.judge(&state) {
-                search.tell(&mut found, &ways, number, property, what);
+                search.report(&mut found, &ways, number, property, what);
             }
         }
         for next in moves {
@@ -230,7 +230,7 @@ pub fn search(scenario: &Scenario, settings: &Settings, bounds: Bounds) -> Found
             if let Some(message) = refused {
                 ways.push((number, Some(next.clone())));
                 let what = format!("{} is refused: {}", who(&next), rule_of(&message));
-                search.tell(&mut found, &ways, ways.len() - 1, Property::Freedom, what);
+                search.report(&mut found, &ways, ways.len() - 1, Property::Freedom, what);
             }
             if found.states.insert(fingerprint) {
                 ways.push((number, Some(next)));
@@ -276,7 +276,14 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    fn tell(&self, found: &mut Found, ways: &[(usize, Option<Move>)], number: usize, property: Property, what: String) {
+    fn report(
+        &self,
+        found: &mut Found,
+        ways: &[(usize, Option<Move>)],
+        number: usize,
+        property: Property,
+        what: String,
+    ) {
         let scenario = self.scenario.name.clone();
         let mut violation = Violation { property, scenario, what, timeline: Vec::new() };
         found.violations.entry(violation.kind()).or_insert_with(|| {
@@ -296,7 +303,7 @@ impl Search<'_> {
         let mut state = State {
             world: self.start.clone().with(|setup| setup.log = true),
             flow: Flow::new(self.scenario.change.clone()),
-            progress: Progress::Going,
+            progress: Progress::Running,
             pending: all_pending(self.scenario),
         };
         for next in moves.iter().rev() {
@@ -383,7 +390,7 @@ impl Search<'_> {
     }
 }
 
-/// Whether any of the rules tells of a loss, and does not just mend it.
+/// Whether any of the rules reports a loss, and does not just mend it.
 fn says_something(rules: &[&str]) -> bool {
     rules.iter().any(|rule| !matches!(*rule, "hpa-readoption" | "hpa-handover"))
 }

@@ -55,8 +55,8 @@ pub struct Actor {
     pub user: &'static str,
     /// Its field manager.
     pub manager: &'static str,
-    /// Whether `options.fieldManager` tells it; else the API server takes it from the user agent.
-    pub tells_manager: bool,
+    /// Whether `options.fieldManager` names it; else the API server takes it from the user agent.
+    pub names_manager: bool,
 }
 
 /// What is asked for.
@@ -209,7 +209,7 @@ pub struct Said {
     pub refusal: Option<Arc<Refusal>>,
 }
 
-/// A refusal, and what it tells to do.
+/// A refusal, and what it says to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Refusal {
     /// The strongest rule.
@@ -333,6 +333,7 @@ impl World {
     pub fn put(&mut self, manifest: &Value, namespace: &str, manager: &str) -> Option<Key> {
         let key = Key::of(manifest, namespace)?;
         let mut value = manifest.clone();
+        object::as_v2(&mut value);
         let given = value.at("/metadata/managedFields").map(Managed::from_json);
         let metadata = object::metadata(&mut value);
         metadata.remove("managedFields");
@@ -572,7 +573,7 @@ impl World {
         Reply::Done { changed: true }
     }
 
-    /// Takes an object out at once, and tells the controllers.
+    /// Takes an object out at once, and notifies the controllers.
     pub(crate) fn forget(&mut self, key: &Key) {
         if let Some(old) = self.objects.remove(key) {
             self.notify(key, Some(&old), None);
@@ -580,7 +581,7 @@ impl World {
     }
 
     /// Deletes as a definition's finalizer does: nobody is asked, other finalizers are waited for.
-    pub(crate) fn delete_unasked(&mut self, key: &Key) {
+    pub(crate) fn delete_unjudged(&mut self, key: &Key) {
         let Some(old) = self.objects.get(key).cloned() else { return };
         if object::items(&old.value, "/metadata/finalizers").is_empty() {
             self.forget(key);
@@ -604,7 +605,7 @@ impl World {
         }
     }
 
-    /// What a controller tells about an object it owns: no admission concerns itself with it, nor does a timeline.
+    /// What a controller reports about an object it owns: no admission concerns itself with it, nor does a timeline.
     pub(crate) fn set_status(&mut self, key: &Key, status: &Value) {
         self.status(key, status);
     }
@@ -675,6 +676,12 @@ impl World {
         let (old, new) = (old.map(|old| &old.value), new.map(|new| &new.value));
         let woken = keda::woken_by(key, old, new);
         self.keda_queue.extend(woken);
+        if old.is_none() && key.is_workload() {
+            // It has tried in vain so far, and tries again.
+            let waiting = self.scaled_objects(&key.namespace).filter(|(_, stored)| keda::target(&stored.value) == *key);
+            let waiting: Vec<Key> = waiting.map(|(key, _)| key.clone()).collect();
+            self.keda_queue.extend(waiting);
+        }
         if matches!(&*key.kind, "EnvoyProxy" | "Gateway" | "GatewayClass") && spec_changes(old, new) {
             self.envoy_queue = true;
         }

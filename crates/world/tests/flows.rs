@@ -1,7 +1,10 @@
-//! What each tool does to an autoscaler, predicted and seen side by side; the table in `docs/preflight.md` is written from here:
-//! `AUTOSCALER_GUARD_WRITE=1 cargo test --workspace --test flows`.
+//! What each tool does to an autoscaler, predicted and seen side by side; the table in `docs/preflight.md` is written
+//! from here: `AUTOSCALER_GUARD_WRITE=1 cargo test --workspace --test flows`.
 //!
-//! Seen with Kubernetes 1.36, KEDA 2.21 without its webhook, Helm 3.22 and 4.3, kustomize-controller 1.9.6 and Argo CD 3.6.1.
+//! Seen with Kubernetes 1.36, KEDA 2.21 without its webhook, Helm 3.22 and 4.3, kustomize-controller 1.9.6 and Argo CD
+//! 3.6.1.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::fmt::Write;
 use std::fs;

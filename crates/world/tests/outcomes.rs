@@ -1,11 +1,14 @@
 //! What really happened, on real components and without the policy, happens in the model: `tests/outcomes/*.jsonl`.
 //!
-//! One scenario a line: `id`, `what`, the `outcome` (or several that were seen), the `subjects` it is about, and `acts`: `setup` puts
-//! objects in, `mark` is the moment that the outcome compares with, the others are requests (`create`, `apply`, `replace`, `patch`,
-//! `delete`, `scale`), Helm at work (`helm`), components that stop and start (`keda`, `envoy`), and `settle`. Objects are written shortly:
-//! `{"hpa": "web", "max": 7}` is an HPA for 2 to 5 replicas by 80 % of the processor where nothing else is said.
+//! One scenario a line: `id`, `what`, the `outcome` (or several that were seen), the `subjects` it is about, and
+//! `acts`: `setup` puts objects in, `mark` is the moment that the outcome compares with, the others are requests
+//! (`create`, `apply`, `replace`, `patch`, `delete`, `scale`), Helm at work (`helm`), components that stop and start
+//! (`keda`, `envoy`), and `settle`. Objects are written shortly: `{"hpa": "web", "max": 7}` is an HPA for 2 to 5
+//! replicas by 80 % of the processor where nothing else is said.
 //!
 //! Where the model says something else, [`EXPLAINED`] has the reason.
+
+#![allow(clippy::restriction, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,11 +40,11 @@ const EXPLAINED: &[(&str, &str)] = &[
     ("hpa-created-for-paused-so", "the stand-in comes and goes after the beginning: none before, none after"),
     ("hpa-name-claimed", "the HPA comes and goes after the beginning: none before, none after"),
     ("hpa-removed-off-1.9.1", "a loss that somebody acknowledged has a word of its own here"),
-    ("hpa-patch-namespace-1.3.0", "the HPA that is written now aims at nothing: told of its target"),
-    ("hpa-patch-namespace-1.9.1", "the HPA that is written now aims at nothing: told of its target"),
+    ("hpa-patch-namespace-1.3.0", "the HPA that is written now aims at nothing: reported for its target"),
+    ("hpa-patch-namespace-1.9.1", "the HPA that is written now aims at nothing: reported for its target"),
     (
         "dep-patch-rename-1.3.0",
-        "told of the fleet as a whole: the Deployment that has the HPA keeps it, the new one never had any",
+        "reported for the fleet as a whole: the Deployment that has the HPA keeps it, the new one never had any",
     ),
     ("system-deletes-1.3.0", "the moment until Envoy Gateway writes the HPA anew counts as a gap here"),
     ("system-deletes-1.9.1", "the moment until Envoy Gateway writes the HPA anew counts as a gap here"),
@@ -388,7 +391,7 @@ impl Stage {
         loop {
             let progress = flow.step(&mut self.world);
             match progress {
-                Progress::Going => {
+                Progress::Running => {
                     controllers::settle_quick(&mut self.world);
                 }
                 Progress::Waiting => self.settle(),

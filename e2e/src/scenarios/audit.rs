@@ -1,4 +1,4 @@
-//! What is wrong already, as Kubewarden's audit scanner would be told: objects are replayed as created, by nobody.
+//! What is wrong already, as Kubewarden's audit scanner sees it: objects are replayed as created, by nobody.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -32,23 +32,23 @@ pub(super) static SCENARIOS: &[Scenario] = &[
 
 async fn released(stage: &Stage<'_>) -> Result<String> {
     given_keda(stage).await?;
-    told(stage, &[]).await?;
+    audited(stage, &[]).await?;
     if !stage.guarded() {
         // What the policy does at a handover, done by hand, and then what it refuses.
         stage.patch(HPA, "web", json!({"metadata": {"ownerReferences": null}})).await?.done()?;
         stage.at_rest(HPA, "web").await?;
         stage.delete(HPA, "web").await?.done()?;
         stage.until_gone(HPA, "web").await?;
-        told(stage, &["scaledobject-without-hpa"]).await?;
+        audited(stage, &["scaledobject-without-hpa"]).await?;
         return Ok("no autoscaler left, and the audit says so".into());
     }
     stage.apply_as("kustomize-controller", &hpa("web", "web", 9)).await?.done()?;
     stage.delete(HPA, "web").await?.refused_by("released-hpa-deleted")?;
-    told(stage, &["handover-unfinished"]).await?;
+    audited(stage, &["handover-unfinished"]).await?;
     stage.delete(SCALED_OBJECT, "web").await?.done()?;
     stage.until_gone(SCALED_OBJECT, "web").await?;
     stage.only_hpa("web", "web").await?;
-    told(stage, &[]).await?;
+    audited(stage, &[]).await?;
     Ok("the audit reports it until the ScaledObject is deleted".into())
 }
 
@@ -58,37 +58,37 @@ async fn aimed(stage: &Stage<'_>) -> Result<String> {
     let second = stage.create(&hpa("second", "web", 5)).await?;
     if stage.guarded() {
         second.refused_by("duplicate-autoscaler")?;
-        told(stage, &["target-missing"]).await?;
+        audited(stage, &["target-missing"]).await?;
         return Ok("the second is refused; the audit reports the one without a workload".into());
     }
     second.done()?;
     // Of all three on the workload, KEDA's HPA among them.
-    told(stage, &["duplicate-autoscaler", "duplicate-autoscaler", "duplicate-autoscaler", "target-missing"]).await?;
+    audited(stage, &["duplicate-autoscaler", "duplicate-autoscaler", "duplicate-autoscaler", "target-missing"]).await?;
     Ok("neither scales, and the audit says so".into())
 }
 
 async fn orphaned(stage: &Stage<'_>) -> Result<String> {
     given_fleet(stage).await?;
     let fleet = envoy::fleet(stage);
-    let tells = async |rules: &[&str]| {
+    let reports = async |rules: &[&str]| {
         let hpa = objects::api(stage.plane.admin(), HPA, ENVOY_GATEWAY_NAMESPACE)?.get(&fleet).await?;
         same(&audit(stage, &[replayed(HPA, &hpa)?]).await?, rules)
     };
-    tells(&[]).await?;
+    reports(&[]).await?;
     let answer = envoy::remove(stage).await?;
     if stage.guarded() {
         answer.refused_by("envoyhpa-removed")?;
-        tells(&[]).await?;
+        reports(&[]).await?;
         return Ok("refused".into());
     }
     answer.done()?;
     envoy::until_seen(stage).await?;
-    tells(&["envoy-hpa-orphaned"]).await?;
+    reports(&["envoy-hpa-orphaned"]).await?;
     Ok("the HPA stays, and the audit says so".into())
 }
 
-/// The rules that an audit of the namespace's autoscalers tells of, in order of their names.
-async fn told(stage: &Stage<'_>, expected: &[&str]) -> Result<()> {
+/// The rules that an audit of the namespace's autoscalers reports, in order of their names.
+async fn audited(stage: &Stage<'_>, expected: &[&str]) -> Result<()> {
     let mut objects = Vec::new();
     for kind in [HPA, SCALED_OBJECT] {
         for object in stage.list(kind).await? {
@@ -99,7 +99,7 @@ async fn told(stage: &Stage<'_>, expected: &[&str]) -> Result<()> {
 }
 
 fn same(found: &[String], expected: &[&str]) -> Result<()> {
-    ensure!(found == expected, "the audit tells {found:?} instead of {expected:?}");
+    ensure!(found == expected, "the audit reports {found:?} instead of {expected:?}");
     Ok(())
 }
 

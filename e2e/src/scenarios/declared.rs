@@ -1,8 +1,8 @@
 //! An object of another operator declares an HPA, and gives it up.
 //!
-//! No operator of these objects runs here. The scenarios do for VictoriaMetrics' what it does to HPAs up to the mending of its issue 2518:
-//! it makes one of `spec.hpa`, owned by the VMAgent, and does nothing when `spec.hpa` goes. All else is real: the API server, the policy, and
-//! the garbage collector.
+//! No operator of these objects runs here. The scenarios do for VictoriaMetrics' what it does to HPAs up to the mending
+//! of its issue 2518: it makes one of `spec.hpa`, owned by the VMAgent, and does nothing when `spec.hpa` goes. All else
+//! is real: the API server, the policy, and the garbage collector.
 
 use std::path::Path;
 
@@ -105,6 +105,6 @@ async fn orphaned(stage: &Stage<'_>) -> Result<String> {
     let warnings = stage.take_warnings();
     ensure!(warnings.is_empty(), "the HPA goes with its VMAgent, and yet there are warnings: {warnings:?}");
     stage.until_gone(HPA, "other").await?;
-    let told = if stage.guarded() { "with a warning" } else { "without a word" };
-    Ok(format!("the orphan's HPA stays, {told}; the other's is collected"))
+    let how = if stage.guarded() { "with a warning" } else { "without a word" };
+    Ok(format!("the orphan's HPA stays, {how}; the other's is collected"))
 }

@@ -1,4 +1,4 @@
-//! Deletes that leave a workload without an autoscaler, and the ways through.
+//! Deletes that leave a workload without an autoscaler, and the overrides.
 
 use anyhow::{Result, ensure};
 use kube::api::PropagationPolicy;

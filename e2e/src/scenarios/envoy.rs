@@ -1,4 +1,5 @@
-//! Incident 2 and what else takes a fleet's autoscaler, on an Envoy Gateway that deletes such HPAs and on one that leaves them behind.
+//! Incident 2 and what else takes a fleet's autoscaler, on an Envoy Gateway that deletes such HPAs and on one that
+//! leaves them behind.
 
 use anyhow::{Result, bail, ensure};
 use kube::api::DynamicObject;
@@ -459,7 +460,7 @@ async fn given_other_fleet(stage: &Stage<'_>) -> Result<()> {
 
 /// Changes an EnvoyProxy until that fleet's HPA does not follow; returns the maximum that the HPA should have by then.
 async fn until_unfollowed(stage: &Stage<'_>, proxy: &str, fleet: &str) -> Result<u32> {
-    // Nothing tells when Envoy Gateway has seen a class as it is, and what is written later it sometimes sees first.
+    // Nothing shows when Envoy Gateway has seen a class as it is, and what is written later it sometimes sees first.
     for max in [7, 8, 9] {
         let more = json!({"spec": {"provider": {"kubernetes": {"envoyHpa": {"maxReplicas": max}}}}});
         stage.patch(ENVOY_PROXY, proxy, more).await?.done()?;

@@ -127,11 +127,11 @@ async fn lists_forbidden(stage: &Stage<'_>) -> Result<String> {
     policy.alive()?;
     ensure!(took < AT_ONCE, "the answers took {took:?}");
     deleted.refused_by("scaledobject-deleted")?;
-    let told = match created {
+    let warnings = match created {
         Answer::Refused(message) => message,
         Answer::Done => warnings.join(" "),
     };
-    ensure!(told.contains("[duplicate-autoscaler]"), "about the second HPA the policy says {told:?}");
+    ensure!(warnings.contains("[duplicate-autoscaler]"), "about the second HPA the policy says {warnings:?}");
     Ok("answered at once: unknown is not absent".into())
 }
 

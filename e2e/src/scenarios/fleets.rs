@@ -1,4 +1,5 @@
-//! What comes between an Envoy fleet, its count and its HPA: names, labels, counts that two write, and what older versions leave behind.
+//! What comes between an Envoy fleet, its count and its HPA: names, labels, counts that two write, and what older
+//! versions leave behind.
 
 use anyhow::{Result, ensure};
 use kube::api::DynamicObject;

@@ -65,7 +65,8 @@ pub(super) async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
     keda_lives_and(stage, async |_| Ok(())).await
 }
 
-/// The same, with something between the end of the workload and that of the ScaledObject, whose HPA is called `renamed` by then.
+/// The same, with something between the end of the workload and that of the ScaledObject, whose HPA is called `renamed`
+/// by then.
 pub(super) async fn keda_lives_and(
     stage: &Stage<'_>,
     target_gone: impl AsyncFnOnce(&Stage<'_>) -> Result<()>,

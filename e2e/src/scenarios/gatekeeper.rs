@@ -1,4 +1,5 @@
-//! The policy behind Gatekeeper: what it has to do there as elsewhere, and what becomes of requests while its provider does not answer.
+//! The policy behind Gatekeeper: what it has to do there as elsewhere, and what becomes of requests while its provider
+//! does not answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -220,9 +221,9 @@ async fn senseless(stage: &Stage<'_>) -> Result<String> {
         unjudged(stage, "certificate signed by unknown authority").await?;
         drop(stranger);
         let provider = Impostor::start(stage, gatekeeper, stage.plane.authority()).await?;
-        for (answer, told) in SENSELESS {
+        for (answer, reason) in SENSELESS {
             provider.answers(*answer);
-            unjudged(stage, told).await?;
+            unjudged(stage, reason).await?;
         }
         // As a check of all that, one that makes sense.
         provider.answers(|key| response(&json!({"items": [{"key": key, "value": allowed()}]})));
@@ -234,7 +235,7 @@ async fn senseless(stage: &Stage<'_>) -> Result<String> {
 
 type Answering = fn(&str) -> String;
 
-/// What a provider might answer to a key, and what has to be told of it.
+/// What a provider might answer to a key, and what the refusal has to say of it.
 const SENSELESS: &[(Answering, &str)] = &[
     (|_| "<html>busy</html>".into(), "failed to unmarshal external data response"),
     (|_| String::new(), "failed to unmarshal external data response"),
@@ -262,10 +263,7 @@ fn allowed() -> Value {
 
 async fn certified(stage: &Stage<'_>) -> Result<String> {
     with_gatekeeper(stage, async |gatekeeper| {
-        ensure!(
-            answers_strangers(stage, gatekeeper).await?,
-            "the provider asks for a certificate without being told to"
-        );
+        ensure!(answers_strangers(stage, gatekeeper).await?, "the provider asks for a certificate without --client-ca");
         let authority = gatekeeper.authority().to_str().context("the folder's name is no text")?.to_owned();
         gatekeeper.install(stage.plane, stage.subject, &["--client-ca", &authority]).await?;
         ensure!(!answers_strangers(stage, gatekeeper).await?, "the provider answers somebody without a certificate");
@@ -294,8 +292,8 @@ async fn unjudged(stage: &Stage<'_>, reason: &str) -> Result<()> {
     let Answer::Refused(message) = stage.delete(HPA, "web").await? else {
         bail!("the delete passed, though nobody could judge it: {reason} was expected")
     };
-    let told = message.contains("autoscaler-guard has not judged this change") && message.contains(reason);
-    ensure!(told, "instead of {reason} the refusal tells: {message}");
+    let reason = message.contains("autoscaler-guard has not judged this change") && message.contains(reason);
+    ensure!(reason, "instead of {reason} the refusal says: {message}");
     Ok(())
 }
 

@@ -124,7 +124,8 @@ pub(super) async fn upgrade_to_keda(stage: &Stage<'_>, helm: &Helm) -> Result<()
     keda_has(stage).await
 }
 
-/// After the chart went back to an HPA: without the policy it is collected, with it it stays, and the chart's spec with it.
+/// After the chart went back to an HPA: without the policy it is collected, with it it stays, and the chart's spec with
+/// it.
 pub(super) async fn lost_or_kept(stage: &Stage<'_>, max: u32) -> Result<String> {
     stage.until_gone(SCALED_OBJECT, "web").await?;
     if !stage.guarded() {
@@ -231,9 +232,9 @@ async fn hpa_to_nothing(stage: &Stage<'_>) -> Result<String> {
     let output = helm.upgrade(&["autoscaler=none"], &[]).await?;
     deployed(output.succeeded()?)?;
     stage.until_gone(HPA, "web").await?;
-    let told = output.text.contains("hpa-deleted");
-    ensure!(told == stage.guarded(), "Helm says {}", output.text);
-    let seen = if told { "no autoscaler left, and Helm prints the warning" } else { "no autoscaler left" };
+    let warned = output.text.contains("hpa-deleted");
+    ensure!(warned == stage.guarded(), "Helm says {}", output.text);
+    let seen = if warned { "no autoscaler left, and Helm prints the warning" } else { "no autoscaler left" };
     Ok(seen.into())
 }
 

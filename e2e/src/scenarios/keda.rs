@@ -110,7 +110,7 @@ async fn two_hpas(stage: &Stage<'_>) -> Result<String> {
     answer.done()?;
     for name in ["web", "second"] {
         stage
-            .until(HPA, name, "told off for ambiguity", |hpa| {
+            .until(HPA, name, "reported as ambiguous", |hpa| {
                 has_condition(hpa, "ScalingActive", "False", "AmbiguousSelector")
             })
             .await?;
@@ -224,7 +224,7 @@ async fn unnamed(stage: &Stage<'_>) -> Result<String> {
     stage.until(HPA, "keda-hpa-web", "there", |_| true).await?;
     ensure!(stage.autoscalers_of("web").await?.len() == 2, "there should be two HPAs");
     stage
-        .until(HPA, "web", "told off for ambiguity", |hpa| {
+        .until(HPA, "web", "reported as ambiguous", |hpa| {
             has_condition(hpa, "ScalingActive", "False", "AmbiguousSelector")
         })
         .await?;
@@ -286,7 +286,7 @@ pub(super) async fn disabled(stage: &Stage<'_>) -> Result<String> {
     stage.given(&hpa("web", "web", 5)).await?;
     stage.take_warnings();
     stage.patch(HPA, "web", json!({"spec": {"minReplicas": 5}})).await?.done()?;
-    told_or_not(stage, "an HPA that cannot scale")
+    warned_or_not(stage, "an HPA that cannot scale")
 }
 
 /// Each apply of the manifest puts its count back, and the HPA its minimum.
@@ -296,12 +296,12 @@ async fn replicas_declared(stage: &Stage<'_>) -> Result<String> {
     stage.apply_client_side(&declared).await?.done()?;
     stage.take_warnings();
     stage.create(&hpa("web", "web", 5)).await?.done()?;
-    let told = told_or_not(stage, "an HPA beside a declared count")?;
+    let outcome = warned_or_not(stage, "an HPA beside a declared count")?;
     stage.until(DEPLOYMENT, "web", "at the HPA's minimum", has(2)).await?;
     stage.apply_client_side(&declared).await?.done()?;
     stage.until(DEPLOYMENT, "web", "at the declared count", has(1)).await?;
     stage.until(DEPLOYMENT, "web", "at the HPA's minimum again", has(2)).await?;
-    Ok(told)
+    Ok(outcome)
 }
 
 /// Nobody serves it here: what counts is that all objects stay, and nothing says what they lost.
@@ -335,16 +335,16 @@ async fn metrics_api_deleted(stage: &Stage<'_>) -> Result<String> {
 async fn target_missing(stage: &Stage<'_>) -> Result<String> {
     stage.take_warnings();
     stage.create(&hpa("web", "wbe", 5)).await?.done()?;
-    let told = told_or_not(stage, "an HPA aimed at nothing")?;
+    let outcome = warned_or_not(stage, "an HPA aimed at nothing")?;
     stage
         .until(HPA, "web", "unable to scale", |hpa| has_condition(hpa, "AbleToScale", "False", "FailedGetScale"))
         .await?;
     ensure!(stage.get(DEPLOYMENT, "wbe").await?.is_none(), "there is a Deployment wbe");
-    Ok(told)
+    Ok(outcome)
 }
 
 /// What the policy only warns of happens either way.
-fn told_or_not(stage: &Stage<'_>, what: &str) -> Result<String> {
+fn warned_or_not(stage: &Stage<'_>, what: &str) -> Result<String> {
     let warnings = stage.take_warnings();
     ensure!(warnings.is_empty() != stage.guarded(), "the warnings are {warnings:?}");
     Ok(if stage.guarded() { format!("{what}, with a warning") } else { format!("{what}, without a word") })

@@ -1,4 +1,5 @@
-//! The policy as `autoscaler-guard manifests` installs it: with that account, and asked about what its matchConditions let through.
+//! The policy as `autoscaler-guard manifests` installs it: with that account, and asked about what its matchConditions
+//! let through.
 
 use anyhow::{Context as _, Result};
 use base64::prelude::{BASE64_STANDARD, Engine as _};

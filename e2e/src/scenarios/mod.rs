@@ -1,7 +1,8 @@
 //! The scenarios: one table, and one function each, grouped by whose hazards they show.
 //!
-//! A scenario's function plays both times; where the policy makes a difference it asks [`Stage::guarded`]. It returns what was seen at
-//! the end, in a few words for the table in `e2e/README.md`, and fails when that is not what has to be seen.
+//! A scenario's function plays both times; where the policy makes a difference it asks [`Stage::guarded`]. It returns
+//! what was seen at the end, in a few words for the table in `e2e/README.md`, and fails when that is not what has to be
+//! seen.
 
 mod audit;
 mod declared;
@@ -45,7 +46,7 @@ pub struct Scenario {
     pub helm: Option<u8>,
     /// Whether it needs kustomize.
     pub kustomize: bool,
-    /// The rules that have to tell, in an audit, what is wrong already.
+    /// The rules that an audit has to report.
     pub audits: &'static [&'static str],
     /// Whether it disturbs others.
     pub alone: bool,
@@ -95,7 +96,7 @@ impl Scenario {
         self
     }
 
-    /// It shows that an audit tells by these rules what is wrong already.
+    /// An audit has to report these rules.
     const fn audits(mut self, rules: &'static [&'static str]) -> Self {
         self.audits = rules;
         self

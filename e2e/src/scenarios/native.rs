@@ -1,4 +1,5 @@
-//! Without a server: the API server guards by itself, in CEL. Both incidents, their ways back, and who must never be in the way of whom.
+//! Without a server: the API server guards by itself, in CEL. Both incidents, their ways back, and who must never be in
+//! the way of whom.
 
 use std::time::{Duration, Instant};
 
@@ -127,7 +128,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     })
     .world(NativeEnvoyGateway)
     .unrecorded(),
-    Scenario::new("native-many", "a namespace with 600 HPAs", |stage| Box::pin(many(stage)))
+    Scenario::new("native-many", "a namespace with 3,000 HPAs", |stage| Box::pin(many(stage)))
         .world(Native)
         .unrecorded()
         .alone(),
@@ -194,7 +195,8 @@ async fn demo(stage: &Stage<'_>) -> Result<String> {
     Ok(seen)
 }
 
-/// Helm hides what becomes of the delete but for warnings; a release's ScaledObject is never held, as it may be uninstalled.
+/// Helm hides what becomes of the delete but for warnings; a release's ScaledObject is never held, as it may be
+/// uninstalled.
 async fn contained(stage: &Stage<'_>) -> Result<String> {
     let helm = stage.helm(3)?;
     helm.upgrade(KEDA, &[]).await?.succeeded()?;
@@ -203,9 +205,9 @@ async fn contained(stage: &Stage<'_>) -> Result<String> {
     output.succeeded()?;
     stage.until_gone(SCALED_OBJECT, "web").await?;
     stage.until_gone(HPA, "web").await?;
-    let told = output.text.contains("[scaledobject-deleted]") && output.text.contains("--cascade=orphan");
-    ensure!(told == stage.guarded(), "Helm says {}", output.text);
-    Ok(if told { "lost, and Helm prints the warning" } else { "no autoscaler left" }.into())
+    let warned = output.text.contains("[scaledobject-deleted]") && output.text.contains("--cascade=orphan");
+    ensure!(warned == stage.guarded(), "Helm says {}", output.text);
+    Ok(if warned { "lost, and Helm prints the warning" } else { "no autoscaler left" }.into())
 }
 
 async fn scaled_object_deleted(stage: &Stage<'_>) -> Result<String> {
@@ -248,11 +250,12 @@ async fn bypassed(stage: &Stage<'_>) -> Result<String> {
     Ok(if stage.guarded() { "refused to others, let through" } else { "no autoscaler left" }.into())
 }
 
-/// That a ScaledObject's workload is gone is known by its HPA alone, which learns of it at the HPA controller's next turn.
+/// That a ScaledObject's workload is gone is known by its HPA alone, which learns of it at the HPA controller's next
+/// turn.
 async fn keda_lives(stage: &Stage<'_>) -> Result<String> {
     free::keda_lives_and(stage, async |stage| {
-        let told = |hpa: &DynamicObject| objects::has_condition(hpa, "AbleToScale", "False", "FailedGetScale");
-        stage.until(HPA, "renamed", "told that its target is gone", told).await?;
+        let failing = |hpa: &DynamicObject| objects::has_condition(hpa, "AbleToScale", "False", "FailedGetScale");
+        stage.until(HPA, "renamed", "reported to have lost its target", failing).await?;
         Ok(())
     })
     .await
@@ -274,7 +277,7 @@ async fn proxy_deleted(stage: &Stage<'_>) -> Result<String> {
 }
 
 /// How many HPAs a large namespace has.
-const MANY: usize = 600;
+const MANY: usize = 3_000;
 /// How often one asks there, to know how long it takes.
 const TIMES: u32 = 20;
 
@@ -385,14 +388,14 @@ async fn given_keda_again(stage: &Stage<'_>) -> Result<()> {
     keda_has(stage).await
 }
 
-/// A declarative writer takes the HPA, and the ScaledObject goes; told by these rules, each once.
-async fn handover_by_hand(stage: &Stage<'_>, told: &[&str]) -> Result<()> {
+/// A declarative writer takes the HPA, and the ScaledObject goes; these rules report it, each once.
+async fn handover_by_hand(stage: &Stage<'_>, warned: &[&str]) -> Result<()> {
     stage.take_warnings();
     stage.apply_as("kustomize-controller", &hpa("web", "web", 9)).await?.done()?;
     let warnings = stage.take_warnings();
-    for rule in told {
+    for rule in warned {
         let count = warnings.iter().filter(|warning| warning.contains(&format!("[{rule}]"))).count();
-        ensure!(count <= 1, "{rule} is told {count} times: {warnings:?}");
+        ensure!(count <= 1, "{rule} is reported {count} times: {warnings:?}");
     }
     stage.delete(SCALED_OBJECT, "web").await?.done()?;
     lost_or_kept(stage, 9).await?;

@@ -1,4 +1,5 @@
-//! The policies for Kubewarden while no policy server answers: controllers and clean-up are not held up by failurePolicy Fail.
+//! The policies for Kubewarden while no policy server answers: controllers and clean-up are not held up by
+//! failurePolicy Fail.
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,8 @@ async fn keda(stage: &Stage<'_>) -> Result<String> {
         free::keda_lives(stage).await?;
         return free::namespace_deleted(stage).await;
     }
-    examples_are_as_told(stage).await?;
-    gatekeeper_is_as_told(stage).await?;
+    examples_are_as_documented(stage).await?;
+    gatekeeper_is_as_documented(stage).await?;
     while_down(stage, &[&stage.namespace], "Namespaced", async |driver| {
         free::keda_lives(driver).await?;
         fails_for_people(stage, driver).await?;
@@ -97,10 +98,7 @@ impl Installed {
     async fn of(stage: &Stage<'_>, namespaces: &[&str], scope: &str) -> Result<Self> {
         let mut policies = policies(&built(stage, "enforce").await?);
         let no_repair = objects::documents(include_str!("../../../policies/guard-no-repair.yaml"))?;
-        policies.extend(no_repair.into_iter().map(|mut policy| {
-            policy["metadata"]["name"] = json!("autoscaler-guard-no-repair");
-            policy
-        }));
+        policies.extend(no_repair);
         ensure!(policies.len() == 4, "there are {} policies instead of 4", policies.len());
         let [port] = free_ports()?;
         let mut installed = Vec::new();
@@ -125,7 +123,8 @@ impl Installed {
 const MUTATING: &str = "MutatingWebhookConfiguration";
 const VALIDATING: &str = "ValidatingWebhookConfiguration";
 
-/// What Kubewarden's controller makes of a ClusterAdmissionPolicy, for these namespaces; whoever drives the scenario is not asked.
+/// What Kubewarden's controller makes of a ClusterAdmissionPolicy, for these namespaces; whoever drives the scenario is
+/// not asked.
 fn configuration(stage: &Stage<'_>, policy: &Value, namespaces: &[&str], scope: &str, port: u16) -> Result<Value> {
     let spec = &policy["spec"];
     let name = policy["metadata"]["name"].as_str().context("a policy without a name")?;
@@ -222,8 +221,8 @@ fn kustomizations(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Every example does what its comment says.
-async fn examples_are_as_told(stage: &Stage<'_>) -> Result<()> {
-    let told = [
+async fn examples_are_as_documented(stage: &Stage<'_>) -> Result<()> {
+    let expected = [
         ("monitor", vec![("autoscaler-guard", "monitor", "Ignore")]),
         ("warn", vec![("autoscaler-guard", "protect", "Ignore")]),
         ("enforce", vec![("autoscaler-guard", "protect", "Fail")]),
@@ -231,13 +230,15 @@ async fn examples_are_as_told(stage: &Stage<'_>) -> Result<()> {
             "by-namespace",
             vec![("autoscaler-guard", "monitor", "Ignore"), ("autoscaler-guard-protecting", "protect", "Ignore")],
         ),
+        ("without-keda", vec![("autoscaler-guard", "monitor", "Ignore")]),
+        ("own-policy-server", vec![("autoscaler-guard", "monitor", "Ignore")]),
     ];
-    for (example, mut told) in told {
-        told.extend([
-            ("autoscaler-guard-audit", "monitor", "Ignore"),
-            ("autoscaler-guard-audit-keda", "monitor", "Ignore"),
-        ]);
-        told.sort_unstable();
+    for (example, mut expected) in expected {
+        expected.push(("autoscaler-guard-audit", "monitor", "Ignore"));
+        if example != "without-keda" {
+            expected.push(("autoscaler-guard-audit-keda", "monitor", "Ignore"));
+        }
+        expected.sort_unstable();
         let policies = policies(&built(stage, example).await?);
         let word = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
         let mut found: Vec<_> = policies
@@ -248,11 +249,11 @@ async fn examples_are_as_told(stage: &Stage<'_>) -> Result<()> {
             })
             .collect();
         found.sort_unstable();
-        let told: Vec<_> = told
+        let expected: Vec<_> = expected
             .into_iter()
             .map(|(name, mode, failure)| (name.to_owned(), mode.to_owned(), failure.to_owned()))
             .collect();
-        ensure!(found == told, "{example} has {found:?}");
+        ensure!(found == expected, "{example} has {found:?}");
         let selects = policies.iter().filter(|policy| policy["spec"]["namespaceSelector"].is_object()).count();
         ensure!(
             selects == if example == "by-namespace" { 2 } else { 0 },
@@ -263,7 +264,7 @@ async fn examples_are_as_told(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// The folder for Gatekeeper is a base; patched as its comment says, it builds.
-async fn gatekeeper_is_as_told(stage: &Stage<'_>) -> Result<()> {
+async fn gatekeeper_is_as_documented(stage: &Stage<'_>) -> Result<()> {
     let folder = stage.folder().join("gatekeeper");
     copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/gatekeeper")), &folder.join("base"), false)?;
     let text = std::fs::read_to_string(folder.join("base/kustomization.yaml"))?;
@@ -272,16 +273,21 @@ async fn gatekeeper_is_as_told(stage: &Stage<'_>) -> Result<()> {
     let example = example.replace("<this folder>", "base").replace("<ca.crt in base64>", &authority);
     std::fs::write(folder.join("kustomization.yaml"), example)?;
 
-    let mut told = Vec::new();
+    let mut expected = Vec::new();
     for file in ["server.yaml", "provider.yaml", "template.yaml", "constraint.yaml"] {
-        told.extend(objects::documents(&std::fs::read_to_string(folder.join("base").join(file))?)?);
+        expected.extend(objects::documents(&std::fs::read_to_string(folder.join("base").join(file))?)?);
     }
-    for provider in told.iter_mut().filter(|object| object["kind"] == "Provider") {
+    for provider in expected.iter_mut().filter(|object| object["kind"] == "Provider") {
         provider["spec"]["caBundle"] = json!(authority);
     }
     let built = kustomize(stage, &folder).await?;
-    ensure!(built.len() == told.len(), "kustomize builds {} objects of {} for Gatekeeper", built.len(), told.len());
-    for object in told {
+    ensure!(
+        built.len() == expected.len(),
+        "kustomize builds {} objects of {} for Gatekeeper",
+        built.len(),
+        expected.len()
+    );
+    for object in expected {
         ensure!(built.contains(&object), "kustomize does not build this for Gatekeeper: {object}");
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! GitOps by `kubectl apply --prune -l app=web`: what carries the label, was applied, and is not in the set any more is deleted.
+//! GitOps by `kubectl apply --prune -l app=web`: what carries the label, was applied, and is not in the set any more is
+//! deleted.
 //!
 //! KEDA copies the ScaledObject's labels and annotations to its HPA, which then looks as if it had been applied, too.
 

@@ -1,7 +1,8 @@
 //! Argo CD's own record of what it manages: the Application (`argoproj.io/v1alpha1`).
 //!
-//! At every DELETE of a sync `status.resources` is that of the revision being synced, once its revision is the operation's: the controller
-//! sets the operation before it writes the status (argoproj/argo-cd, controller/appcontroller.go, `autoSync`, `persistAppStatus`).
+//! At every DELETE of a sync `status.resources` is that of the revision being synced, once its revision is the
+//! operation's: the controller sets the operation before it writes the status (argoproj/argo-cd,
+//! controller/appcontroller.go, `autoSync`, `persistAppStatus`).
 
 use std::borrow::Cow;
 
@@ -23,7 +24,7 @@ pub struct Record<'a>(Object<'a>);
 pub struct Resource<'a>(Json<'a>);
 
 impl<'a> Record<'a> {
-    /// Looks up the Application: in the namespace that its mark tells, else in that of the controller that asks.
+    /// Looks up the Application: in the namespace that its mark names, else in that of the controller that asks.
     pub fn look_up(context: &Context<'a>, application: &Application) -> Presence<Self> {
         let controllers = service_account(context).filter(|(_, name)| name.contains("application-controller"));
         let namespace = match application.namespace.as_str() {
@@ -66,7 +67,8 @@ impl<'a> Record<'a> {
         asked.or_else(|| status.at(&["operationState", "operation", "sync"]).filter(|_| running))
     }
 
-    /// Whether the sync under way is to write that resource: not yet written, and not left out by a sync of some resources only.
+    /// Whether the sync under way is to write that resource: not yet written, and not left out by a sync of some
+    /// resources only.
     pub fn will_write(&self, resource: Resource<'a>) -> bool {
         let chosen = self.sync().map(|sync| sync.items(&["resources"])).unwrap_or_default();
         let done = self.0.status().items(&["operationState", "syncResult", "resources"]);

@@ -34,7 +34,8 @@ impl<'a> Kustomization<'a> {
         self.0.metadata.is_terminating()
     }
 
-    /// Whether its inventory lists that object: `<namespace>_<name>_<group>_<kind>` (kustomize-controller, `api/v1/inventory_types.go`).
+    /// Whether its inventory lists that object: `<namespace>_<name>_<group>_<kind>` (kustomize-controller,
+    /// `api/v1/inventory_types.go`).
     pub fn lists(&self, member: Member<'_, '_>) -> bool {
         let metadata = &member.object.metadata;
         let id = format!("{}_{}_{}_{}", metadata.namespace, metadata.name, member.group, member.kind);
@@ -42,9 +43,9 @@ impl<'a> Kustomization<'a> {
         entries.iter().any(|entry| entry.string(&["id"]).as_deref() == Some(&id))
     }
 
-    /// Whether a prune of the revision under way has failed before. Only then is the inventory that of this revision: it is stored after the
-    /// prune, so a first prune sees the one before, which lists what stays and what goes alike. Since kustomize-controller 1.9 (its issue
-    /// 1664) what could not be deleted is listed again, and tried again.
+    /// Whether a prune of the revision under way has failed before. Only then is the inventory that of this revision:
+    /// it is stored after the prune, so a first prune sees the one before, which lists what stays and what goes alike.
+    /// Since kustomize-controller 1.9 (its issue 1664) what could not be deleted is listed again, and tried again.
     pub fn prunes_again(&self) -> bool {
         let status = self.0.status();
         let last = status.items(&["history"]).first().copied();

@@ -1,7 +1,7 @@
 //! Helm: its mark on what it manages, and whether a release is being uninstalled.
 //!
-//! Helm deletes an HPA before its Deployment in `uninstall`, so a refusal there is repeated for ever; and Helm 3 hides refused deletes in
-//! `upgrade`. What is Helm's is therefore judged softer, where its rule says so.
+//! Helm deletes an HPA before its Deployment in `uninstall`, so a refusal there is repeated for ever; and Helm 3 hides
+//! refused deletes in `upgrade`. What is Helm's is therefore judged softer, where its rule says so.
 
 use crate::cluster::{List, Presence, api};
 use crate::context::Context;
@@ -24,17 +24,18 @@ pub fn release(metadata: &Metadata<'_>) -> Option<HelmRelease> {
     Some(HelmRelease { name: name.into_owned(), namespace: namespace.into_owned() })
 }
 
-/// Whether Helm deletes the object and creates it anew at each upgrade: a hook bears no marks of a release, and its delete policy is
-/// `before-hook-creation` where it names none (helm/helm, pkg/action/hooks.go; SeleniumHQ/docker-selenium issue 2196).
+/// Whether Helm deletes the object and creates it anew at each upgrade: a hook bears no marks of a release, and its
+/// delete policy is `before-hook-creation` where it names none (helm/helm, pkg/action/hooks.go;
+/// SeleniumHQ/docker-selenium issue 2196).
 pub fn is_hook(metadata: &Metadata<'_>) -> bool {
     metadata.annotation("helm.sh/hook").is_some()
 }
 
-/// Whether the deletion of a Helm-managed object is softened to a warning. With setting `helm.readReleases`, only while the release is
-/// being uninstalled.
+/// Whether the deletion of a Helm-managed object is softened to a warning. With setting `helm.readReleases`, only while
+/// the release is being uninstalled.
 pub fn softens_delete(context: &Context<'_>, object: &Object<'_>) -> bool {
     let Some(release) = release(&object.metadata) else { return false };
-    // Cannot tell: as if releases were not read, for a stuck uninstall is worse.
+    // Not known: as if releases were not read, for a stuck uninstall is worse.
     !context.settings.helm_read_releases || uninstalling(context, &release) != Presence::Found(false)
 }
 

@@ -33,13 +33,14 @@ pub enum Tool {
 pub struct Application {
     /// The tool.
     pub tool: Tool,
-    /// The namespace of its record, where the mark tells it.
+    /// The namespace of its record, where the mark names it.
     pub namespace: String,
     /// Its name.
     pub name: String,
 }
 
-/// An object as the tools that manage it know it. Items of a list may lack their kind, so whoever has one says what it is.
+/// An object as the tools that manage it know it. Items of a list may lack their kind, so whoever has one says what it
+/// is.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'o, 'a> {
     /// The API group.
@@ -102,8 +103,8 @@ impl<'o, 'a> Member<'o, 'a> {
         self.applications().into_iter().find(|application| application.tool == tool)
     }
 
-    /// KEDA copies labels and annotations of a ScaledObject to its HPA, marks of other tools too (kedacore/keda, controllers/keda/hpa.go,
-    /// `newHPAForScaledObject`).
+    /// KEDA copies labels and annotations of a ScaledObject to its HPA, marks of other tools too (kedacore/keda,
+    /// controllers/keda/hpa.go, `newHPAForScaledObject`).
     fn is_kedas(self) -> bool {
         self.kind == "HorizontalPodAutoscaler" && scaled_object_owners(self.object).next().is_some()
     }
@@ -112,8 +113,9 @@ impl<'o, 'a> Member<'o, 'a> {
         self.metadata().label(key).filter(|value| !value.is_empty() && !self.is_kedas())
     }
 
-    /// Argo CD's `<application>:<group>/<kind>:<namespace>/<name>`, where the application may be `<its namespace>_<name>`
-    /// (argoproj/argo-cd, `util/argo/resource_tracking.go`). What else it names than this object, it was copied from.
+    /// Argo CD's `<application>:<group>/<kind>:<namespace>/<name>`, where the application may be `<its
+    /// namespace>_<name>` (argoproj/argo-cd, `util/argo/resource_tracking.go`). What else it names than this object, it
+    /// was copied from.
     fn argo_cd(self) -> Option<Application> {
         let id = self.metadata().annotation("argocd.argoproj.io/tracking-id")?;
         let (application, rest) = id.split_once(':')?;
@@ -132,7 +134,8 @@ impl<'o, 'a> Member<'o, 'a> {
         Some(Application { tool: Tool::ArgoCd, namespace: String::new(), name: name.into_owned() })
     }
 
-    /// Flux's kustomize-controller (fluxcd/pkg, `ssa/owner_labels.go`). They name no object, so on KEDA's HPA they are a copy.
+    /// Flux's kustomize-controller (fluxcd/pkg, `ssa/owner_labels.go`). They name no object, so on KEDA's HPA they are
+    /// a copy.
     fn flux(self) -> Option<Application> {
         self.flux_labels().filter(|_| !self.is_kedas())
     }
@@ -158,9 +161,10 @@ impl<'o, 'a> Member<'o, 'a> {
         Some(Application { tool: Tool::Kapp, namespace: String::new(), name })
     }
 
-    /// Terraform leaves no mark but its name in managedFields: `Terraform` from `kubernetes_manifest`, `HashiCorp`, out of its user agent,
-    /// from all other resources (hashicorp/terraform-provider-kubernetes). Pulumi gives each object a name of its own
-    /// (pulumi/pulumi-kubernetes, `pulumi-kubernetes-<hash>`). What one of them wrote in a namespace counts as one.
+    /// Terraform leaves no mark but its name in managedFields: `Terraform` from `kubernetes_manifest`, `HashiCorp`, out
+    /// of its user agent, from all other resources (hashicorp/terraform-provider-kubernetes). Pulumi gives each object
+    /// a name of its own (pulumi/pulumi-kubernetes, `pulumi-kubernetes-<hash>`). What one of them wrote in a namespace
+    /// counts as one.
     fn terraform(self) -> Option<Application> {
         let tool = |manager: &str| match manager {
             "Terraform" | "HashiCorp" => Some("terraform"),
@@ -196,8 +200,8 @@ pub fn of_one_operator(one: Member<'_, '_>, other: Member<'_, '_>) -> bool {
     one.application(Tool::Operator).is_some_and(|owner| other.application(Tool::Operator) == Some(owner))
 }
 
-/// Whether a tool manages both as one, or both bear one app's label, which charts and GitOps tools share; but not where they come from two
-/// charts of an umbrella chart, which has one name for all of them.
+/// Whether a tool manages both as one, or both bear one app's label, which charts and GitOps tools share; but not where
+/// they come from two charts of an umbrella chart, which has one name for all of them.
 pub fn belong_together(one: Member<'_, '_>, other: Member<'_, '_>) -> bool {
     let app = |member: Member<'_, '_>| member.metadata().label("app.kubernetes.io/instance").map(Cow::into_owned);
     let same = of_one_application(one, other) || app(one).is_some_and(|name| app(other) == Some(name));

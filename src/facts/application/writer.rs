@@ -8,13 +8,15 @@ use super::helm;
 use super::mark::{Application, Member, Tool};
 use crate::context::Context;
 
-/// Whether the writer of a change declares what it writes (setting `handover.fieldManagers`): Helm, Flux, Argo CD and their like.
+/// Whether the writer of a change declares what it writes (setting `handover.fieldManagers`): Helm, Flux, Argo CD and
+/// their like.
 pub fn declares(context: &Context<'_>) -> bool {
     context.settings.handover_field_managers.match_name(&field_manager(context))
 }
 
-/// Who writes: the field manager that the client gave, else the one that the API server made of its user agent, as for kapp and Terraform
-/// (k8s.io/apiserver, `managerOrUserAgent`): it is in the newest entry of managedFields that this change brings.
+/// Who writes: the field manager that the client gave, else the one that the API server made of its user agent, as for
+/// kapp and Terraform (k8s.io/apiserver, `managerOrUserAgent`): it is in the newest entry of managedFields that this
+/// change brings.
 fn field_manager<'a>(context: &Context<'a>) -> Cow<'a, str> {
     let given = &context.request.field_manager;
     // Nobody writes what is audited.
@@ -35,8 +37,8 @@ pub fn service_account<'c>(context: &'c Context<'_>) -> Option<(&'c str, &'c str
     context.request.user.username.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
-/// The application of the tool that asks for the deletion of an object that it manages, as far as can be told. Flux and Argo CD have
-/// accounts of their own; who calls Helm, kapp or Terraform has any.
+/// The application of the tool that asks for the deletion of an object that it manages, as far as is known. Flux and
+/// Argo CD have accounts of their own; who calls Helm, kapp or Terraform has any.
 pub fn acting(context: &Context<'_>, member: Member<'_, '_>) -> Option<Application> {
     let by_label = is_argo_cd(context).then(|| member.argo_cd_by_label()).flatten();
     member.applications().into_iter().chain(by_label).find(|application| match application.tool {
@@ -53,14 +55,15 @@ pub fn softens_delete(context: &Context<'_>, member: Member<'_, '_>) -> bool {
     acting(context, member).is_some()
 }
 
-/// kustomize-controller, or the account that it impersonates for a Kustomization, which lives in the Kustomization's namespace
-/// (`spec.serviceAccountName`).
+/// kustomize-controller, or the account that it impersonates for a Kustomization, which lives in the Kustomization's
+/// namespace (`spec.serviceAccountName`).
 pub fn is_flux(context: &Context<'_>, application: &Application) -> bool {
     service_account(context)
         .is_some_and(|(namespace, name)| name == "kustomize-controller" || namespace == application.namespace)
 }
 
-/// `argocd-application-controller` under whatever prefix, `argocd-manager` in a remote cluster, or a cloud's role of such a name.
+/// `argocd-application-controller` under whatever prefix, `argocd-manager` in a remote cluster, or a cloud's role of
+/// such a name.
 pub fn is_argo_cd(context: &Context<'_>) -> bool {
     ["argocd", "argo-cd"].iter().any(|part| context.request.user.username.contains(part))
 }
@@ -70,8 +73,9 @@ pub fn writes_late(context: &Context<'_>) -> bool {
     is_argo_cd(context) || context.request.field_manager.starts_with("argocd")
 }
 
-/// Whether Flux asks what would become of an object. It asks so about all objects of a revision first, and a refusal of one stops the whole
-/// reconciliation: nothing is written, nothing pruned (fluxcd/pkg, `ssa/manager_apply.go`, `ApplyAllStaged`).
+/// Whether Flux asks what would become of an object. It asks so about all objects of a revision first, and a refusal of
+/// one stops the whole reconciliation: nothing is written, nothing pruned (fluxcd/pkg, `ssa/manager_apply.go`,
+/// `ApplyAllStaged`).
 pub fn is_dry_run_of_flux(context: &Context<'_>) -> bool {
     let controller = "kustomize-controller";
     context.request.dry_run

@@ -33,8 +33,8 @@ pub struct ProxyRef<'a> {
     pub namespace: Cow<'a, str>,
     /// Its name.
     pub name: Cow<'a, str>,
-    /// What it refers to instead of an EnvoyProxy: to Envoy Gateway that is as if the EnvoyProxy were missing (internal/gatewayapi,
-    /// `processGatewayParamsRef`).
+    /// What it refers to instead of an EnvoyProxy: to Envoy Gateway that is as if the EnvoyProxy were missing
+    /// (internal/gatewayapi, `processGatewayParamsRef`).
     pub other_kind: Option<String>,
 }
 
@@ -111,7 +111,8 @@ impl<'a> GatewayClass<'a> {
         Self { controller: spec.string(&["controllerName"]).unwrap_or_default(), proxy, object }
     }
 
-    /// Whether an Envoy Gateway runs it: by its controllerName; where no configuration tells, because no other takes an EnvoyProxy.
+    /// Whether an Envoy Gateway runs it: by its controllerName; where no configuration says, because no other takes an
+    /// EnvoyProxy.
     pub fn is_envoy_gateways(&self, context: &Context<'_>) -> bool {
         let named = &context.settings.envoy_gateway.controller_name;
         let is_default = *named == EnvoyGateway::default().controller_name;

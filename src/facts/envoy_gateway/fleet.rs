@@ -1,7 +1,8 @@
 //! Envoy's fleets: what their objects are called and labelled.
 //!
-//! A *fleet* is the Envoy Deployment of one Gateway, or of all Gateways of a class when its EnvoyProxy says `mergeGateways`. Facts from
-//! envoyproxy/gateway: names from internal/infrastructure/kubernetes/resource (`GetHashedName`).
+//! A *fleet* is the Envoy Deployment of one Gateway, or of all Gateways of a class when its EnvoyProxy says
+//! `mergeGateways`. Facts from envoyproxy/gateway: names from internal/infrastructure/kubernetes/resource
+//! (`GetHashedName`).
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -25,7 +26,8 @@ pub const OWNING_GATEWAY_NAMESPACE: &str = "gateway.envoyproxy.io/owning-gateway
 /// On an HPA of a merged fleet: the GatewayClass.
 pub const OWNING_GATEWAY_CLASS: &str = "gateway.envoyproxy.io/owning-gatewayclass";
 
-/// What Envoy Gateway itself puts on every HPA from 1.5 on, and deletes HPAs by, together with the owning Gateway or class.
+/// What Envoy Gateway itself puts on every HPA from 1.5 on, and deletes HPAs by, together with the owning Gateway or
+/// class.
 pub const OWN_LABELS: &[(&str, &str)] = &[
     ("app.kubernetes.io/managed-by", "envoy-gateway"),
     ("app.kubernetes.io/name", "envoy"),
@@ -178,8 +180,9 @@ impl<'a> Fleet<'a> {
     }
 }
 
-/// What Envoy Gateway calls the objects of a fleet: `envoy-`, the owner with `-` for `/`, cut to 48 characters, and the first 8 hex digits
-/// of the SHA-256 of the whole owner. The owner is `<namespace>/<name>` of a Gateway, or the name of a class with merged Gateways.
+/// What Envoy Gateway calls the objects of a fleet: `envoy-`, the owner with `-` for `/`, cut to 48 characters, and the
+/// first 8 hex digits of the SHA-256 of the whole owner. The owner is `<namespace>/<name>` of a Gateway, or the name of
+/// a class with merged Gateways.
 pub fn generated_name(owner: &str) -> String {
     let readable: String = owner.chars().map(|character| if character == '/' { '-' } else { character }).collect();
     let readable = match readable.get(..48) {
@@ -191,7 +194,8 @@ pub fn generated_name(owner: &str) -> String {
     format!("envoy-{readable}-{hash:08x}")
 }
 
-/// Whose fleet an object belongs to by its labels: kind, namespace and name of the Gateway, or of the class that merges them.
+/// Whose fleet an object belongs to by its labels: kind, namespace and name of the Gateway, or of the class that merges
+/// them.
 pub fn labelled_owner(object: &Object<'_>) -> Option<(&'static str, String, String)> {
     let label = |key| object.metadata.label(key).map(Cow::into_owned);
     if let Some(class) = label(OWNING_GATEWAY_CLASS) {

@@ -1,6 +1,7 @@
 //! What a change of an EnvoyProxy, a Gateway or a GatewayClass makes of Envoy Gateway's fleets.
 //!
-//! Nothing is looked up for a change that keeps all by which fleets are made: logging, listeners, the bounds of envoyHpa.
+//! Nothing is looked up for a change that keeps all by which fleets are made: logging, listeners, the bounds of
+//! envoyHpa.
 
 use autoscaler_guard_reading::Object;
 

@@ -109,8 +109,8 @@ impl<'c, 'a> Topology<'c, 'a> {
     }
 }
 
-/// Whether a Gateway or GatewayClass that owns an object in `namespace` is Envoy Gateway's, by its class's controllerName. One that is not
-/// there, or cannot be read, is not known to be.
+/// Whether a Gateway or GatewayClass that owns an object in `namespace` is Envoy Gateway's, by its class's
+/// controllerName. One that is not there, or cannot be read, is not known to be.
 pub fn is_run_by_envoy_gateway(context: &Context<'_>, namespace: &str, owner: &OwnerReference<'_>) -> bool {
     let class = if owner.kind == "GatewayClass" {
         Presence::Found(owner.name.to_string())
@@ -144,7 +144,8 @@ pub fn declares_fleet_hpa(context: &Context<'_>, hpa: &Object<'_>) -> Presence<b
     }
 }
 
-/// Whether the EnvoyProxies of a class declare an HPA for the fleet of all its Gateways, or for that of one with this EnvoyProxy.
+/// Whether the EnvoyProxies of a class declare an HPA for the fleet of all its Gateways, or for that of one with this
+/// EnvoyProxy.
 fn class_declares<'a>(context: &Context<'a>, class: &str, merged: bool, own: Reference<'a>) -> Presence<bool> {
     let fields = &["spec.controllerName", "spec.parametersRef"];
     let class = match context.neighbours.get(&api::GATEWAY_CLASS, "", class, fields) {

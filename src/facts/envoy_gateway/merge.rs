@@ -6,8 +6,8 @@ use super::spec::{DEPLOYMENT, EnvoyProxySpec, HPA};
 use super::version::Running;
 use autoscaler_guard_reading::Json;
 
-/// The EnvoyProxies that a fleet runs by: its Gateway's own, its class's, Envoy Gateway's default, or several that are merged; the
-/// nearest to the Gateway first.
+/// The EnvoyProxies that a fleet runs by: its Gateway's own, its class's, Envoy Gateway's default, or several that are
+/// merged; the nearest to the Gateway first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Effective<'a> {
     levels: [Option<EnvoyProxySpec<'a>>; 3],
@@ -70,9 +70,10 @@ impl<'a> Effective<'a> {
         self.first(|spec| spec.kubernetes()?.at(&[part])?.at(path))
     }
 
-    /// What the `patch` of [`DEPLOYMENT`] or [`HPA`] sets a field of the object to; `null` where it removes it. Both types of patch,
-    /// `StrategicMerge` and `JSONMerge`, merge what is read here alike (api/v1alpha1, `KubernetesPatchSpec` and `ApplyMergePatch`), but
-    /// for the directive `$patch`, which empties what the patch does not set.
+    /// What the `patch` of [`DEPLOYMENT`] or [`HPA`] sets a field of the object to; `null` where it removes it. Both
+    /// types of patch, `StrategicMerge` and `JSONMerge`, merge what is read here alike (api/v1alpha1,
+    /// `KubernetesPatchSpec` and `ApplyMergePatch`), but for the directive `$patch`, which empties what the patch does
+    /// not set.
     pub fn patched(&self, part: &str, path: &[&str]) -> Option<Json<'a>> {
         self.first(|spec| {
             let patch = spec.kubernetes()?.at(&[part, "patch"])?;
@@ -87,7 +88,8 @@ impl<'a> Effective<'a> {
         patched.or_else(|| self.field(part, &["name"])?.word(&[]))
     }
 
-    /// Whether all by which fleets are made is the same: names, counts, and what patches make of them. Bounds do not matter.
+    /// Whether all by which fleets are made is the same: names, counts, and what patches make of them. Bounds do not
+    /// matter.
     pub fn same_fleets(&self, other: &Self) -> bool {
         let paths: &[(&str, &[&str])] = &[
             (DEPLOYMENT, &["metadata", "name"]),

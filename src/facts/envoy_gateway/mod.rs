@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_tell_whose_an_hpa_is() {
+    fn labels_show_whose_an_hpa_is() {
         let read = |text| Object::from_text(text).expect("well-formed");
         let old = r#"{"metadata":{"labels":{"gateway.envoyproxy.io/owning-gateway-name":"eg","gateway.envoyproxy.io/owning-gateway-namespace":"default"}}}"#;
         let new = r#"{"metadata":{"labels":{"gateway.envoyproxy.io/owning-gatewayclass":"eg","app.kubernetes.io/name":"envoy",

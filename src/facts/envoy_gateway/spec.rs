@@ -58,8 +58,8 @@ impl<'a> EnvoyProxySpec<'a> {
         matches!(self.0.string(&["mergeType"]).as_deref(), Some("StrategicMerge" | "JSONMerge"))
     }
 
-    /// Whether merging it over another fails: a strategic merge of two patches of one component does, as a patch is no object to Go
-    /// (run with Envoy Gateway's own merge, 1.9).
+    /// Whether merging it over another fails: a strategic merge of two patches of one component does, as a patch is no
+    /// object to Go (run with Envoy Gateway's own merge, 1.9).
     pub(super) fn cannot_be_merged_over(self, other: Self) -> bool {
         let patches =
             |spec: Self, part: &str| spec.kubernetes().is_some_and(|it| it.at(&[part, "patch", "value"]).is_some());
@@ -67,8 +67,8 @@ impl<'a> EnvoyProxySpec<'a> {
             && COMPONENTS.iter().any(|part| patches(self, part) && patches(other, part))
     }
 
-    /// Whether Envoy Gateway refuses it for a whole class: `mergeGateways` goes neither with `mergeBackends` nor with gateway namespace
-    /// mode (internal/gatewayapi, `processGatewayClassParamsRef`, 1.9.0).
+    /// Whether Envoy Gateway refuses it for a whole class: `mergeGateways` goes neither with `mergeBackends` nor with
+    /// gateway namespace mode (internal/gatewayapi, `processGatewayClassParamsRef`, 1.9.0).
     pub fn merges_too_much(self) -> bool {
         self.merges_gateways() && self.0.at(&["mergeBackends"]).is_some()
     }

@@ -92,8 +92,8 @@ impl Running {
         self.0.is_none_or(|version| version >= Version::new(1, 5, 0))
     }
 
-    /// Whether it forces `envoyDeployment.replicas` on the fleet beside envoyHpa: 1.3 to 1.8 do, the others leave it out
-    /// (envoyproxy/gateway issues 2807 and 5751, mended by pull request 9594).
+    /// Whether it forces `envoyDeployment.replicas` on the fleet beside envoyHpa: 1.3 to 1.8 do, the others leave it
+    /// out (envoyproxy/gateway issues 2807 and 5751, mended by pull request 9594).
     pub fn forces_replicas(self) -> Option<bool> {
         self.0.map(|version| version >= Version::new(1, 3, 0) && version < Version::new(1, 9, 0))
     }
@@ -114,7 +114,8 @@ impl Running {
     }
 }
 
-/// The version in the image of Envoy Gateway's Deployment: of the container that is called so, whatever side-cars there are.
+/// The version in the image of Envoy Gateway's Deployment: of the container that is called so, whatever side-cars there
+/// are.
 pub fn image_version(deployment: &Object<'_>) -> Option<Version> {
     // A registry may have a port, an image may end in a digest: the tag stands behind the last slash, before any `@`.
     let version = |container: Json<'_>| {

@@ -5,7 +5,7 @@ use crate::facts::envoy_gateway::{Running, WithoutClassProxy};
 use crate::finding::{Action, Finding, Help};
 use crate::subject::Subject;
 
-/// A change that may take envoyHpa from fleets, and how findings about it are told.
+/// A change that may take envoyHpa from fleets, and how findings about it are worded.
 pub(super) struct Cause {
     pub(super) rule: &'static str,
     /// The changed object.
@@ -39,8 +39,8 @@ impl Cause {
             .help("Try again once the policy may read and list Gateways", Help::text("see policies/rbac.yaml"))
     }
 
-    /// What becomes of a class whose EnvoyProxy is missing, where its fleets do not just run on defaults; `how` it comes to that follows
-    /// the change.
+    /// What becomes of a class whose EnvoyProxy is missing, where its fleets do not just run on defaults; `how` it
+    /// comes to that follows the change.
     pub(super) fn without_class_proxy(&self, running: Running, how: &str) -> Option<Finding> {
         let name = running.name();
         let outcome = match running.without_class_proxy() {

@@ -4,21 +4,26 @@
 //! A fleet's HPA aims at the fleet's Deployment, and so does what else scales it.
 //!
 //! ## Why
-//! Envoy Gateway aims the HPA at the Deployment's name as `envoyDeployment.name` has it; a patch that renames one of the two leaves it aimed
-//! at nothing (envoyproxy/gateway issue 4894). An HPA in another namespace is never updated nor deleted, an invalid one never applied, and
-//! one without Envoy Gateway's labels stays when envoyHpa is removed. Before 1.5 any rename leaves the former object behind. A ScaledObject or
-//! plain HPA on a fleet without envoyHpa stays aimed at the former Deployment.
+//! Envoy Gateway aims the HPA at the Deployment's name as `envoyDeployment.name` has it; a patch that renames one of
+//! the two leaves it aimed at nothing (envoyproxy/gateway issue 4894). An HPA in another namespace is never updated nor
+//! deleted, an invalid one never applied, and one without Envoy Gateway's labels stays when envoyHpa is removed. Before
+//! 1.5 any rename leaves the former object behind. A ScaledObject or plain HPA on a fleet without envoyHpa stays aimed
+//! at the former Deployment.
 //!
 //! ## When it fires
-//! An EnvoyProxy is created or changed, or a Gateway or GatewayClass pointed to another, so that `envoyDeployment.patch` or `envoyHpa.patch`
-//! now makes the HPA's target differ from the Deployment, moves either to another namespace, makes minReplicas or maxReplicas invalid, or
-//! takes Envoy Gateway's labels from the HPA; or two fleets get a Deployment of one name; or, before 1.5 and where which version runs is not known, a fleet with envoyHpa gets another
-//! Deployment or HPA; or a Deployment that a ScaledObject or plain HPA scales is renamed, merged away or made a DaemonSet.
+//! An EnvoyProxy is created or changed, or a Gateway or GatewayClass is pointed to another, so that
+//!
+//! * `envoyDeployment.patch` or `envoyHpa.patch` makes the HPA's target differ from the Deployment, moves either to
+//!   another namespace, makes minReplicas or maxReplicas invalid, or takes Envoy Gateway's labels from the HPA;
+//! * two fleets get a Deployment of one name;
+//! * a fleet with envoyHpa gets another Deployment or HPA, before 1.5 and where the version is not known; or
+//! * a Deployment that a ScaledObject or plain HPA scales is renamed, merged away or made a DaemonSet.
 //!
 //! ## Overrides
 //! * Name the Deployment by `envoyDeployment.name` instead of a patch: the HPA follows (from 1.5).
 //! * Aim the ScaledObject or HPA at the new Deployment afterwards.
-//! * `autoscaler-guard/allow: envoy-fleet-renamed` on the changed object, or on the fleet's Deployment; before 1.5 delete what stays behind.
+//! * `autoscaler-guard/allow: envoy-fleet-renamed` on the changed object, or on the fleet's Deployment; before 1.5
+//!   delete what stays behind.
 //!
 //! ## Example
 //! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p
@@ -50,15 +55,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
-    Lookup::List(&api::SCALED_OBJECT),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let alone = |spec| Effective::new(Some(spec), None, None);

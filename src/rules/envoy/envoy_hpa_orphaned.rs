@@ -4,15 +4,18 @@
 //! An HPA lives as long as something declares it, and no longer.
 //!
 //! ## Why
-//! Envoy Gateway 1.1.3 to 1.4.x neither deletes the HPA of a fleet that loses envoyHpa nor that of a Gateway that is deleted
-//! (envoyproxy/gateway issue 5357). It keeps scaling, or aims at nothing; and it lacks the labels by which later versions delete, so that no
-//! upgrade ever takes it away.
+//! Envoy Gateway 1.1.3 to 1.4.x neither deletes the HPA of a fleet that loses envoyHpa nor that of a Gateway that is
+//! deleted (envoyproxy/gateway issue 5357). It keeps scaling, or aims at nothing; and it lacks the labels by which
+//! later versions delete, so that no upgrade ever takes it away.
 //!
 //! ## When it fires
-//! An EnvoyProxy is changed whose fleets have no envoyHpa, and an HPA with a fleet's labels, but not with all that Envoy Gateway gives since
-//! 1.5, is there; or a Gateway is deleted whose HPA is such. What the cluster does not tell is not warned of. Deleting what was left behind
-//! is the cure, for which hpa-deleted only warns. An audit reports every HPA with a fleet's labels that neither the Gateway's nor the
-//! class's EnvoyProxy declares, nor the default one in Envoy Gateway's configuration; where that cannot be read, none.
+//! * An EnvoyProxy is changed whose fleets have no envoyHpa, and there is an HPA with a fleet's labels, but not with
+//!   all that Envoy Gateway gives since 1.5.
+//! * A Gateway is deleted whose HPA is such.
+//! * In an audit: an HPA with a fleet's labels that no EnvoyProxy declares, neither the Gateway's nor the class's nor
+//!   the default one in Envoy Gateway's configuration. Where that configuration cannot be read, no HPA is reported.
+//!
+//! It does not warn on a guess. Deleting what was left behind is the cure, for which hpa-deleted only warns.
 //!
 //! ## Overrides
 //! * Delete the HPA, as the warning shows; or declare envoyHpa again, which adopts it.
@@ -52,16 +55,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::Get(&api::GATEWAY),
-    Lookup::Get(&api::GATEWAY_CLASS),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::Get(&api::GATEWAY), Lookup::Get(&api::GATEWAY_CLASS), Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     if context.change.is_audit() {
@@ -90,7 +84,7 @@ fn in_audit(context: &Context<'_>) -> Option<Finding> {
 
 fn at_update(context: &Context<'_>) -> Option<Finding> {
     let (before, after) = fleet_change::specs(context)?;
-    // Of a fleet that loses envoyHpa in this change, envoyhpa-removed tells.
+    // Of a fleet that loses envoyHpa in this change, envoyhpa-removed reports.
     if after.declares_hpa() || before.is_some_and(EnvoyProxySpec::declares_hpa) {
         return None;
     }
@@ -98,7 +92,7 @@ fn at_update(context: &Context<'_>) -> Option<Finding> {
     let governed = topology.governed(context.change.after()?, after).ok()?;
     let undeclared = |fleet: &&Fleet<'_>| !fleet.is_terminating && !fleet.effective(Some(after)).declares_hpa();
     let left = governed.fleets.iter().filter(undeclared).find_map(|fleet| left_behind(context, fleet))?;
-    Some(told(context, &left, "as before: nothing declares it, and it still scales"))
+    Some(finding(context, &left, "as before: nothing declares it, and it still scales"))
 }
 
 fn at_deletion<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Option<Finding> {
@@ -117,7 +111,7 @@ fn at_deletion<'a>(context: &Context<'a>, gateway: &Gateway<'a>) -> Option<Findi
     // In the Gateway's own namespace the garbage collector takes it.
     let collected = left.object.metadata.owner_with_uid(&gateway.object.metadata.uid).is_some();
     let goes = collected || home.running.deletes_by_name();
-    (!goes).then(|| told(context, &left, "behind: Envoy Gateway does not delete it, and it keeps aiming at"))
+    (!goes).then(|| finding(context, &left, "behind: Envoy Gateway does not delete it, and it keeps aiming at"))
 }
 
 /// An HPA of the fleet as Envoy Gateway made it before 1.5.
@@ -128,7 +122,7 @@ fn left_behind<'a>(context: &Context<'a>, fleet: &Fleet<'_>) -> Option<Horizonta
     hpas(context, &fleet.namespace(), &mut None).into_iter().find(of_fleet)
 }
 
-fn told(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, fate: &str) -> Finding {
+fn finding(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, fate: &str) -> Finding {
     let metadata = &hpa.object.metadata;
     let (theirs, workload) = (hpa.object.title("HPA"), hpa.workload());
     let outcome = format!("leaves {theirs} {fate} {workload}");

@@ -4,14 +4,16 @@
 //! A fleet under load does not restart at 1 replica.
 //!
 //! ## Why
-//! Envoy Gateway applies `envoyDeployment.replicas` server-side. When it lets go of the field and nobody else applies it, the API server
-//! removes it and defaults it to 1: the fleet shrinks at once and only then grows as the HPA sees fit (6, 1, 2 replicas on 1.9.1). A second
-//! field manager that applies the present count keeps the field, and the HPA scales it from there.
+//! Envoy Gateway applies `envoyDeployment.replicas` server-side. When it lets go of the field and nobody else applies
+//! it, the API server removes it and defaults it to 1: the fleet shrinks at once and only then grows as the HPA sees
+//! fit (6, 1, 2 replicas on 1.9.1). A second field manager that applies the present count keeps the field, and the HPA
+//! scales it from there.
 //!
 //! ## When it fires
-//! A change takes a fleet of more than 1 replica from a count that Envoy Gateway writes to envoyHpa: `replicas` swapped for envoyHpa (every
-//! version), envoyHpa added beside it (from 1.9, and before 1.3), or `replicas` dropped from beside it (1.3 to 1.8). Silent when a field
-//! manager other than envoy-gateway applies the count. When which version runs is not known, it counts as one that lets go.
+//! A change takes a fleet of more than 1 replica from a count that Envoy Gateway writes to envoyHpa: `replicas` swapped
+//! for envoyHpa (every version), envoyHpa added beside it (from 1.9, and before 1.3), or `replicas` dropped from beside
+//! it (1.3 to 1.8). Silent when a field manager other than envoy-gateway applies the count. When which version runs is
+//! not known, it counts as one that lets go.
 //!
 //! ## Overrides
 //! * First apply the present count of each fleet as another field manager, as the warning shows.
@@ -19,10 +21,10 @@
 //!
 //! ## Example
 //! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p
-//! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"replicas":null},"envoyHpa":{"minReplicas":2,"maxReplicas":10}}}}}'`
+//! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"replicas":null},"envoyHpa":{"maxReplicas":10}}}}}'`
 
 use super::cause::{and_more, version_unknown};
-use crate::cluster::{Presence, api};
+use crate::cluster::Presence;
 use crate::context::Context;
 use crate::facts::envoy_gateway::fleet_change::{self, FleetChange};
 use crate::facts::envoy_gateway::{Effective, FEW, Running};
@@ -45,13 +47,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let changes = match fleet_change::look_up(context) {
@@ -108,7 +104,8 @@ fn restart(context: &Context<'_>, change: &FleetChange<'_>) -> Option<Restart> {
     Some(Restart { fleet: deployment, count, is_certain })
 }
 
-/// Whether Envoy Gateway wrote the count and leaves it to envoyHpa's HPA from now on: certainly, or as some versions do.
+/// Whether Envoy Gateway wrote the count and leaves it to envoyHpa's HPA from now on: certainly, or as some versions
+/// do.
 fn lets_go(running: Running, before: &Effective<'_>, after: &Effective<'_>) -> Option<bool> {
     let facts = |effective: &Effective<'_>| {
         (effective.declares_hpa(), effective.replicas().is_some(), effective.patched_replicas().is_some())

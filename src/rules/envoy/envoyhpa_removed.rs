@@ -4,25 +4,34 @@
 //! Envoy's fleets stay autoscaled, and no HPA is left that nothing declares.
 //!
 //! ## Why
-//! Envoy Gateway 1.1.3 to 1.4.x leaves the HPA behind: it keeps scaling, even after the Gateway is gone, and fights whatever comes next
-//! (envoyproxy/gateway issue 5357). From 1.5 on the HPA is deleted and the replica count freezes where it happens to be; one from which
-//! somebody took a label of Envoy Gateway's stays.
+//! Envoy Gateway 1.1.3 to 1.4.x leaves the HPA behind: it keeps scaling, even after the Gateway is gone, and fights
+//! whatever comes next (envoyproxy/gateway issue 5357). From 1.5 on the HPA is deleted and the replica count freezes
+//! where it happens to be; one from which somebody took a label of Envoy Gateway's stays.
 //!
 //! ## When it fires
-//! An update takes envoyHpa from a fleet that the EnvoyProxy governs, through a GatewayClass or through a Gateway's own reference: envoyHpa,
-//! kubernetes, provider or spec removed, provider type changed, `mergeType` removed so that the class's envoyHpa no longer reaches the
-//! Gateway, or a patch added so that the merge fails. Which Envoy Gateway runs, and how, is read from its Deployment and its ConfigMap
-//! `envoy-gateway-config`, in whatever namespace; settings `envoyGateway` override. When neither tells the version, both hazards are named.
-//! Before 1.5 an HPA that is not there is no hazard. To a DaemonSet it is refused where the HPA would stay behind, and warned of from 1.5 on.
+//! An update takes envoyHpa from a fleet that the EnvoyProxy governs, through a GatewayClass or through a Gateway's own
+//! reference:
+//!
+//! * envoyHpa, kubernetes, provider or spec is removed, or the provider type changes;
+//! * `mergeType` is removed, so that the class's envoyHpa no longer reaches the Gateway; or
+//! * a patch is added so that the merge fails.
+//!
+//! Which Envoy Gateway runs, and how, is read from its Deployment and its ConfigMap `envoy-gateway-config`, in whatever
+//! namespace; settings `envoyGateway` override. When neither gives the version, both hazards are named. Before 1.5 an
+//! HPA that is not there is no hazard. A change to a DaemonSet is refused where the HPA would stay behind, and warned
+//! of from 1.5 on.
 //!
 //! ## Overrides
-//! * From 1.5: declare `envoyDeployment.replicas` in the same change, or scale the fleet by a ScaledObject, or let the fleet's Deployment
-//!   own its count (annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` applied server-side).
+//! * From 1.5: declare `envoyDeployment.replicas` in the same change, or scale the fleet by a ScaledObject, or let the
+//!   fleet's Deployment own its count (annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` applied
+//!   server-side).
 //! * Setting `envoyHpaRemoval: pin`: envoyHpa stays, with min = max = the declared or present count.
-//! * `autoscaler-guard/allow: envoyhpa-removed` on the EnvoyProxy, or on every fleet's Deployment; before 1.5 delete the HPA afterwards.
+//! * `autoscaler-guard/allow: envoyhpa-removed` on the EnvoyProxy, or on every fleet's Deployment; before 1.5 delete
+//!   the HPA afterwards.
 //!
 //! ## Example
-//! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type json -p '[{"op":"remove","path":"/spec/provider/kubernetes/envoyHpa"}]'`
+//! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type json -p
+//! '[{"op":"remove","path":"/spec/provider/kubernetes/envoyHpa"}]'`
 
 use super::cause::Cause;
 use super::lost_fleet::{LostFleet, judge, lost_fleets};
@@ -50,16 +59,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
-    Lookup::List(&api::SCALED_OBJECT),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::SCALED_OBJECT)];
 
 const ENVOY_HPA: &[&str] = &["spec", "provider", "kubernetes", "envoyHpa"];
 

@@ -4,23 +4,27 @@
 //! An HPA has one owner who writes it, and goes only when its own declaration does.
 //!
 //! ## Why
-//! Envoy Gateway applies the HPA of a fleet by its name, generated or `envoyHpa.name`, and with force: an HPA of that name that scales another
-//! workload is overwritten, and that workload left with none. From 1.5 on it deletes its HPAs by their labels: any other HPA that carries all
-//! of them goes with the next change of envoyHpa, one of KEDA's too, as KEDA copies a ScaledObject's labels to its HPA.
+//! Envoy Gateway applies the HPA of a fleet by its name, generated or `envoyHpa.name`, and with force: an HPA of that
+//! name that scales another workload is overwritten, and that workload left with none. From 1.5 on it deletes its HPAs
+//! by their labels: any other HPA that carries all of them goes with the next change of envoyHpa, one of KEDA's too, as
+//! KEDA copies a ScaledObject's labels to its HPA.
 //!
 //! ## When it fires
-//! An EnvoyProxy, Gateway or GatewayClass is created or changed, a fleet gets an HPA, or one of another name, and that name is an HPA that
-//! scales another workload, that a ScaledObject owns, or that another fleet gets, too; or an HPA with the fleet's labels scales another
-//! workload and would go. And an HPA or ScaledObject is created with, or gets, all of Envoy Gateway's labels, where Envoy Gateway keeps its
-//! HPAs, unless Envoy Gateway 1.4 or older runs. What the cluster does not tell is warned of.
+//! * An EnvoyProxy, Gateway or GatewayClass is created or changed so that a fleet gets an HPA, or one of another name.
+//!   An HPA of that name scales another workload, or a ScaledObject owns it, or another fleet gets it, too.
+//! * The same change would delete an HPA that has the fleet's labels and scales another workload.
+//! * An HPA or ScaledObject is created with, or gets, all of Envoy Gateway's labels, where Envoy Gateway keeps its
+//!   HPAs, unless Envoy Gateway 1.4 or older runs.
+//!
+//! It warns of what is not known.
 //!
 //! ## Overrides
 //! * Give the HPA a free name (`envoyHpa.name`, from 1.5), or leave Envoy Gateway's labels out.
 //! * `autoscaler-guard/allow: envoyhpa-takes-hpa` on the changed object, or on the workload whose HPA is taken.
 //!
 //! ## Example
-//! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p '{"spec":{"provider":{"kubernetes":{"envoyHpa":{"name":"web"}}}}}'`,
-//! where HPA `web` scales Deployment `web`.
+//! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p
+//! '{"spec":{"provider":{"kubernetes":{"envoyHpa":{"name":"web"}}}}}'`, where HPA `web` scales Deployment `web`.
 
 use crate::change::{Kind, Operation};
 use crate::cluster::{Reason, api};
@@ -56,14 +60,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 const OTHERS: &str = "overwrite another HPA";
 

@@ -4,15 +4,21 @@
 //! A fleet has one who writes its count.
 //!
 //! ## Why
-//! Envoy Gateway 1.3 to 1.8 forces `envoyDeployment.replicas` on the fleet whenever any Gateway or EnvoyProxy changes, and the HPA puts its
-//! own count back: the count flaps (envoyproxy/gateway issues 2807 and 5751). At 0 it stays, as no HPA scales from 0. Other versions leave
-//! `replicas` out beside envoyHpa; but a count that `envoyDeployment.patch` sets is forced by every version.
+//! Envoy Gateway 1.3 to 1.8 forces `envoyDeployment.replicas` on the fleet whenever any Gateway or EnvoyProxy changes,
+//! and the HPA puts its own count back: the count flaps (envoyproxy/gateway issues 2807 and 5751). At 0 it stays, as no
+//! HPA scales from 0. Other versions leave `replicas` out beside envoyHpa; but a count that `envoyDeployment.patch`
+//! sets is forced by every version.
 //!
 //! ## When it fires
-//! An EnvoyProxy is created or changed and declares both, itself or together with the class's by which it is merged; or a Gateway or
-//! GatewayClass is pointed to such. `replicas` that is new in the change is dropped. What was there before is warned of, as dropping it
-//! restarts the fleet at 1 replica (envoyhpa-over-replicas); so is a count in a patch, one that comes of merging, and any while which
-//! version runs is not known. A count that equals both bounds of envoyHpa does not flap.
+//! An EnvoyProxy is created or changed and declares both, itself or together with the class's by which it is merged; or
+//! a Gateway or GatewayClass is pointed to such an EnvoyProxy.
+//!
+//! * `replicas` that is new in the change is dropped.
+//! * It warns of `replicas` that was there before, as dropping it restarts the fleet at 1 replica
+//!   (envoyhpa-over-replicas), of a count in a patch, of one that comes of merging, and of any while the version is not
+//!   known.
+//!
+//! A count that equals both bounds of envoyHpa does not flap.
 //!
 //! ## Overrides
 //! * Declare the bounds in envoyHpa alone: minReplicas keeps the fleet from falling below a count.
@@ -23,7 +29,6 @@
 //! '{"spec":{"provider":{"kubernetes":{"envoyDeployment":{"replicas":3}}}}}'`, where it declares envoyHpa.
 
 use super::cause::version_unknown;
-use crate::cluster::api;
 use crate::context::Context;
 use crate::facts::envoy_gateway::{Effective, HPA, Running, fleet_change};
 use crate::facts::installation::Installation;
@@ -45,13 +50,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets];
 
 const REPLICAS: &[&str] = &["spec", "provider", "kubernetes", "envoyDeployment", "replicas"];
 
@@ -61,19 +60,19 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         let is_new = before.is_none_or(|before| before.replicas().is_none());
         if both(&alone) {
             let running = Installation::standard(context).running;
-            return told(context, running, &alone, is_new && alone.patched_replicas().is_none());
+            return finding(context, running, &alone, is_new && alone.patched_replicas().is_none());
         }
         // What it takes from a class, or gives to Gateways, has to be merged.
         if !after.declares_hpa() && after.replicas().is_none() && !after.is_merged() {
             return None;
         }
     }
-    // Which fleets run by what is told by the rules that refuse.
+    // Which fleets run by what, the rules that refuse report.
     let changes = fleet_change::look_up(context).ok()?;
     let comes = |before: &Option<Effective<'_>>| !before.as_ref().is_some_and(both);
     let mut come = changes.iter().filter(|change| comes(&change.before));
     let (running, merged) = come.find_map(|change| Some((change.fleet.home.running, change.after.filter(both)?)))?;
-    told(context, running, &merged, false)
+    finding(context, running, &merged, false)
 }
 
 /// Whether a count is declared beside envoyHpa; one that its bounds pin does not flap.
@@ -84,7 +83,7 @@ fn both(effective: &Effective<'_>) -> bool {
     effective.declares_hpa() && count.is_some() && !is_pinned
 }
 
-fn told(context: &Context<'_>, running: Running, effective: &Effective<'_>, repairs: bool) -> Option<Finding> {
+fn finding(context: &Context<'_>, running: Running, effective: &Effective<'_>, repairs: bool) -> Option<Finding> {
     let patched = effective.patched_replicas();
     let writes = effective.writes_count(running);
     if writes == Some(false) {

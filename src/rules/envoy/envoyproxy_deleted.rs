@@ -4,15 +4,15 @@
 //! Envoy's fleets do not lose their HPAs, nor their whole infrastructure, with the object that declares them.
 //!
 //! ## Why
-//! No finalizer holds an EnvoyProxy. Deleted at the class, the fleets fall back to defaults and lose their HPAs, or leave
-//! them behind (from 1.4.2), are deleted (1.3.3 to 1.4.1), or the whole controller stops managing every fleet of every class (to 1.3.2).
-//! Deleted at a Gateway, the fleet runs by the class's EnvoyProxy (before 1.3), is deleted (1.3 to 1.6) or freezes with an HPA that nothing
-//! declares (1.7 and later).
+//! No finalizer holds an EnvoyProxy. Deleted at the class, the fleets fall back to defaults and lose their HPAs, or
+//! leave them behind (from 1.4.2), are deleted (1.3.3 to 1.4.1), or the whole controller stops managing every fleet of
+//! every class (to 1.3.2). Deleted at a Gateway, the fleet runs by the class's EnvoyProxy (before 1.3), is deleted (1.3
+//! to 1.6) or freezes with an HPA that nothing declares (1.7 and later).
 //!
 //! ## When it fires
-//! Gateways that are not being deleted resolve to the EnvoyProxy and their fleets have envoyHpa; before 1.4.2 also without, when a
-//! GatewayClass of the controller refers to it and any Gateway is alive. Helm-managed: a warning, as `helm uninstall` deletes EnvoyProxy, Gateway and
-//! GatewayClass in that order.
+//! Gateways that are not being deleted resolve to the EnvoyProxy and their fleets have envoyHpa; before 1.4.2 also
+//! without, when a GatewayClass of the controller refers to it and any Gateway is alive. Helm-managed: a warning, as
+//! `helm uninstall` deletes EnvoyProxy, Gateway and GatewayClass in that order.
 //!
 //! ## Overrides
 //! * Point the class, or the Gateway, at another EnvoyProxy first; or delete the Gateways first.

@@ -4,22 +4,29 @@
 //! The Gateway's fleet stays autoscaled, and no HPA is left that nothing declares.
 //!
 //! ## Why
-//! A Gateway's own EnvoyProxy replaces the class's, envoyHpa and all, unless it says `mergeType`; another class brings another EnvoyProxy.
-//! Envoy Gateway 1.1.3 to 1.4.x leaves the HPA behind, still scaling; from 1.5 on it is deleted and the replica count freezes. Without the
-//! EnvoyProxy that it refers to, or with a reference to something else, a Gateway is not managed at all (from 1.3); and where the class merges Gateways, one with an EnvoyProxy of its own
+//! A Gateway's own EnvoyProxy replaces the class's, envoyHpa and all, unless it says `mergeType`; another class brings
+//! another EnvoyProxy. Envoy Gateway 1.1.3 to 1.4.x leaves the HPA behind, still scaling; from 1.5 on it is deleted and
+//! the replica count freezes. Without the EnvoyProxy that it refers to, or with a reference to something else, a
+//! Gateway is not managed at all (from 1.3); and where the class merges Gateways, one with an EnvoyProxy of its own
 //! loses its whole fleet.
 //!
 //! ## When it fires
-//! An update of a Gateway, whose class was Envoy Gateway's (setting `envoyGateway.controllerName`), adds, moves or removes
-//! `spec.infrastructure.parametersRef` or changes `gatewayClassName`, and its fleet has envoyHpa before and not after, counted after
-//! merging; or the EnvoyProxy or class does not exist; or the Gateway is, or gets, merged and refers to an EnvoyProxy of its own. To another
-//! controller's class, or to a class whose Gateways share an autoscaled fleet, it is refused only where the HPA would stay behind.
+//! An update of a Gateway, whose class was Envoy Gateway's (setting `envoyGateway.controllerName`), adds, moves or
+//! removes `spec.infrastructure.parametersRef` or changes `gatewayClassName`, and
+//!
+//! * its fleet has envoyHpa before and not after, counted after merging;
+//! * the EnvoyProxy or class does not exist; or
+//! * the Gateway is, or gets, merged and refers to an EnvoyProxy of its own.
+//!
+//! To another controller's class, or to a class whose Gateways share an autoscaled fleet, it is refused only where the
+//! HPA would stay behind.
 //!
 //! ## Overrides
 //! * Declare envoyHpa in the new EnvoyProxy first, or let it be merged with the class's (`mergeType`, from 1.8).
-//! * From 1.5: it declares `envoyDeployment.replicas`, or a ScaledObject scales the fleet, or the fleet's Deployment owns its count
-//!   (annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` applied server-side).
-//! * `autoscaler-guard/allow: gateway-parameters` on the Gateway, or on the fleet's Deployment; before 1.5 delete the HPA afterwards.
+//! * From 1.5: it declares `envoyDeployment.replicas`, or a ScaledObject scales the fleet, or the fleet's Deployment
+//!   owns its count (annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` applied server-side).
+//! * `autoscaler-guard/allow: gateway-parameters` on the Gateway, or on the fleet's Deployment; before 1.5 delete the
+//!   HPA afterwards.
 //!
 //! ## Example
 //! `kubectl patch gateway eg -n default --type merge -p '{"spec":{"gatewayClassName":"plain"}}'`

@@ -4,13 +4,14 @@
 //! The fleets of a class keep their HPAs for as long as their Gateways live.
 //!
 //! ## Why
-//! A finalizer holds a GatewayClass that is in use, but Envoy Gateway no longer reads its `parametersRef` once deletion has begun. From 1.5
-//! on the HPAs are deleted and the replica counts freeze; 1.1.3 to 1.4.x lets go of the fleets and leaves the HPAs behind. A deletion that
-//! has begun cannot be taken back.
+//! A finalizer holds a GatewayClass that is in use, but Envoy Gateway no longer reads its `parametersRef` once deletion
+//! has begun. From 1.5 on the HPAs are deleted and the replica counts freeze; 1.1.3 to 1.4.x lets go of the fleets and
+//! leaves the HPAs behind. A deletion that has begun cannot be taken back.
 //!
 //! ## When it fires
-//! Someone deletes a GatewayClass of Envoy Gateway's controller, and a Gateway of the class that is not being deleted has envoyHpa by the
-//! class's EnvoyProxy. Helm-managed: a warning, as `helm uninstall` deletes EnvoyProxy, Gateway and GatewayClass in that order.
+//! Someone deletes a GatewayClass of Envoy Gateway's controller, and a Gateway of the class that is not being deleted
+//! has envoyHpa by the class's EnvoyProxy. Helm-managed: a warning, as `helm uninstall` deletes EnvoyProxy, Gateway and
+//! GatewayClass in that order.
 //!
 //! ## Overrides
 //! * Delete the Gateways first, or move them to another class.
@@ -45,15 +46,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-    Lookup::List(&api::SCALED_OBJECT),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let old = context.change.deleted()?;

@@ -75,7 +75,8 @@ impl<'a> LostFleet<'a> {
         self.fleet.home.running
     }
 
-    /// Whether someone else owns the count from now on: a declaration in the same change, a ScaledObject, or the Deployment itself.
+    /// Whether someone else owns the count from now on: a declaration in the same change, a ScaledObject, or the
+    /// Deployment itself.
     fn is_answered(&self, context: &Context<'a>) -> bool {
         let deployment = self.deployment(context);
         let hpa = self.live_hpa(context);
@@ -87,7 +88,8 @@ impl<'a> LostFleet<'a> {
             || scaled_by_keda(context, &deployment)
     }
 
-    /// The HPA: by the labels that Envoy Gateway gives it where neither it nor its Deployment is at the expected address.
+    /// The HPA: by the labels that Envoy Gateway gives it where neither it nor its Deployment is at the expected
+    /// address.
     fn live_hpa(&self, context: &Context<'a>) -> Presence<HorizontalPodAutoscaler<'a>> {
         let (namespace, name) = self.fleet.hpa(&self.before);
         let kind = &api::HORIZONTAL_POD_AUTOSCALER;

@@ -8,7 +8,8 @@ use crate::facts::envoy_gateway::{Effective, EnvoyProxySpec, Fleet, Removal};
 use crate::finding::{Action, Finding};
 use autoscaler_guard_reading::title;
 
-/// The verdict on the fleets of a class whose EnvoyProxy changes; nothing when they are merged, or not, before and after.
+/// The verdict on the fleets of a class whose EnvoyProxy changes; nothing when they are merged, or not, before and
+/// after.
 pub(super) fn judge<'a>(
     context: &Context<'a>,
     cause: &Cause,

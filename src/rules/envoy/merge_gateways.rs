@@ -4,19 +4,24 @@
 //! No HPA is left that nothing declares, no Gateway loses its fleet, and nobody is surprised by fleets that start anew.
 //!
 //! ## Why
-//! With `mergeGateways` all Gateways of a class share one fleet; flipped, Envoy Gateway makes other fleets and deletes the former ones. 1.1.3
-//! to 1.4.x leaves their HPAs behind. From 1.5 on those go, too, and the new fleets restart at 1 replica, whatever the load is. A Gateway
-//! with an EnvoyProxy of its own cannot be merged: Envoy Gateway deletes its whole fleet. Beside `mergeBackends` it accepts no Gateway of the
-//! class; in gateway namespace mode it drops the class's EnvoyProxy.
+//! With `mergeGateways` all Gateways of a class share one fleet; flipped, Envoy Gateway makes other fleets and deletes
+//! the former ones. 1.1.3 to 1.4.x leaves their HPAs behind. From 1.5 on those go, too, and the new fleets restart at 1
+//! replica, whatever the load is. A Gateway with an EnvoyProxy of its own cannot be merged: Envoy Gateway deletes its
+//! whole fleet. Beside `mergeBackends` it accepts no Gateway of the class; in gateway namespace mode it drops the
+//! class's EnvoyProxy.
 //!
 //! ## When it fires
-//! An update of an EnvoyProxy to which a GatewayClass refers flips `mergeGateways` (absent is false), and fleets of the class have envoyHpa
-//! before and after; or it is set where Envoy Gateway does not take it. Refused where HPAs would stay behind, where which version runs is not known, and where a Gateway of the class would
-//! lose its fleet; warned of otherwise.
+//! An update of an EnvoyProxy to which a GatewayClass refers flips `mergeGateways` (absent is false), and fleets of the
+//! class have envoyHpa before and after; or it is set where Envoy Gateway does not take it.
+//!
+//! * It is refused where HPAs would stay behind, where the version is not known, and where a Gateway of the class would
+//!   lose its fleet.
+//! * Otherwise it warns.
 //!
 //! ## Overrides
 //! * Take the reference to an own EnvoyProxy from each Gateway of the class first.
-//! * `autoscaler-guard/allow: merge-gateways` on the EnvoyProxy, or on every fleet's Deployment; before 1.5 delete the HPAs afterwards.
+//! * `autoscaler-guard/allow: merge-gateways` on the EnvoyProxy, or on every fleet's Deployment; before 1.5 delete the
+//!   HPAs afterwards.
 //!
 //! ## Example
 //! `kubectl patch envoyproxy fleet -n envoy-gateway-system --type merge -p '{"spec":{"mergeGateways":true}}'`
@@ -44,15 +49,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
-    Lookup::Get(&api::CONFIG_MAP),
-    Lookup::Get(&api::ENVOY_PROXY),
-    Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
-    Lookup::List(&api::DEPLOYMENT),
-    Lookup::List(&api::GATEWAY),
-    Lookup::List(&api::GATEWAY_CLASS),
-    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
-];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let (old, new) = context.change.update()?;

@@ -34,7 +34,7 @@ pub(super) fn drop_reference(finding: Finding, fleet: &Fleet<'_>) -> Finding {
     finding.help("Take the Gateway's reference away first", gateway.kubectl("patch", remove))
 }
 
-/// Adds the command that tells which EnvoyProxies there are.
+/// Adds the command that lists the EnvoyProxies.
 pub(super) fn see_proxies(finding: Finding) -> Finding {
     finding.help("See which EnvoyProxies there are", Command::kubectl(&["get", "envoyproxies", "-A"]))
 }

@@ -4,13 +4,19 @@
 //! An autoscaler that cannot scale is not taken for one that does.
 //!
 //! ## Why
-//! With min = max, with scaling disabled in both directions, or with KEDA's `paused-scale-in` and `paused-scale-out` together the object is
-//! there, healthy and Ready, and the count never changes.
+//! With min = max, with scaling disabled in both directions, or with KEDA's `paused-scale-in` and `paused-scale-out`
+//! together the object is there, healthy and Ready, and the count never changes.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject is created so, or changes so: min = max; `behavior` with selectPolicy Disabled both up and down; both of KEDA's
-//! annotations. Or an HPA is created for a workload at 0: only the HPA that brought it there starts it again (kubernetes/kubernetes PR 135118),
-//! and none does before Kubernetes 1.37. It warns. KEDA's own HPAs are not looked at, their ScaledObject is.
+//! An HPA or ScaledObject is created or changed so that it never scales. It warns where
+//!
+//! * min equals max;
+//! * `behavior` has selectPolicy Disabled both up and down;
+//! * both of KEDA's annotations are set; or
+//! * an HPA is created for a workload at 0. Only the HPA that brought the workload there starts it again
+//!   (kubernetes/kubernetes PR 135118), and none does before Kubernetes 1.37.
+//!
+//! It looks at ScaledObjects, not at the HPAs that KEDA makes of them.
 //!
 //! ## Overrides
 //! * It only warns; `autoscaler-guard/allow: autoscaler-disabled` on the autoscaler silences it.
@@ -71,7 +77,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     )
 }
 
-/// An HPA starts no workload from 0 but one that it brought there itself: a new one, also of the same name, does nothing.
+/// An HPA starts no workload from 0 but one that it brought there itself: a new one, also of the same name, does
+/// nothing.
 fn at_zero<'a>(context: &Context<'a>, new: &Object<'a>) -> Option<Finding> {
     if context.request.kind != Kind::HorizontalPodAutoscaler || context.change.before().is_some() {
         return None;

@@ -4,13 +4,14 @@
 //! An HPA lives as long as something declares it, and no longer.
 //!
 //! ## Why
-//! Many operators make an HPA of a part of their objects and forget it when that part goes: it keeps scaling, nobody declares it, and it
-//! fights whatever comes next. VictoriaMetrics' operator does it when `spec.hpa` is removed from a VMAgent (VictoriaMetrics/operator issue
-//! 2518), Function Mesh did it with `spec.maxReplicas` of a Function (streamnative/function-mesh issue 725), as Envoy Gateway did with
-//! envoyHpa, which has rules of its own.
+//! Many operators make an HPA of a part of their objects and forget it when that part goes: it keeps scaling, nobody
+//! declares it, and it fights whatever comes next. VictoriaMetrics' operator does it when `spec.hpa` is removed from a
+//! VMAgent (VictoriaMetrics/operator issue 2518), Function Mesh did it with `spec.maxReplicas` of a Function
+//! (streamnative/function-mesh issue 725), as Envoy Gateway did with envoyHpa, which has rules of its own.
 //!
 //! ## When it fires
-//! Only for the kinds in setting `declarations`, which says where in the object the HPA is declared and what the HPA is called:
+//! Only for the kinds in setting `declarations`, which says where in the object the HPA is declared and what the HPA is
+//! called:
 //!
 //! ```yaml
 //! declarations:
@@ -24,16 +25,20 @@
 //!     hpa: {name: "{name}-function"}
 //! ```
 //!
-//! Versions of an operator differ in these names (VictoriaMetrics' uses the VMAgent's own from 0.71 on, and `vmagent-<name>` once issue
-//! 2518 is mended): look with `kubectl get hpa`. Once the operator deletes the HPA itself, take its kind out of the setting. The `rules` of the policy's manifest
-//! have to register the kind for UPDATE and DELETE, and an operator that writes such objects itself belongs in `exempt.users`.
+//! Versions of an operator differ in these names (VictoriaMetrics' uses the VMAgent's own from 0.71 on, and
+//! `vmagent-<name>` once issue 2518 is mended): look with `kubectl get hpa`. Once the operator deletes the HPA itself,
+//! take its kind out of the setting. The `rules` of the policy's manifest have to register the kind for UPDATE and
+//! DELETE, and an operator that writes such objects itself belongs in `exempt.users`.
 //!
-//! `effect: lost` says that the operator deletes the HPA instead of forgetting it, so that its workload may lose its only autoscaler. In a name
-//! `{/spec/autoscalerRef/name}` stands for what that field of the object says. An object may have several declarations, all of which are told.
+//! `effect: lost` says that the operator deletes the HPA instead of forgetting it, so that its workload may lose its
+//! only autoscaler. In a name `{/spec/autoscalerRef/name}` stands for what that field of the object says. An object may
+//! have several declarations; each is reported.
 //!
-//! An update that removes what the pointer names, sets it to `false`, to another word or to a reference of another kind is rejected while the HPA is there, or cannot be read. It only warns when the object
-//! has a controller of its own, which may have made the change: a FunctionMesh that owns the Function. A delete of the object warns when
-//! the HPA would stay: the HPA has no owner, or `propagationPolicy: Orphan` keeps it. An HPA that is owned goes with its owner.
+//! * An update is rejected that removes what the pointer names, or sets it to `false`, to another word or to a
+//!   reference of another kind, while the HPA is there or cannot be read. It only warns when the object has a
+//!   controller of its own, which may have made the change: a FunctionMesh that owns the Function.
+//! * A delete of the object warns when the HPA would stay: the HPA has no owner, or `propagationPolicy: Orphan` keeps
+//!   it. An HPA that is owned goes with its owner.
 //!
 //! ## Overrides
 //! * `autoscaler-guard/allow: declared-hpa-removed` on the object, before or in the change; then delete the HPA.
@@ -153,7 +158,8 @@ impl<'g> Gone<'g> {
     }
 }
 
-/// The workload that is left without an autoscaler when the operator deletes the HPA, what is not known, and whether a warning is enough.
+/// The workload that is left without an autoscaler when the operator deletes the HPA, what is not known, and whether a
+/// warning is enough.
 fn loses(context: &Context<'_>, namespace: &str, name: &str) -> Option<(WorkloadRef, String, bool)> {
     let hpa = match scaled_object::hpa(context, namespace, name) {
         Presence::Found(hpa) if !hpa.object.metadata.is_terminating() => hpa,

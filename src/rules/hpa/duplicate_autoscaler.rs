@@ -4,21 +4,30 @@
 //! A workload has at most one autoscaler.
 //!
 //! ## Why
-//! Two HPAs on one workload stop each other: the HPA controller sets `AmbiguousSelector` and neither scales (kubernetes/kubernetes issue
-//! 112011, kedacore/keda issue 5825). Two ScaledObjects that name one HPA rewrite it about ten times a second for as long as both live
-//! (kedacore/keda issue 6130). KEDA's webhook looks from the ScaledObject's side only, and not at updates of HPAs.
+//! Two HPAs on one workload stop each other: the HPA controller sets `AmbiguousSelector` and neither scales
+//! (kubernetes/kubernetes issue 112011, kedacore/keda issue 5825). Two ScaledObjects that name one HPA rewrite it about
+//! ten times a second for as long as both live (kedacore/keda issue 6130). KEDA's webhook looks from the ScaledObject's
+//! side only, and not at updates of HPAs.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA or a ScaledObject that is not paused scales; or an
-//! EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one scales. A declarative
-//! writer whose objects belong to one release or app gets a warning, since it creates first and deletes last; not across the charts of an
-//! umbrella chart. Two ScaledObjects on one HPA are refused, but to Flux and Argo CD within one of their apps. An audit reports both. A
-//! ScaledObject may take over the HPA of exactly its name and target. When the neighbours cannot be listed it warns. So it does where the
-//! pods of the workload are selected by another workload that an HPA scales (by a common label), or the other way round.
+//! An HPA or ScaledObject is created on, or aimed at, a workload that another HPA scales, or a ScaledObject that is not
+//! paused. Or an EnvoyProxy, Gateway or GatewayClass is created or changed so that envoyHpa comes to a fleet that one
+//! scales. An audit reports both.
+//!
+//! It only warns where
+//!
+//! * a declarative writer's objects belong to one release or app, since it creates first and deletes last; not across
+//!   the charts of an umbrella chart;
+//! * the neighbours cannot be listed; or
+//! * the pods of the workload are also selected by another workload that an HPA scales (by a common label), or the
+//!   other way round.
+//!
+//! Two ScaledObjects on one HPA are refused, but to Flux and Argo CD within one of their apps. A ScaledObject may take
+//! over the HPA of exactly its name and target.
 //!
 //! ## Overrides
-//! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in `horizontalPodAutoscalerConfig.name`, with the
-//!   annotation `scaledobject.keda.sh/transfer-hpa-ownership: "true"`.
+//! * Change the autoscaler that is there, or let KEDA take the HPA over: name it in
+//!   `horizontalPodAutoscalerConfig.name`, with the annotation `scaledobject.keda.sh/transfer-hpa-ownership: "true"`.
 //! * From envoyHpa to KEDA: acknowledge the ScaledObject, then remove envoyHpa, which passes from Envoy Gateway 1.5 on.
 //! * `autoscaler-guard/allow: duplicate-autoscaler` on the new autoscaler, on the changed object or on the workload.
 //!
@@ -105,8 +114,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     }
 }
 
-/// The HPA controller goes by pods: two HPAs whose workloads select the same ones stop with AmbiguousSelector, whatever the workloads are
-/// called (kubernetes/kubernetes issue 112027, pkg/controller/podautoscaler/horizontal.go).
+/// The HPA controller goes by pods: two HPAs whose workloads select the same ones stop with AmbiguousSelector, whatever
+/// the workloads are called (kubernetes/kubernetes issue 112027, pkg/controller/podautoscaler/horizontal.go).
 fn shares_pods(
     context: &Context<'_>,
     new: &Object<'_>,
@@ -213,7 +222,8 @@ fn beside_scaled_object<'a>(
 
 fn second(context: &Context<'_>, new: &Object<'_>, workload: WorkloadRef, other: &Other<'_>) -> Finding {
     let (this, that) = (Member::of_request(context, new), Member::autoscaler(other.kind, &other.object));
-    // Helm hides a delete that fails, so a rename that writes one HPA twice would stay so unseen; the others report it and try again.
+    // Helm hides a delete that fails, so a rename that writes one HPA twice would stay so unseen; the others report it
+    // and try again.
     let renames = (application::declares(context) || application::of_one_operator(this, that))
         && if other.same_hpa {
             application::of_one_record(this, that)

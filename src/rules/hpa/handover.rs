@@ -1,4 +1,5 @@
-//! Whether a change hands an HPA over: rule hpa-handover acts on it, and the rules about a controller's HPA leave it to that one.
+//! Whether a change hands an HPA over: rule hpa-handover acts on it, and the rules about a controller's HPA leave it to
+//! that one.
 
 use autoscaler_guard_reading::Object;
 
@@ -50,13 +51,14 @@ impl<'a> Handover<'a> {
     }
 }
 
-/// Whether the change is a handover that rule hpa-handover acts on, so that the rules about a controller's HPA have nothing to say. Where
-/// settings keep that rule from acting they judge.
+/// Whether the change is a handover that rule hpa-handover acts on, so that the rules about a controller's HPA have
+/// nothing to say. Where settings keep that rule from acting they judge.
 pub fn is_handover(context: &Context<'_>) -> bool {
     acts(context) && Handover::of(context).is_some()
 }
 
-/// Whether rule hpa-handover takes the HPA from an owner; one that only puts its mark back leaves the owners to the other rules.
+/// Whether rule hpa-handover takes the HPA from an owner; one that only puts its mark back leaves the owners to the
+/// other rules.
 pub fn is_release(context: &Context<'_>) -> bool {
     acts(context) && matches!(Handover::of(context), Some(Handover::From(_) | Handover::Unknown(..)))
 }

@@ -4,12 +4,13 @@
 //! An HPA has at most one who declares it.
 //!
 //! ## Why
-//! From a handover on KEDA does not watch the HPA any more, though its ScaledObject says that it scales the workload; the next change of
-//! the ScaledObject takes the HPA back. Usually the tool that applied the HPA deletes the ScaledObject a moment later. Where that delete
-//! failed or never came, two declare one HPA.
+//! From a handover on KEDA does not watch the HPA any more, though its ScaledObject says that it scales the workload;
+//! the next change of the ScaledObject takes the HPA back. Usually the tool that applied the HPA deletes the
+//! ScaledObject a moment later. Where that delete failed or never came, two declare one HPA.
 //!
 //! ## When it fires
-//! In an audit only: an HPA has the mark of a handover (`autoscaler-guard/released-from`), and that very ScaledObject lives.
+//! In an audit only: an HPA has the mark of a handover (`autoscaler-guard/released-from`), and that very ScaledObject
+//! lives.
 //!
 //! ## Overrides
 //! * Finish the handover: delete the ScaledObject.
@@ -62,7 +63,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         hpa.workload()
     );
     let subject = Subject::new("hpa", metadata);
-    let (finish, give_back) = release.ways_on(&subject);
+    let (finish, give_back) = release.finish_or_give_back(&subject);
     let mut finding = Finding::new(RULE.id, Action::Reject, subject, what)
         .about(hpa.workload(), this)
         .help("Finish the handover", finish)

@@ -4,30 +4,45 @@
 //! A workload that is autoscaled stays autoscaled, unless someone says so.
 //!
 //! ## Why
-//! The deletion succeeds, the workload keeps running at the count of that moment, and nobody is told: the loss shows at the next peak. KEDA
-//! or Helm may be half-way, too: Helm deletes the HPA for a ScaledObject whose trigger KEDA cannot build, or while KEDA is down.
+//! The deletion succeeds, the workload keeps running at the count of that moment, and nobody is warned: the loss shows
+//! at the next peak. KEDA or Helm may be half-way, too: Helm deletes the HPA for a ScaledObject whose trigger KEDA
+//! cannot build, or while KEDA is down.
 //!
 //! ## When it fires
-//! Someone deletes an HPA that no controller owns, its target lives and does not own its count (declared is not enough: it has to be in
-//! force), and nothing else scales it. A person who deletes one that an operator controls is warned, as that may make it anew or not. A
-//! ScaledObject counts as something else if it is Ready and names this HPA or has one of its own; one of the same application and target,
-//! unless its Ready is False, makes it a warning; an HPA, unless the garbage collector is about to take it. A warning, too, are HPAs that
-//! Envoy Gateway left behind, and those that KEDA did, with an owner that is gone or with nothing to scale by any more: deleting them is the
-//! cure. So is one whose workload is at 0, where an HPA does nothing, unless it brought it there itself (condition `ScaledToZero`, Kubernetes 1.37); and one that is
-//! replaced while its workload is at 0, as the other one does not start it from there.
+//! Someone deletes an HPA that no controller owns. Its workload lives and does not own its count, and nothing else
+//! scales it. A declared count has to be in force.
 //!
-//! A tool that deletes what it manages is not stopped in a clean-up; its own record is asked where there is one:
+//! What else may scale the workload:
 //!
-//! * Helm: a warning, as `uninstall` deletes an HPA before its Deployment (settings `helm.hpaDeletes`, `helm.readReleases`). Hooks too.
-//! * Flux: silent when the Kustomization is deleted with the workload, or when a prune that failed before has taken the workload off its
-//!   inventory; refused when that still lists it. A first prune is a warning (setting `flux.prune`), as nothing tells its outcome.
-//! * Argo CD: silent when its Application is deleted or prunes the workload too. It prunes before it writes: a warning when its Application
-//!   brings another autoscaler, or writes the workload, which may bring a count; refused when the workload stays as it is and nothing comes.
-//!   With sync option `PruneLast=true` it writes first.
+//! * A ScaledObject that is Ready and names this HPA or has one of its own. One of the same application and target
+//!   makes it a warning, unless its Ready is False.
+//! * Another HPA, unless the garbage collector is about to take it. While the workload is at 0 it is a warning, as that
+//!   HPA does not start it.
+//!
+//! It only warns of
+//!
+//! * an HPA that an operator controls, deleted by a person: the operator may make it anew or not;
+//! * an HPA that Envoy Gateway or KEDA left behind, with an owner that is gone or with nothing to scale by: deleting it
+//!   is the cure;
+//! * an HPA whose workload is at 0, where it does nothing, unless it brought the workload there itself (condition
+//!   `ScaledToZero`, Kubernetes 1.37).
+//!
+//! A tool that deletes what it manages is not stopped in a clean-up. Where it has a record of its own, that decides:
+//!
+//! * Helm: a warning, as `uninstall` deletes an HPA before its Deployment (settings `helm.hpaDeletes`,
+//!   `helm.readReleases`). Hooks too.
+//! * Flux: silent when the Kustomization is deleted with the workload, or when a prune that failed before has taken the
+//!   workload off its inventory; refused when the inventory still lists it. A first prune is a warning (setting
+//!   `flux.prune`), as its outcome is not known yet.
+//! * Argo CD: silent when its Application is deleted or prunes the workload too. It prunes before it writes, so it is a
+//!   warning when its Application brings another autoscaler, or writes the workload, which may bring a count. It is
+//!   refused when the workload stays as it is and nothing comes. With sync option `PruneLast=true` Argo CD writes
+//!   first.
 //! * kapp and Terraform: a warning, where HPA and workload are of one app.
 //!
 //! ## Overrides
-//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a
+//!   server-side apply.
 //! * Delete the workload first, or declare another autoscaler first. To replace the HPA, change it in place.
 //! * `autoscaler-guard/allow: hpa-deleted` on the HPA or its workload.
 //!
@@ -87,14 +102,14 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let target = WorkloadRef::new(&scales, &old.metadata.namespace);
     let need = workload::needs_autoscaler(&target, context, Some(&hpa))?;
     let release = ReleaseMark::of(old);
-    let going = Departing {
+    let departing = Departing {
         object: old,
         target: &scales,
         hpa: &old.metadata.name,
         scaled_object: release.as_ref().map(|release| release.uid.as_str()),
         at_zero: need.at_zero,
     };
-    let caveat = match other_autoscaler(context, &going) {
+    let caveat = match other_autoscaler(context, &departing) {
         Replacement::Scales(_) => return None,
         Replacement::Takes(other) => return Some(left_to(old, &target, &other)),
         Replacement::Asleep(other) => return Some(asleep(old, &target, &other)),
@@ -116,11 +131,11 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     if is_left_behind(context, old) || scales_nothing(context, old) {
         return Some(Finding { action: Action::Warn, ..finding });
     }
-    departing::judge(context, finding, Departure::of(context, &going, &target))
+    departing::judge(context, finding, Departure::of(context, &departing, &target))
 }
 
-/// An operator's HPA is that one's business, and gone with an owner that is not there; but a person who deletes it should know that not
-/// every operator makes it anew (StarRocks/starrocks-kubernetes-operator issue 223).
+/// An operator's HPA is that one's business, and gone with an owner that is not there; but a person who deletes it
+/// should know that not every operator makes it anew (StarRocks/starrocks-kubernetes-operator issue 223).
 fn is_its_own_business(context: &Context<'_>, hpa: &Object<'_>, owner: &OwnerReference<'_>) -> bool {
     context.is_service_account() || owner.look_up(context, &hpa.metadata.namespace).is_absent()
 }
@@ -132,7 +147,8 @@ fn operators_account(context: &Context<'_>) -> Option<String> {
     (context.is_service_account() && name.bytes().all(is_plain)).then(|| name.to_owned())
 }
 
-/// Helm creates first and deletes last, and does not wait for KEDA: with KEDA down, or a trigger that it cannot build, nothing scales.
+/// Helm creates first and deletes last, and does not wait for KEDA: with KEDA down, or a trigger that it cannot build,
+/// nothing scales.
 fn left_to(hpa: &Object<'_>, target: &WorkloadRef, other: &str) -> Finding {
     let this = hpa.title("HPA");
     let what =

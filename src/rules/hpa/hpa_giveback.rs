@@ -4,14 +4,15 @@
 //! Whoever takes the mark of a handover off an HPA gets what they mean: KEDA owns and writes the HPA again.
 //!
 //! ## Why
-//! KEDA does not watch an HPA that it does not own, does not put the ownerReference back by itself, and does not notice when the HPA is
-//! gone. Without the mark and without the reference the HPA would belong to nobody while its ScaledObject is Ready.
+//! KEDA does not watch an HPA that it does not own, does not put the ownerReference back by itself, and does not notice
+//! when the HPA is gone. Without the mark and without the reference the HPA would belong to nobody while its
+//! ScaledObject is Ready.
 //!
 //! ## When it fires
-//! Someone other than a declarative writer removes `autoscaler-guard/released-from` while that ScaledObject (by uid) lives. The
-//! ownerReference comes back in the same request, which wakes KEDA, and it adopts and rewrites the HPA. Never refused; without repair, or
-//! when another controller owns the HPA by now, a warning; one that does not exist gives way. Not where the ScaledObject declares an HPA of
-//! another name.
+//! Someone other than a declarative writer removes `autoscaler-guard/released-from` while that ScaledObject (by uid)
+//! lives. The ownerReference comes back in the same request, which wakes KEDA, and it adopts and rewrites the HPA.
+//! Never refused; without repair, or when another controller owns the HPA by now, a warning; one that does not exist
+//! gives way. Not where the ScaledObject declares an HPA of another name.
 //!
 //! ## Overrides
 //! * `autoscaler-guard/allow: hpa-giveback` on the HPA or its workload: only the mark goes.

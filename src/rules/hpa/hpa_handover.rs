@@ -4,15 +4,18 @@
 //! A workload whose chart or manifests go back from KEDA to a plain HPA of the same name keeps that HPA.
 //!
 //! ## Why
-//! Helm patches KEDA's HPA, then deletes the ScaledObject. The HPA still carries the ScaledObject's ownerReference, so the garbage collector
-//! deletes it. Helm prints `STATUS: deployed`, and the workload has no autoscaler (kedacore/keda issue 6250). Flux, Argo CD and
-//! `kubectl apply` lose it the same way.
+//! Helm patches KEDA's HPA, then deletes the ScaledObject. The HPA still carries the ScaledObject's ownerReference, so
+//! the garbage collector deletes it. Helm prints `STATUS: deployed`, and the workload has no autoscaler (kedacore/keda
+//! issue 6250). Flux, Argo CD and `kubectl apply` lose it the same way.
 //!
 //! ## When it fires
-//! A declarative writer (setting `handover.fieldManagers`) writes an HPA that a ScaledObject owns, by patch, apply or PUT. Anyone else
-//! says so with the annotation `autoscaler-guard/handover: "<scaledobject>"`, new in that request. For the ScaledObject's own target the
-//! ownerReference is dropped and the HPA marked `autoscaler-guard/released-from`; for another target the write is refused, as the
-//! ScaledObject's workload would lose its autoscaler; so is it where the ScaledObject is paused, as KEDA then deletes the HPA by its name. A declarative writer's PUT that forgets the mark gets it back.
+//! A declarative writer (setting `handover.fieldManagers`) writes an HPA that a ScaledObject owns, by patch, apply or
+//! PUT. Anyone else says so with the annotation `autoscaler-guard/handover: "<scaledobject>"`, new in that request.
+//!
+//! * The ownerReference is dropped and the HPA marked `autoscaler-guard/released-from`.
+//! * It is refused where the HPA is aimed at another target, as the ScaledObject's workload would lose its autoscaler,
+//!   and where the ScaledObject is paused, as KEDA then deletes the HPA by its name.
+//! * A declarative writer's PUT that forgets the mark gets it back.
 //!
 //! ## Overrides
 //! * `autoscaler-guard/allow: hpa-handover` on the HPA or its workload: the write passes as it is.
@@ -56,7 +59,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     match Handover::of(context)? {
         Handover::ForgetsMark(release) => Some(keep_mark(&hpa, &release)),
         Handover::From(owner) => Some(hand_over(context, &hpa, &owner)),
-        Handover::Unknown(owner, reason) => Some(cannot_tell(&hpa, &old.metadata.namespace, &owner, &reason)),
+        Handover::Unknown(owner, reason) => Some(not_known(&hpa, &old.metadata.namespace, &owner, &reason)),
     }
 }
 
@@ -107,7 +110,7 @@ fn other_target(hpa: &HorizontalPodAutoscaler<'_>, owner: &ScaledObject<'_>, tar
         .help("Give the new HPA a name of its own, as this one belongs to", Help::text(from))
 }
 
-fn cannot_tell(hpa: &HorizontalPodAutoscaler<'_>, namespace: &str, owner: &str, reason: &Reason) -> Finding {
+fn not_known(hpa: &HorizontalPodAutoscaler<'_>, namespace: &str, owner: &str, reason: &Reason) -> Finding {
     let this = hpa.object.title("HPA");
     let owner = title("ScaledObject", namespace, owner);
     let what = format!("writing {this} may lose it with its owner {owner}, as that could not be read ({reason})");

@@ -4,12 +4,14 @@
 //! A new HPA is not overwritten or deleted by KEDA the moment it exists.
 //!
 //! ## Why
-//! KEDA goes by the name: it rewrites the HPA of that name, whoever made it, and a paused ScaledObject deletes it at its next reconcile.
+//! KEDA goes by the name: it rewrites the HPA of that name, whoever made it, and a paused ScaledObject deletes it at
+//! its next reconcile.
 //!
 //! ## When it fires
-//! An HPA is created whose name is the one that a ScaledObject in the namespace, a paused one too, uses for its HPA. For the same target,
-//! by a declarative writer of the same release or app (one that goes back from a paused ScaledObject), it warns: the ScaledObject is
-//! deleted next. A restored HPA that refers to that ScaledObject as its owner is left to hpa-owner-stale.
+//! An HPA is created whose name is the one that a ScaledObject in the namespace, a paused one too, uses for its HPA.
+//! For the same target, by a declarative writer of the same release or app (one that goes back from a paused
+//! ScaledObject), it warns: the ScaledObject is deleted next. A restored HPA that refers to that ScaledObject as its
+//! owner is left to hpa-owner-stale.
 //!
 //! ## Overrides
 //! * Give the HPA another name, or delete the ScaledObject first.

@@ -4,14 +4,19 @@
 //! An HPA has one owner who writes it, and goes when that owner goes: not before, not never.
 //!
 //! ## Why
-//! Without the ownerReference KEDA no longer watches the HPA and the garbage collector no longer takes it: it scales on with nobody behind
-//! it. Without `controller: true` the collector still follows the reference, but KEDA does not. And an HPA that refers to a ScaledObject
-//! or Gateway that does not declare it is deleted with that one.
+//! Without the ownerReference KEDA no longer watches the HPA and the garbage collector no longer takes it: it scales on
+//! with nobody behind it. Without `controller: true` the collector still follows the reference, but KEDA does not. And
+//! an HPA that refers to a ScaledObject or Gateway that does not declare it is deleted with that one.
 //!
 //! ## When it fires
-//! An update drops the reference to a ScaledObject, Gateway or GatewayClass that lives and is not being deleted, changes its name or kind, or
-//! takes `controller` from it; or sets the mark of a handover (`autoscaler-guard/released-from`) by hand; or a create or update adds one to a ScaledObject that names another HPA, or to a Gateway or GatewayClass whose EnvoyProxy declares no
-//! HPA. Gateways count where Envoy Gateway runs their class, or the HPA has its labels. Not when it is a handover (hpa-handover) or a giveback (hpa-giveback).
+//! * An update drops the reference to a ScaledObject, Gateway or GatewayClass that lives and is not being deleted,
+//!   changes its name or kind, or takes `controller` from it.
+//! * Somebody sets the mark of a handover (`autoscaler-guard/released-from`) by hand.
+//! * A create or update adds a reference to a ScaledObject that names another HPA, or to a Gateway or GatewayClass
+//!   whose EnvoyProxy declares no HPA.
+//!
+//! Gateways count where Envoy Gateway runs their class, or the HPA has its labels. A handover (hpa-handover) and a
+//! giveback (hpa-giveback) are not reported.
 //!
 //! ## Overrides
 //! * A handover: annotate the HPA with `autoscaler-guard/handover: "<scaledobject>"` instead.
@@ -84,8 +89,8 @@ fn has(owners: &[OwnerReference<'_>], owner: &OwnerReference<'_>) -> bool {
     owners.iter().any(|other| other.uid == owner.uid)
 }
 
-/// The owners whose HPAs this policy knows; other operators' references are theirs to change. A Gateway is one if Envoy Gateway runs it: those
-/// of Istio, NGINX Gateway Fabric and others own HPAs that no EnvoyProxy declares.
+/// The owners whose HPAs this policy knows; other operators' references are theirs to change. A Gateway is one if Envoy
+/// Gateway runs it: those of Istio, NGINX Gateway Fabric and others own HPAs that no EnvoyProxy declares.
 fn is_known(context: &Context<'_>, hpa: &Object<'_>, owner: &OwnerReference<'_>) -> bool {
     let of_gateway_api = group_of(&owner.api_version) == "gateway.networking.k8s.io";
     let may_be_envoys = of_gateway_api && matches!(owner.kind.as_ref(), "Gateway" | "GatewayClass");
@@ -95,7 +100,8 @@ fn is_known(context: &Context<'_>, hpa: &Object<'_>, owner: &OwnerReference<'_>)
                 || envoy_gateway::is_run_by_envoy_gateway(context, &hpa.metadata.namespace, owner)))
 }
 
-/// What is wrong when somebody marks an HPA as handed over: only rule hpa-handover does, and takes the owner away in the same change.
+/// What is wrong when somebody marks an HPA as handed over: only rule hpa-handover does, and takes the owner away in
+/// the same change.
 fn forges_mark(context: &Context<'_>, new: &Object<'_>) -> Option<String> {
     let mark = ReleaseMark::written(new)?;
     let old = context.change.before()?;

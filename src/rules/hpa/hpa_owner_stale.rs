@@ -4,15 +4,21 @@
 //! An HPA that is restored or copied is not deleted a moment later.
 //!
 //! ## Why
-//! The garbage collector takes an object whose owners are all gone, and an owner is known by its uid: a backup restored into a new cluster,
-//! or a manifest copied with `kubectl get -o yaml`, refers to a uid that no longer exists. The HPA is created, and disappears.
+//! The garbage collector takes an object whose owners are all gone, and an owner is known by its uid: a backup restored
+//! into a new cluster, or a manifest copied with `kubectl get -o yaml`, refers to a uid that no longer exists. The HPA
+//! is created, and disappears.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject is created with an ownerReference, or gets one by an update, whose owner does not exist or has another uid. The
-//! reference is dropped; it is refused where an update changes the name or kind in a reference and keeps the uid. When a ScaledObject's HPA is created (a restore) it only warns: KEDA makes that HPA anew once its ScaledObject is back, and
-//! KEDA's own webhook would refuse the ScaledObject beside an HPA without that reference. Where KEDA's kinds are not served, it is dropped. An owner that cannot be looked up is taken to
-//! exist. An audit reports an HPA with such a reference. KEDA's
-//! HPA without any reference, created (a restore) or audited while its ScaledObject is not there, is told too.
+//! An HPA or ScaledObject is created with an ownerReference, or gets one by an update, whose owner does not exist or
+//! has another uid. The reference is dropped. An owner that cannot be looked up is taken to exist; a ScaledObject does
+//! not exist where KEDA's kinds are not served.
+//!
+//! * It is refused where an update changes the name or kind in a reference and keeps the uid.
+//! * It warns when a ScaledObject's HPA is created (a restore): KEDA makes that HPA anew once its ScaledObject is back,
+//!   and KEDA's own webhook would refuse the ScaledObject beside an HPA without that reference.
+//! * It warns of KEDA's HPA without any reference, created (a restore) while its ScaledObject is not there.
+//!
+//! An audit reports both.
 //!
 //! ## Overrides
 //! * Take `metadata.ownerReferences` out of the manifest.

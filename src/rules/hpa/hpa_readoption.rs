@@ -4,13 +4,14 @@
 //! An HPA that was handed over stays as its new owner wrote it until the ScaledObject is gone.
 //!
 //! ## Why
-//! The handover's write wakes KEDA, which writes the HPA anew as long as its ScaledObject lives: with its own spec and the ownerReference
-//! back, so that the garbage collector takes the HPA after all (controllers/keda/hpa.go, `newHPAForScaledObject`).
+//! The handover's write wakes KEDA, which writes the HPA anew as long as its ScaledObject lives: with its own spec and
+//! the ownerReference back, so that the garbage collector takes the HPA after all (controllers/keda/hpa.go,
+//! `newHPAForScaledObject`).
 //!
 //! ## When it fires
-//! KEDA updates an HPA marked `autoscaler-guard/released-from` and would refer to that very uid again, while the ScaledObject's generation
-//! is still the released one, or the ScaledObject is being deleted, gone, or cannot be read. The update becomes a no-op. It is never
-//! refused: KEDA tries once, logs no error and does not loop.
+//! KEDA updates an HPA marked `autoscaler-guard/released-from` and would refer to that very uid again, while the
+//! ScaledObject's generation is still the released one, or the ScaledObject is being deleted, gone, or cannot be read.
+//! The update becomes a no-op. It is never refused: KEDA tries once, logs no error and does not loop.
 //!
 //! ## Overrides
 //! * Declare the ScaledObject again (any change of its spec), or another one under that name: KEDA then adopts freely.
@@ -18,7 +19,8 @@
 //! * `autoscaler-guard/allow: hpa-readoption` on the HPA or its workload.
 //!
 //! ## Example
-//! A second after `helm upgrade` handed HPA `web` over, `keda-operator` sends an update with its own spec and ownerReference.
+//! A second after `helm upgrade` handed HPA `web` over, `keda-operator` sends an update with its own spec and
+//! ownerReference.
 
 use crate::change::{Kind, Operation};
 use crate::cluster::{Presence, api};

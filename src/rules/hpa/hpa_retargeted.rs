@@ -4,19 +4,28 @@
 //! A workload that is autoscaled does not lose its autoscaler to another one.
 //!
 //! ## Why
-//! The HPA stays and looks well, so nothing tells that its old workload keeps the count of that moment: the loss shows at the next peak.
+//! The HPA stays and looks well, so nothing shows that its old workload keeps the count of that moment: the loss shows
+//! at the next peak.
 //!
 //! ## When it fires
-//! `scaleTargetRef` (API group, kind or name; the version does not matter) moves away from a workload that lives and does not own its
-//! count, and nothing else scales it; what counts as something else is told by `hpa-deleted`. What cannot be read counts as a loss, and the
-//! message says so. It only warns where a chart or an app renames a workload: a declarative writer (setting `handover.fieldManagers`) aims
-//! the HPA, and it, the old and the new workload are of one release or app (the marks of Helm, Flux, Argo CD, kapp and Terraform, or label
-//! `app.kubernetes.io/instance` within one chart), for these create the new workload first, or next, and delete the old one last. So it
-//! does where a ScaledObject of the same application is expected to take over. HPAs of a live ScaledObject or of Envoy Gateway are other rules' business;
-//! another operator's are its own, and a person who aims one elsewhere is warned.
+//! `scaleTargetRef` (API group, kind or name; the version does not matter) moves away from a workload that lives and
+//! does not own its count, and nothing else scales that workload; `hpa-deleted` says what counts as something else.
+//! What cannot be read counts as a loss, and the message says so.
+//!
+//! It only warns where
+//!
+//! * a chart or an app renames a workload: a declarative writer (setting `handover.fieldManagers`) aims the HPA, and
+//!   the HPA, the old and the new workload are of one release or app (the marks of Helm, Flux, Argo CD, kapp and
+//!   Terraform, or label `app.kubernetes.io/instance` within one chart). These tools create the new workload first, or
+//!   next, and delete the old one last;
+//! * a ScaledObject of the same application is expected to take over; or
+//! * a person aims an HPA elsewhere that another operator controls.
+//!
+//! HPAs of a live ScaledObject or of Envoy Gateway are left to other rules.
 //!
 //! ## Overrides
-//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a
+//!   server-side apply.
 //! * Declare another autoscaler for the old workload first, or delete that workload first.
 //! * `autoscaler-guard/allow: hpa-retargeted` on the HPA or its old workload.
 //!

@@ -4,17 +4,17 @@
 //! Nobody believes that an edit holds which the operator will undo.
 //!
 //! ## Why
-//! KEDA rewrites the HPA of its ScaledObject, Envoy Gateway the HPAs of its fleets: the edit is gone at their next reconcile. It must stay
-//! possible all the same, for an emergency while the operator is down.
+//! KEDA rewrites the HPA of its ScaledObject, Envoy Gateway the HPAs of its fleets: the edit is gone at their next
+//! reconcile. It must stay possible all the same, for an emergency while the operator is down.
 //!
 //! ## When it fires
-//! The spec of an HPA changes that a live ScaledObject owns, or that carries Envoy Gateway's labels, by anyone but its controller, and it
-//! is no handover. It warns.
+//! The spec of an HPA changes that a live ScaledObject owns, or that carries Envoy Gateway's labels, by anyone but its
+//! controller, and it is no handover. It warns.
 //!
 //! ## Overrides
 //! * It only warns. Change the ScaledObject or the EnvoyProxy instead.
-//! * `rules: {owned-hpa-changed: reject}` refuses such edits; `autoscaler-guard/allow: owned-hpa-changed` on the HPA or its workload then lets
-//!   one through.
+//! * `rules: {owned-hpa-changed: reject}` refuses such edits; `autoscaler-guard/allow: owned-hpa-changed` on the HPA or
+//!   its workload then lets one through.
 //!
 //! ## Example
 //! `kubectl patch hpa keda-hpa-web -n shop --type merge -p '{"spec":{"maxReplicas":20}}'`
@@ -53,17 +53,17 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     }
     let (what, resource, name) = if let Some(owner) = scaled_object_owners(old).next() {
         let from = title("ScaledObject", &old.metadata.namespace, &owner.name);
-        let told = match scaled_object::with_uid(context, &old.metadata.namespace, &owner.name, &owner.uid) {
+        let what_happens = match scaled_object::with_uid(context, &old.metadata.namespace, &owner.name, &owner.uid) {
             Presence::Absent => return None,
             Presence::Found(_) => format!("KEDA puts it back as {from} declares it; change that instead"),
             Presence::Unknown(reason) => {
                 format!("KEDA puts it back if {from} still declares it, which could not be read ({reason})")
             }
         };
-        (told, "scaledobject", owner.name.to_string())
+        (what_happens, "scaledobject", owner.name.to_string())
     } else if envoy_gateway::has_fleet_labels(old) {
-        let told = "Envoy Gateway puts the fields it declares back at the next change of any Gateway or EnvoyProxy; change envoyHpa instead".to_owned();
-        (told, "envoyproxy", String::new())
+        let what_happens = "Envoy Gateway puts the fields it declares back at the next change of any Gateway or EnvoyProxy; change envoyHpa instead".to_owned();
+        (what_happens, "envoyproxy", String::new())
     } else {
         return None;
     };

@@ -4,18 +4,20 @@
 //! A workload that KEDA scales is not scaled by chance while its HPA comes and goes.
 //!
 //! ## Why
-//! KEDA makes the HPA anew, after a gap and without its history, so deleting it achieves nothing; what is meant is deleting or pausing the
-//! ScaledObject. KEDA copies the ScaledObject's labels to the HPA, so `kubectl apply --prune` deletes it unasked (kedacore/keda issue 6849).
+//! KEDA makes the HPA anew, after a gap and without its history, so deleting it achieves nothing; what is meant is
+//! deleting or pausing the ScaledObject. KEDA copies the ScaledObject's labels to the HPA, so `kubectl apply --prune`
+//! deletes it as well (kedacore/keda issue 6849).
 //!
 //! ## When it fires
-//! Someone deletes an HPA whose ScaledObject (by uid) lives and is not being deleted, or cannot be read. Not while that is paused or asks for
-//! an HPA of another name: then the HPA is to go. With Helm's labels, which KEDA copies as well, it only warns: Helm may be uninstalling, and
-//! KEDA makes the HPA anew. So it does where Flux prunes it and its inventory lists it, as an HPA that KEDA took over between two tries.
+//! Someone deletes an HPA whose ScaledObject (by uid) lives and is not being deleted, or cannot be read. Not while that
+//! is paused or asks for an HPA of another name: then the HPA is to go. With Helm's labels, which KEDA copies as well,
+//! it only warns: Helm may be uninstalling, and KEDA makes the HPA anew. So it does where Flux prunes it and its
+//! inventory lists it, as an HPA that KEDA took over between two tries.
 //!
 //! ## Overrides
 //! * Delete or pause the ScaledObject instead.
-//! * Against pruning: `scaledobject.keda.sh/hpa-excluded-labels` on the ScaledObject keeps a label off its HPA. KEDA does not take it from an
-//!   HPA that has it already: do that by hand, afterwards.
+//! * Against pruning: `scaledobject.keda.sh/hpa-excluded-labels` on the ScaledObject keeps a label off its HPA. KEDA
+//!   does not take it from an HPA that has it already: do that by hand, afterwards.
 //! * `autoscaler-guard/allow: owned-hpa-deleted` on the HPA or its workload.
 //!
 //! ## Example
@@ -53,7 +55,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let caveat = match scaled_object::with_uid(context, namespace, &owner.name, &owner.uid) {
         Presence::Absent => return None,
         Presence::Found(owner) if owner.object.metadata.is_terminating() => return None,
-        // It is to go, whoever deletes it: KEDA deletes the HPA of a paused ScaledObject, and the one that it is not to have any more.
+        // It is to go, whoever deletes it: KEDA deletes the HPA of a paused ScaledObject, and the one that it is not to
+        // have any more.
         Presence::Found(owner) if owner.is_paused() || owner.configured_hpa_name() != old.metadata.name => return None,
         Presence::Found(_) => String::new(),
         Presence::Unknown(reason) => format!(" (whether it lives could not be read: {reason})"),

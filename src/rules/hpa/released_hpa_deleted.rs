@@ -4,15 +4,16 @@
 //! A workload in the middle of a handover keeps its autoscaler.
 //!
 //! ## Why
-//! KEDA no longer watches an HPA that was released. It does not notice the deletion, and not even a restart of KEDA puts the HPA back: the
-//! ScaledObject stays Ready, and nothing scales the workload.
+//! KEDA no longer watches an HPA that was released. It does not notice the deletion, and not even a restart of KEDA
+//! puts the HPA back: the ScaledObject stays Ready, and nothing scales the workload.
 //!
 //! ## When it fires
-//! An HPA marked `autoscaler-guard/released-from` is deleted, by Helm too, while that ScaledObject (by uid) is there and not being deleted,
-//! or cannot be read, and the workload lives.
+//! An HPA marked `autoscaler-guard/released-from` is deleted, by Helm too, while that ScaledObject (by uid) is there
+//! and not being deleted, or cannot be read, and the workload lives.
 //!
 //! ## Overrides
-//! * Give the HPA back first: `kubectl annotate hpa <name> autoscaler-guard/released-from-`, or delete the ScaledObject first.
+//! * Give the HPA back first: `kubectl annotate hpa <name> autoscaler-guard/released-from-`, or delete the ScaledObject
+//!   first.
 //! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared.
 //! * `autoscaler-guard/allow: released-hpa-deleted` on the HPA or its workload.
 //!
@@ -68,7 +69,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
         "deleting {this} would leave {target} with no autoscaler: it was released from {from}, and KEDA would not put it back{caveat}{need}"
     );
     let subject = Subject::new("hpa", &old.metadata);
-    let (delete_first, give_back) = release.ways_on(&subject);
+    let (delete_first, give_back) = release.finish_or_give_back(&subject);
     let finding = Finding::new(RULE.id, need.soften(Action::Reject), subject, what)
         .about(target, this)
         .help("Give the HPA back to KEDA first", give_back)

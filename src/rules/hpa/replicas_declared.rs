@@ -4,18 +4,19 @@
 //! A workload's count has one who sets it.
 //!
 //! ## Why
-//! The two fight for as long as both are there: every apply of the manifest puts its count back, the autoscaler its own (argoproj/argo-cd
-//! issue 5105, helm/helm issue 7090). Under load that is an outage at each deployment. Helm 4 applies server-side, and once the HPA has
-//! changed the count its upgrades fail with a conflict, `conflict with "kube-controller-manager" with subresource "scale"`.
+//! The two fight for as long as both are there: every apply of the manifest puts its count back, the autoscaler its own
+//! (argoproj/argo-cd issue 5105, helm/helm issue 7090). Under load that is an outage at each deployment. Helm 4 applies
+//! server-side, and once the HPA has changed the count its upgrades fail with a conflict, `conflict with
+//! "kube-controller-manager" with subresource "scale"`.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject that is not paused is created for, aimed at or woken for a workload that declares `spec.replicas`: in
-//! `kubectl.kubernetes.io/last-applied-configuration`, by a server-side apply, or as a count other than 1, the default, that was written
-//! with the rest of the object. It warns.
+//! An HPA or ScaledObject that is not paused is created for, aimed at or woken for a workload that declares
+//! `spec.replicas`: in `kubectl.kubernetes.io/last-applied-configuration`, by a server-side apply, or as a count other
+//! than 1, the default, that was written with the rest of the object. It warns.
 //!
 //! ## Overrides
-//! * Take `spec.replicas` out of the workload's manifest. The count of the moment stays if the HPA has set it before; else it falls to 1
-//!   until the autoscaler raises it.
+//! * Take `spec.replicas` out of the workload's manifest. The count of the moment stays if the HPA has set it before;
+//!   else it falls to 1 until the autoscaler raises it.
 //! * Helm 4: once, `helm upgrade --force-conflicts`.
 //! * `autoscaler-guard/allow: replicas-declared` on the autoscaler silences it.
 //!

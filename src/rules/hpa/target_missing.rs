@@ -4,12 +4,12 @@
 //! An autoscaler's target exists.
 //!
 //! ## Why
-//! An HPA without a target only sets a condition (`FailedGetScale`), a ScaledObject stays Ready: a misspelt name looks like a working
-//! autoscaler until the load comes.
+//! An HPA without a target only sets a condition (`FailedGetScale`), a ScaledObject stays Ready: a misspelt name looks
+//! like a working autoscaler until the load comes.
 //!
 //! ## When it fires
-//! An HPA or ScaledObject is created, or its target changes, and the API server says that the target does not exist. It warns, as the
-//! workload may be created next. An audit reports what still aims at nothing.
+//! An HPA or ScaledObject is created, or its target changes, and the API server says that the target does not exist. It
+//! warns, as the workload may be created next. An audit reports what still aims at nothing.
 //!
 //! ## Overrides
 //! * It only warns. Correct `scaleTargetRef`, or create the workload.

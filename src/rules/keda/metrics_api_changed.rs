@@ -4,15 +4,16 @@
 //! HPAs do not lose their metrics all at once.
 //!
 //! ## Why
-//! A cluster has one server for external metrics: APIService `v1beta1.external.metrics.k8s.io` says which. Another adapter's manifests point
-//! it at that adapter (kedacore/keda issues 470, 2093 and 4415, kedacore/charts issue 124), and every HPA that KEDA made for a trigger other
-//! than cpu and memory has no metric any more. All objects stay, and nothing scales. The same goes for `custom.metrics.k8s.io` and
-//! `metrics.k8s.io`.
+//! A cluster has one server for external metrics: APIService `v1beta1.external.metrics.k8s.io` says which. Another
+//! adapter's manifests point it at that adapter (kedacore/keda issues 470, 2093 and 4415, kedacore/charts issue 124),
+//! and every HPA that KEDA made for a trigger other than cpu and memory has no metric any more. All objects stay, and
+//! nothing scales. The same goes for `custom.metrics.k8s.io` and `metrics.k8s.io`.
 //!
 //! ## When it fires
-//! The service of such an APIService changes, or the APIService is deleted. For external metrics it is refused when the service was KEDA's
-//! and is not any more, while there are ScaledObjects that are not paused and have other triggers than cpu and memory, or these cannot be
-//! listed. Otherwise it warns while HPAs scale by that API. A change to KEDA's service passes in silence, as does one of anything else.
+//! The service of such an APIService changes, or the APIService is deleted. For external metrics it is refused when the
+//! service was KEDA's and is not any more, while there are ScaledObjects that are not paused and have other triggers
+//! than cpu and memory, or these cannot be listed. Otherwise it warns while HPAs scale by that API. A change to KEDA's
+//! service passes in silence, as does one of anything else.
 //!
 //! ## Overrides
 //! * Pause or delete the ScaledObjects first.
@@ -86,8 +87,8 @@ fn service(api_service: &Object<'_>) -> (String, String) {
     (field("namespace"), field("name"))
 }
 
-/// KEDA's metrics server is called `keda-operator-metrics-apiserver` (kedacore/charts, kedacore/keda config/metrics-server), in OpenShift
-/// `keda-metrics-apiserver`.
+/// KEDA's metrics server is called `keda-operator-metrics-apiserver` (kedacore/charts, kedacore/keda
+/// config/metrics-server), in OpenShift `keda-metrics-apiserver`.
 fn is_kedas(api_service: &Object<'_>) -> bool {
     service(api_service).1.contains("keda")
 }

@@ -4,24 +4,31 @@
 //! A workload that KEDA scales is not left without an autoscaler by the deletion of its ScaledObject.
 //!
 //! ## Why
-//! The HPA carries the ScaledObject's ownerReference, so it goes with it, even when a chart just declared that HPA: Helm 3 writes nothing at
-//! all when the chart's HPA is contained in KEDA's, so this delete is the only request in which the loss can be stopped (kedacore/keda
-//! issue 6250). KEDA has no way to keep the HPA.
+//! The HPA carries the ScaledObject's ownerReference, so it goes with it, even when a chart just declared that HPA:
+//! Helm 3 writes nothing at all when the chart's HPA is contained in KEDA's, so this delete is the only request in
+//! which the loss can be stopped (kedacore/keda issue 6250). KEDA has no way to keep the HPA.
 //!
 //! ## When it fires
-//! The ScaledObject's HPA exists, refers to it as an owner (controller or not), the workload lives, does not own its count, and nothing else
-//! scales it. It is judged for Helm too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try again.
-//! A pause alone is no answer: KEDA may not have acted on it yet. Another ScaledObject of the same release or app and target, unless its
-//! Ready is False, makes it a warning: a rename. So does annotation `helm.sh/hook`, as Helm creates a hook anew. What Flux, Argo CD, kapp and
-//! Terraform delete is judged by their own records, as in `hpa-deleted`; an HPA of the same name that Argo CD has written already does not
-//! count as coming. One that an operator controls is warned of, as is the delete of the HTTPScaledObject that controls it (KEDA's HTTP
-//! add-on), where the policy is asked about those.
+//! The ScaledObject's HPA exists and refers to it as an owner (controller or not). The workload lives and does not own
+//! its count, and nothing else scales it. A pause alone is no answer: KEDA may not have acted on it yet.
+//!
+//! * Helm is judged too: `uninstall` deletes the Deployment first, so it passes; after an `upgrade` Helm does not try
+//!   again.
+//! * What Flux, Argo CD, kapp and Terraform delete is judged by their own records, as in `hpa-deleted`. An HPA of the
+//!   same name that Argo CD has written already does not count as coming.
+//!
+//! It only warns of
+//!
+//! * another ScaledObject of the same release or app and target, unless its Ready is False: a rename;
+//! * annotation `helm.sh/hook`, as Helm creates a hook anew;
+//! * a ScaledObject that an operator controls, and the delete of the HTTPScaledObject that controls it (KEDA's HTTP
+//!   add-on), where the policy is asked about those.
 //!
 //! ## Overrides
-//! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA, as does the finalizer `orphan`. It warns: nothing declares that HPA then, and external metrics
-//!   end with KEDA's.
-//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared, within the HPA's bounds:
-//!   the HPA would scale any other count back while it lasts.
+//! * `kubectl delete scaledobject <name> --cascade=orphan` keeps the HPA, as does the finalizer `orphan`. It warns:
+//!   nothing declares that HPA then, and external metrics end with KEDA's.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared, within
+//!   the HPA's bounds: the HPA would scale any other count back while it lasts.
 //! * `autoscaler-guard/allow: scaledobject-deleted` on the ScaledObject or its workload.
 //!
 //! ## Example
@@ -86,8 +93,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     if context.orphans_dependents() { Some(loss.orphaned()) } else { loss.collected(context) }
 }
 
-/// KEDA's HTTP add-on makes a ScaledObject of the HTTPScaledObject's name, which goes with it, and the HPA with that (kedacore/http-add-on
-/// issue 332): the collector's deletes are not judged.
+/// KEDA's HTTP add-on makes a ScaledObject of the HTTPScaledObject's name, which goes with it, and the HPA with that
+/// (kedacore/http-add-on issue 332): the collector's deletes are not judged.
 fn with_its_owner(context: &Context<'_>, owner: &Object<'_>) -> Option<Finding> {
     let metadata = &owner.metadata;
     let Presence::Found(owned) = scaled_object::by_name(context, &metadata.namespace, &metadata.name) else {
@@ -152,14 +159,14 @@ impl Loss<'_, '_> {
         let workload = WorkloadRef::new(&target, &metadata.namespace);
         let need = workload::needs_autoscaler(&workload, context, self.hpa.as_ref())?;
         let name = self.scaled_object.hpa_name();
-        let going = Departing {
+        let departing = Departing {
             object: &self.scaled_object.object,
             target: &target,
             hpa: &name,
             scaled_object: Some(&metadata.uid),
             at_zero: need.at_zero,
         };
-        match other_autoscaler(context, &going) {
+        match other_autoscaler(context, &departing) {
             Replacement::Scales(_) => None,
             Replacement::Asleep(other) => {
                 let this = self.scaled_object.object.title("ScaledObject");
@@ -179,10 +186,10 @@ impl Loss<'_, '_> {
                 let caveat = format!("{need}{}", Replacement::caveat(reason.as_ref()));
                 let mut finding = self.refused(&workload, &caveat);
                 finding.action = need.soften(finding.action);
-                let comes_to = match Departure::of(context, &going, &workload) {
+                let comes_to = match Departure::of(context, &departing, &workload) {
                     // Helm deletes a Deployment before its ScaledObject, so that is a loss.
                     Departure::Open(Tool::Helm) => Departure::Unmanaged,
-                    told => told,
+                    other => other,
                 };
                 departing::judge(context, finding, comes_to)
             }

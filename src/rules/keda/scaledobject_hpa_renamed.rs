@@ -4,19 +4,23 @@
 //! A workload that KEDA scales is not left without an autoscaler by a new name for its HPA.
 //!
 //! ## Why
-//! KEDA cannot rename an HPA: it deletes the old one, then creates the new one. If that name is taken the create fails for ever, and the
-//! old HPA is gone already.
+//! KEDA cannot rename an HPA: it deletes the old one, then creates the new one. If that name is taken the create fails
+//! for ever, and the old HPA is gone already.
 //!
 //! ## When it fires
-//! The spec now asks for another name (`advanced.horizontalPodAutoscalerConfig.name`, by default `keda-hpa-<name>`) than the HPA has that
-//! KEDA writes, and that HPA exists. It rejects if an HPA that the ScaledObject does not own has the new name, else it warns of the gap.
-//! Whether the name is taken may not be known: then it warns with the reason, as names are rarely taken and a rename is a plain wish. An
-//! HPA of the old name that cannot be looked up counts as there. Silent when the ScaledObject is paused, has no HPA, or its workload is gone
-//! or owns its count.
+//! The spec now asks for another name (`advanced.horizontalPodAutoscalerConfig.name`, by default `keda-hpa-<name>`)
+//! than the HPA has that KEDA writes, and that HPA exists. An HPA of the old name that cannot be looked up counts as
+//! there.
+//!
+//! * It rejects if an HPA that the ScaledObject does not own has the new name.
+//! * Else it warns of the gap; also when it is not known whether the name is taken, with the reason.
+//!
+//! Silent when the ScaledObject is paused, has no HPA, or its workload is gone or owns its count.
 //!
 //! ## Overrides
 //! * A name that is free: it only warns.
-//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a
+//!   server-side apply.
 //! * `autoscaler-guard/allow: scaledobject-hpa-renamed` on the ScaledObject or its workload.
 //!
 //! ## Example

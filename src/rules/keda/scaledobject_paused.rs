@@ -4,19 +4,25 @@
 //! Nobody freezes a workload by what sounds like a short break, and nobody else's HPA is deleted on the way.
 //!
 //! ## Why
-//! To pause, KEDA deletes the HPA, and the count stays where it happens to be, or at `paused-replicas`, until someone remembers. It finds the
-//! HPA by name and never asks whose it is: an HPA that was handed over, or is somebody else's, is deleted all the same.
+//! To pause, KEDA deletes the HPA, and the count stays where it happens to be, or at `paused-replicas`, until someone
+//! remembers. It finds the HPA by name and never asks whose it is: an HPA that was handed over, or is somebody else's,
+//! is deleted all the same.
 //!
 //! ## When it fires
-//! A ScaledObject that was not paused gets the annotation `autoscaling.keda.sh/paused`, with any value but a parsable false (the empty one
-//! pauses too), or `autoscaling.keda.sh/paused-replicas`, and an HPA of its name is there. It warns. It rejects when the ScaledObject does
-//! not own that HPA. An HPA that cannot be looked up makes it a warning with the reason: pausing is a plain wish, and the HPA is nearly
-//! always its own. One that is created paused warns, too. Silent when the workload is gone or owns its count.
+//! A ScaledObject that was not paused gets the annotation `autoscaling.keda.sh/paused`, with any value but a parsable
+//! false (the empty one pauses too), or `autoscaling.keda.sh/paused-replicas`, and an HPA of its name is there; or it
+//! is created paused.
+//!
+//! * It rejects when the ScaledObject does not own that HPA.
+//! * Else it warns; also when the HPA cannot be looked up, with the reason, as the HPA is nearly always its own.
+//!
+//! Silent when the workload is gone or owns its count.
 //!
 //! ## Overrides
-//! * Annotations `autoscaling.keda.sh/paused-scale-in` and `autoscaling.keda.sh/paused-scale-out` freeze the count and keep the HPA (KEDA
-//!   2.18 and later).
-//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
+//! * Annotations `autoscaling.keda.sh/paused-scale-in` and `autoscaling.keda.sh/paused-scale-out` freeze the count and
+//!   keep the HPA (KEDA 2.18 and later).
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a
+//!   server-side apply.
 //! * `autoscaler-guard/allow: scaledobject-paused` on the ScaledObject or its workload.
 //!
 //! ## Example

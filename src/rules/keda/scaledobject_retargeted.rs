@@ -4,17 +4,19 @@
 //! A workload that KEDA scales does not lose its autoscaler to another one.
 //!
 //! ## Why
-//! KEDA aims the same HPA at the new workload and forgets the old one, which silently keeps the count of that moment. An HPA that was
-//! handed over is taken along too, as the new spec makes KEDA adopt it again.
+//! KEDA aims the same HPA at the new workload and forgets the old one, which silently keeps the count of that moment.
+//! An HPA that was handed over is taken along too, as the new spec makes KEDA adopt it again.
 //!
 //! ## When it fires
-//! `scaleTargetRef`, with KEDA's defaults, moves away from a workload that lives and does not own its count, the ScaledObject has an HPA,
-//! and nothing else scales the workload. An HPA that cannot be looked up counts as there, and the message says so. Everything else is as in
-//! `hpa-retargeted`: it only warns where a chart or an app renames its workload, or where another ScaledObject of the same release is expected to take
-//! over. Not when it is paused before and after.
+//! `scaleTargetRef`, with KEDA's defaults, moves away from a workload that lives and does not own its count, the
+//! ScaledObject has an HPA, and nothing else scales the workload. An HPA that cannot be looked up counts as there, and
+//! the message says so. Everything else is as in `hpa-retargeted`: it only warns where a chart or an app renames its
+//! workload, or where another ScaledObject of the same release is expected to take over. Not when it is paused before
+//! and after.
 //!
 //! ## Overrides
-//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a server-side apply.
+//! * The workload owns its count: annotation `autoscaler-guard/autoscaling: "off"`, or `spec.replicas` declared by a
+//!   server-side apply.
 //! * Declare another autoscaler for the old workload first, or delete that workload first.
 //! * `autoscaler-guard/allow: scaledobject-retargeted` on the ScaledObject or its old workload.
 //!

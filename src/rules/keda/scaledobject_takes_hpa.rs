@@ -4,23 +4,29 @@
 //! A workload does not lose its HPA to a ScaledObject of another workload.
 //!
 //! ## Why
-//! KEDA takes over whatever HPA has the name it would use, without a look at its owner or target (controllers/keda/hpa.go): spec, labels,
-//! annotations and owners are replaced, and the workload that the HPA scaled has none any more. A ScaledObject that is created paused
-//! deletes the HPA of that name. KEDA's own webhook only compares targets.
+//! KEDA takes over whatever HPA has the name it would use, without a look at its owner or target
+//! (controllers/keda/hpa.go): spec, labels, annotations and owners are replaced, and the workload that the HPA scaled
+//! has none any more. A ScaledObject that is created paused deletes the HPA of that name. KEDA's own webhook only
+//! compares targets.
 //!
 //! ## When it fires
-//! A ScaledObject is created whose HPA name, the default `keda-hpa-<name>` too, is an existing HPA that it does not own and that scales
-//! another workload, or that another controller owns. An owner that is gone, or a ScaledObject of the very same name (a restore), does not
-//! count. It warns where Flux or Argo CD renames a ScaledObject of one of their apps: KEDA writes the HPA for the new one before the old one
-//! goes. Created paused it is judged over the HPA of its own workload too, as KEDA deletes that by its name. So is an update that gives the
-//! name to a ScaledObject without an HPA, or that ends its pause. What counts is the spec: a status in a manifest is dropped.
+//! A ScaledObject is created whose HPA name, the default `keda-hpa-<name>` too, is an existing HPA that it does not own
+//! and that scales another workload, or that another controller owns. So is an update that gives the name to a
+//! ScaledObject without an HPA, or that ends its pause. What counts is the spec: a status in a manifest is dropped.
+//!
+//! * A ScaledObject that is created paused is judged over the HPA of its own workload too, as KEDA deletes that by its
+//!   name.
+//! * It warns where Flux or Argo CD renames a ScaledObject of one of their apps: KEDA writes the HPA for the new one
+//!   before the old one goes.
+//! * An owner that is gone, or a ScaledObject of the very same name (a restore), does not count.
 //!
 //! ## Overrides
 //! * Set `spec.advanced.horizontalPodAutoscalerConfig.name` to a free name.
 //! * `autoscaler-guard/allow: scaledobject-takes-hpa` on the ScaledObject or its workload.
 //!
 //! ## Example
-//! A ScaledObject for Deployment `api` with `horizontalPodAutoscalerConfig.name: web`, where HPA `web` scales Deployment `web`.
+//! A ScaledObject for Deployment `api` with `horizontalPodAutoscalerConfig.name: web`, where HPA `web` scales
+//! Deployment `web`.
 
 use crate::change::{Kind, Operation};
 use crate::cluster::{Presence, api};
@@ -88,8 +94,8 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// Whether Flux or Argo CD gives its ScaledObject another name, and deletes the one that has the HPA next: KEDA's write for the new one
-/// comes before the garbage collector, which then spares the HPA.
+/// Whether Flux or Argo CD gives its ScaledObject another name, and deletes the one that has the HPA next: KEDA's write
+/// for the new one comes before the garbage collector, which then spares the HPA.
 fn is_renamed(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, new: &ScaledObject<'_>) -> bool {
     let metadata = &hpa.object.metadata;
     let mut owners = scaled_object_owners(&hpa.object).map(|owner| owner.look_up(context, &metadata.namespace));
@@ -98,8 +104,9 @@ fn is_renamed(context: &Context<'_>, hpa: &HorizontalPodAutoscaler<'_>, new: &Sc
         && owners.any(|owner| matches!(owner, Presence::Found(owner) if application::of_one_record(Member::scaled_object(&owner), Member::scaled_object(&new.object))))
 }
 
-/// Whether an update makes KEDA look for an HPA as it does for a new ScaledObject: it has none yet and names another one, or its pause ends.
-/// One that has an HPA is renamed, and one that is paused from now on deletes what it has: both have rules of their own.
+/// Whether an update makes KEDA look for an HPA as it does for a new ScaledObject: it has none yet and names another
+/// one, or its pause ends. One that has an HPA is renamed, and one that is paused from now on deletes what it has: both
+/// have rules of their own.
 fn claims_anew(old: &Object<'_>, new: &Object<'_>) -> bool {
     let (old, new) = (ScaledObject::new(old.clone()), ScaledObject::new(new.clone()));
     let renames = old.configured_hpa_name() != new.configured_hpa_name();

@@ -4,11 +4,13 @@
 //! A workload that is autoscaled stays autoscaled.
 //!
 //! ## Why
-//! A ScaledObject scales by the HPA that KEDA makes of it. When that HPA is gone (deleted while KEDA was down or does not watch it, or never
-//! made) the ScaledObject is there, often still Ready, and nothing scales the workload from one replica on.
+//! A ScaledObject scales by the HPA that KEDA makes of it. When that HPA is gone (deleted while KEDA was down or does
+//! not watch it, or never made) the ScaledObject is there, often still Ready, and nothing scales the workload from one
+//! replica on.
 //!
 //! ## When it fires
-//! In an audit only: a ScaledObject is not paused, KEDA has said whether it is Ready, its workload exists, and the HPA does not.
+//! In an audit only: a ScaledObject is not paused, KEDA has said whether it is Ready, its workload exists, and the HPA
+//! does not.
 //!
 //! ## Overrides
 //! * Have KEDA make it anew: its operator's log says why it does not.
@@ -51,7 +53,7 @@ fn check(context: &Context<'_>) -> Option<Finding> {
     let name = this.hpa_name();
     let is_there = !scaled_object::hpa(context, &metadata.namespace, &name).is_absent();
     let workload = WorkloadRef::new(&this.target(), &metadata.namespace);
-    // Without a workload KEDA makes none, of which target-missing tells.
+    // Without a workload KEDA makes none, which target-missing reports.
     if is_there || workload.get(&context.neighbours).is_absent() {
         return None;
     }

@@ -4,9 +4,9 @@
 //! A move from a plain HPA to KEDA ends with one autoscaler.
 //!
 //! ## Why
-//! KEDA's `transfer-hpa-ownership` takes over the HPA only when `horizontalPodAutoscalerConfig.name` names it; without, KEDA makes a second
-//! one, or its webhook refuses every later update. `validations.keda.sh/hpa-ownership` belongs on the HPA: on the ScaledObject, where KEDA's
-//! documentation shows it, it does nothing.
+//! KEDA's `transfer-hpa-ownership` takes over the HPA only when `horizontalPodAutoscalerConfig.name` names it; without,
+//! KEDA makes a second one, or its webhook refuses every later update. `validations.keda.sh/hpa-ownership` belongs on
+//! the HPA: on the ScaledObject, where KEDA's documentation shows it, it does nothing.
 //!
 //! ## When it fires
 //! A ScaledObject gets `scaledobject.keda.sh/transfer-hpa-ownership: "true"` without naming the HPA, or gets

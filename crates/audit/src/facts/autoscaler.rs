@@ -49,7 +49,8 @@ impl<'i> Hpa<'i> {
         self.object.number("/spec/maxReplicas")
     }
 
-    /// Whether it took its workload to 0 itself, from where it starts it again (Kubernetes 1.37, kubernetes/kubernetes PR 135118).
+    /// Whether it took its workload to 0 itself, from where it starts it again (Kubernetes 1.37, kubernetes/kubernetes
+    /// PR 135118).
     pub fn has_scaled_to_zero(&self) -> bool {
         self.object.condition("ScaledToZero").is_some_and(|condition| condition.status == "True")
     }
@@ -67,8 +68,8 @@ impl<'i> Hpa<'i> {
             .all(|way| self.object.text(&format!("/spec/behavior/{way}/selectPolicy")) == "Disabled")
     }
 
-    /// The ScaledObject that KEDA made it for, by KEDA's marks: its own `managed-by`, the label that it copies, or the selector of its
-    /// metrics (kedacore/keda, controllers/keda/hpa.go).
+    /// The ScaledObject that KEDA made it for, by KEDA's marks: its own `managed-by`, the label that it copies, or the
+    /// selector of its metrics (kedacore/keda, controllers/keda/hpa.go).
     pub fn kedas(&self) -> Option<&'i str> {
         let selector = "/external/metric/selector/matchLabels/scaledobject.keda.sh~1name";
         let by_metric = self.object.items("/spec/metrics").iter().map(|metric| text(metric, selector));
@@ -98,7 +99,8 @@ impl<'i> Scaled<'i> {
         Self { object, target: target(object, ("apps", "Deployment")), hpa }
     }
 
-    /// Whether KEDA keeps no HPA for it: `paused` with any value but a parsable false, `paused-replicas` by its presence.
+    /// Whether KEDA keeps no HPA for it: `paused` with any value but a parsable false, `paused-replicas` by its
+    /// presence.
     pub fn is_paused(&self) -> bool {
         let paused = self.object.annotation("autoscaling.keda.sh/paused");
         paused.is_some_and(|value| !matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False"))

@@ -1,20 +1,21 @@
 //! Who wrote and who declares a workload's count.
 //!
-//! Of managedFields only this is believed: an *Apply* entry with `f:replicas` declares, an entry of subresource *scale* says who scaled
-//! last. Any other *Update* entry proves nothing, as defaulting gives the field to whoever created the workload; and where nobody applied
-//! the count, scaling leaves no entry at all.
+//! Of managedFields only this is believed: an *Apply* entry with `f:replicas` declares, an entry of subresource *scale*
+//! says who scaled last. Any other *Update* entry proves nothing, as defaulting gives the field to whoever created the
+//! workload; and where nobody applied the count, scaling leaves no entry at all.
 
 use serde_json::Value;
 
 use crate::object::{Object, text};
 
-/// As whom the HPA controller and KEDA write through the scale subresource. KEDA's is the name of its program.
+/// The field managers by which the HPA controller and KEDA write through the scale subresource. KEDA's is the name of
+/// its program.
 const AUTOSCALERS: &[&str] = &["kube-controller-manager", "keda", "keda-operator"];
 
 /// Somebody's write of a workload's count.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'o> {
-    /// As whom.
+    /// By which field manager.
     pub manager: &'o str,
     /// When, where that is known.
     pub since: Option<&'o str>,
@@ -60,7 +61,7 @@ pub fn is_nobodys(workload: &Object) -> bool {
     applied && !entries(workload).any(has_count)
 }
 
-/// As whom the count was written outside of the scale subresource.
+/// The field manager that wrote the count outside of the scale subresource.
 pub fn holder(workload: &Object) -> Option<&str> {
     let set = entries(workload).filter(|entry| has_count(entry) && text(entry, "/subresource").is_empty());
     set.map(|entry| text(entry, "/manager")).next()

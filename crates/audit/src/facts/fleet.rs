@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use autoscaler_guard::cluster::{Neighbours, Presence};
 use autoscaler_guard::context::Context;
 use autoscaler_guard::facts::envoy_gateway::{
-    Effective, EnvoyProxySpec, Fleet as Shape, Gateway, GatewayClass, Level, OWNING_GATEWAY_CLASS,
-    OWNING_GATEWAY_NAME, OWNING_GATEWAY_NAMESPACE, Reference, WithoutClassProxy, WithoutOwnProxy,
+    Effective, EnvoyProxySpec, Fleet as Shape, Gateway, GatewayClass, Level, OWNING_GATEWAY_CLASS, OWNING_GATEWAY_NAME,
+    OWNING_GATEWAY_NAMESPACE, Reference, WithoutClassProxy, WithoutOwnProxy,
 };
 use autoscaler_guard::facts::installation::Installation;
 use autoscaler_guard::settings::EnvoyHpaRemoval;
@@ -63,7 +63,7 @@ pub enum Labelled<'f> {
     Fleet(&'f Fleet),
     /// No Gateway or class that an Envoy Gateway runs.
     Nothing,
-    /// Nobody can tell.
+    /// Nobody knows.
     Unknown,
 }
 
@@ -174,7 +174,8 @@ impl Finder<'_> {
         }
         let home = class.installation(context);
         let references = (class.resolve(context), gateway.resolve(context));
-        let (Ok(of_class), Ok(of_gateway), true) = (references.0, references.1, home.watches(&self.gateway.key.namespace))
+        let (Ok(of_class), Ok(of_gateway), true) =
+            (references.0, references.1, home.watches(&self.gateway.key.namespace))
         else {
             fleets.foreign.insert(own);
             return;
@@ -203,7 +204,8 @@ impl Finder<'_> {
         let proxies = self.proxies(&gateway, &class);
         let kept = self.kept(&home, of_gateway, of_class, class_object, is_there && self.inventory.get(&hpa).is_some());
         let broken = kept.broken.filter(|_| is_there);
-        let declares = if kept.deletes_fleet { Some(false) } else { self.declares(&home, &effective, of_gateway.spec(), spec) };
+        let declares =
+            if kept.deletes_fleet { Some(false) } else { self.declares(&home, &effective, of_gateway.spec(), spec) };
         let writes = effective.writes_count(home.running).unwrap_or_default();
         let live = || self.inventory.get(&deployment).and_then(|it| it.number("/spec/replicas"));
         let fleet = Fleet {
@@ -244,7 +246,8 @@ impl Finder<'_> {
         (!is_unknown || !reaches_default(own) || !reaches_default(class) || self.has_no_default(home)).then_some(false)
     }
 
-    /// Where no Envoy Gateway was found, though it would have been, there is no default either, unless some configuration names one.
+    /// Where no Envoy Gateway was found, though it would have been, there is no default either, unless some
+    /// configuration names one.
     fn has_no_default(&self, home: &Installation<'_>) -> bool {
         let is_readable = self.inventory.can_read("ConfigMap", "") && self.inventory.can_read("Deployment", "");
         let names_one = |map: &Object| {
@@ -265,7 +268,8 @@ impl Finder<'_> {
         class_object: &Object,
         has_hpa: bool,
     ) -> Kept {
-        let refused = self.gateway.condition("Accepted").filter(|it| it.status == "False" && it.reason == "InvalidParameters");
+        let refused =
+            self.gateway.condition("Accepted").filter(|it| it.status == "False" && it.reason == "InvalidParameters");
         if let Some(refused) = refused {
             let why = format!("{} is not accepted ({})", self.gateway.key, refused.reason);
             return Kept { broken: Some((why, refused.since.map(str::to_owned))), deletes_fleet: false };
@@ -278,7 +282,8 @@ impl Finder<'_> {
                 Some(WithoutOwnProxy::Freezes) | None => Kept { broken: Some((why, None)), deletes_fleet: true },
             };
         }
-        let refused = class_object.condition("Accepted").filter(|it| it.status == "False" && it.reason == "InvalidParameters");
+        let refused =
+            class_object.condition("Accepted").filter(|it| it.status == "False" && it.reason == "InvalidParameters");
         if !class.is_missing() && refused.is_none() {
             return Kept::default();
         }
@@ -288,7 +293,9 @@ impl Finder<'_> {
             Some(WithoutClassProxy::FreezesAll) => Kept { broken: Some((why, since)), deletes_fleet: false },
             Some(WithoutClassProxy::DeletesFleets) => Kept { broken: None, deletes_fleet: true },
             // It would run on defaults, without the HPA: where that is there, nothing was done yet.
-            Some(WithoutClassProxy::Defaults) | None if has_hpa => Kept { broken: Some((why, since)), deletes_fleet: false },
+            Some(WithoutClassProxy::Defaults) | None if has_hpa => {
+                Kept { broken: Some((why, since)), deletes_fleet: false }
+            }
             Some(WithoutClassProxy::Defaults) | None => Kept::default(),
         }
     }
@@ -310,9 +317,8 @@ impl Finder<'_> {
         let pinned = |object: &Object| {
             let bound = |name| object.number(&format!("/spec/provider/kubernetes/envoyHpa/{name}"));
             let applied = object.last_applied();
-            let has_none = applied
-                .as_ref()
-                .is_some_and(|applied| applied.pointer("/spec/provider/kubernetes/envoyHpa").is_none());
+            let has_none =
+                applied.as_ref().is_some_and(|applied| applied.pointer("/spec/provider/kubernetes/envoyHpa").is_none());
             let may_be = applied.is_none() && self.settings.envoy_hpa_removal == EnvoyHpaRemoval::Pin;
             bound("maxReplicas").is_some() && bound("minReplicas") == bound("maxReplicas") && (has_none || may_be)
         };
@@ -325,4 +331,3 @@ struct Kept {
     broken: Option<(String, Option<String>)>,
     deletes_fleet: bool,
 }
-

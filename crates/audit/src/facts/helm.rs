@@ -1,7 +1,7 @@
 //! Helm's releases: which revision is deployed, and what it declares.
 //!
-//! A revision is a Secret `sh.helm.release.v1.<release>.v<revision>` whose `release` is JSON, packed with gzip and encoded in base64
-//! (helm/helm, pkg/storage/driver/util.go); or a ConfigMap, with `HELM_DRIVER=configmap`.
+//! A revision is a Secret `sh.helm.release.v1.<release>.v<revision>` whose `release` is JSON, packed with gzip and
+//! encoded in base64 (helm/helm, pkg/storage/driver/util.go); or a ConfigMap, with `HELM_DRIVER=configmap`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -143,7 +143,8 @@ mod tests {
         })
     }
 
-    const HPA: &str = "---\n# Source: web/hpa.yaml\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: web\n---\nkind: Service\n";
+    const HPA: &str =
+        "---\n# Source: web/hpa.yaml\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: web\n---\nkind: Service\n";
 
     #[test]
     fn the_newest_deployed_revision_counts() {

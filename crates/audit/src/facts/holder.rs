@@ -1,5 +1,5 @@
-//! Controllers that hold a workload at 0, or count for another: Flagger's canaries, the Deployments that Rollouts refer to, tools that put
-//! workloads to sleep.
+//! Controllers that hold a workload at 0, or count for another: Flagger's canaries, the Deployments that Rollouts refer
+//! to, tools that put workloads to sleep.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ pub struct Holders {
     held: BTreeSet<Ref>,
 }
 
-/// As whom tools that put workloads to sleep write the count.
+/// The field managers of tools that put workloads to sleep.
 const SLEEPERS: &[&str] =
     &["flagger", "rollouts-controller", "argo-rollouts", "kube-downscaler", "py-kube-downscaler", "kube-green"];
 

@@ -1,4 +1,5 @@
-//! Facts about a cluster, gathered once for all problems: who scales what, who declares what, who holds a count. No findings.
+//! Facts about a cluster, gathered once for all problems: who scales what, who declares what, who holds a count. No
+//! findings.
 
 pub mod autoscaler;
 pub mod count;

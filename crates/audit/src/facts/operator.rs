@@ -9,8 +9,8 @@ use autoscaler_guard_reading::{Object as Text, group_of};
 
 /// An operator's declarations that need no setting: group and version, kind, where, and the HPA's name.
 ///
-/// VictoriaMetrics/operator issue 2518; streamnative/function-mesh issue 725 (controllers/spec/function.go, `MakeFunctionHPA`);
-/// open-telemetry/opentelemetry-operator (internal/manifests/collector/horizontalpodautoscaler.go).
+/// VictoriaMetrics/operator issue 2518; streamnative/function-mesh issue 725 (controllers/spec/function.go,
+/// `MakeFunctionHPA`); open-telemetry/opentelemetry-operator (internal/manifests/collector/horizontalpodautoscaler.go).
 const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("operator.victoriametrics.com/v1beta1", "VMAgent", "/spec/hpa", "{name}"),
     ("operator.victoriametrics.com/v1beta1", "VMAgent", "/spec/hpa", "vmagent-{name}"),

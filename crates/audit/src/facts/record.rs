@@ -25,9 +25,9 @@ pub enum Tool {
 pub struct Entry {
     /// Its address.
     pub key: Ref,
-    /// What it scales, where the record tells.
+    /// What it scales, where the record says.
     pub target: Option<Ref>,
-    /// The count that it declares, where the record tells.
+    /// The count that it declares, where the record says.
     pub replicas: Option<i64>,
     /// Whether it should be there by now.
     pub is_due: bool,
@@ -102,7 +102,7 @@ impl Records {
         self.places.get(key).into_iter().flatten().filter_map(of)
     }
 
-    /// Whether the tool that declares a workload is told to leave its count alone.
+    /// Whether the tool that declares a workload is set to leave its count alone.
     pub fn ignore_count(&self, workload: &Object) -> bool {
         let key = &workload.key;
         let by_argo_cd = self.declaring(key).any(|(record, _)| {
@@ -140,7 +140,8 @@ fn release(inventory: &Inventory, revision: Revision) -> Record {
     };
     let title = format!("Helm release {}/{} (revision {})", revision.namespace, revision.release, revision.number);
     let key = Ref::new("", "Secret", &revision.namespace, &revision.release);
-    let is_gone = inventory.get(&Ref::new("", "Namespace", "", &revision.namespace)).is_some_and(Object::is_terminating);
+    let is_gone =
+        inventory.get(&Ref::new("", "Namespace", "", &revision.namespace)).is_some_and(Object::is_terminating);
     Record {
         tool: Tool::Helm,
         key,
@@ -208,7 +209,9 @@ fn application(object: &Object) -> Option<Record> {
 
 /// By pointer, by a path of jq, or by who manages the field (argo-cd, docs/user-guide/diffing.md).
 fn is_about_counts(item: &Value) -> bool {
-    let says = |list: &str, wanted: &str| items(item, list).iter().any(|one| one.as_str().is_some_and(|it| it.contains(wanted)));
+    let says = |list: &str, wanted: &str| {
+        items(item, list).iter().any(|one| one.as_str().is_some_and(|it| it.contains(wanted)))
+    };
     says("/jsonPointers", "/spec/replicas")
         || says("/jqPathExpressions", ".spec.replicas")
         || says("/managedFieldsManagers", "kube-controller-manager")

@@ -4,12 +4,14 @@
 //! It may neither grow nor shrink, or the metrics that it goes by do not come.
 //!
 //! ## How it comes about
-//! `minReplicas` equals `maxReplicas`; both policies are `Disabled`; the API that its metrics come from is not served, or was pointed at
-//! another adapter, as only one can serve `external.metrics.k8s.io` in a cluster; its trigger cannot be reached.
+//! `minReplicas` equals `maxReplicas`; both policies are `Disabled`; the API that its metrics come from is not served,
+//! or was pointed at another adapter, as only one can serve `external.metrics.k8s.io` in a cluster; its trigger cannot
+//! be reached.
 //!
 //! ## What is looked at
-//! Bounds and policies, but those that KEDA's pause or the policy's pin made so; conditions ScalingActive and Ready that are False for longer
-//! than ten minutes; APIServices of metrics, where they could be read: one finding for all autoscalers that stand still by it.
+//! Bounds and policies, but those that KEDA's pause or the policy's pin made so; conditions ScalingActive and Ready
+//! that are False for longer than ten minutes; APIServices of metrics, where they could be read: one finding for all
+//! autoscalers that stand still by it.
 //!
 //! ## What to do
 //! `kubectl describe` shows what is missing; point the APIService back to the adapter that serves the metrics.
@@ -23,7 +25,8 @@ use crate::view::View;
 
 const PROBLEM: &str = "disabled";
 
-/// The APIs of metrics: their group, by which types an HPA uses them, and by which reason it says that they do not answer.
+/// The APIs of metrics: their group, by which types an HPA uses them, and by which reason it says that they do not
+/// answer.
 const APIS: &[(&str, &[&str], &[&str])] = &[
     ("external.metrics.k8s.io", &["External"], &["FailedGetExternalMetric"]),
     ("custom.metrics.k8s.io", &["Pods", "Object"], &["FailedGetPodsMetric", "FailedGetObjectMetric"]),
@@ -39,14 +42,15 @@ pub fn check(view: &View<'_>, found: &mut Found) {
     let broken: Vec<Broken> = APIS.iter().filter_map(|api| broken(view, found, api)).collect();
     for scaled in &view.scaled_objects {
         if !found.explains(&scaled.object.key) && !scaled.is_paused() && view.workload(&scaled.target).is_some() {
-            let told = of_scaled_object(view, scaled, &broken);
-            told.into_iter().for_each(|finding| found.push(finding, [&scaled.hpa]));
+            let findings = of_scaled_object(view, scaled, &broken);
+            findings.into_iter().for_each(|finding| found.push(finding, [&scaled.hpa]));
         }
     }
     for hpa in &view.hpas {
         let owner = view.scaled_object_of(hpa);
-        let is_told = found.explains(&hpa.object.key) || owner.is_some_and(|owner| found.explains(&owner.object.key));
-        if !is_told && view.workload(&hpa.target).is_some() {
+        let is_explained =
+            found.explains(&hpa.object.key) || owner.is_some_and(|owner| found.explains(&owner.object.key));
+        if !is_explained && view.workload(&hpa.target).is_some() {
             of_hpa(view, hpa, owner, &broken).into_iter().for_each(|finding| found.push(finding, []));
         }
     }
@@ -64,7 +68,8 @@ type Api = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 fn broken(view: &View<'_>, found: &Found, (group, types, reasons): &Api) -> Option<Broken> {
     let services = || view.inventory.kind("apiregistration.k8s.io", "APIService");
-    let of_group = services().filter(|service| service.text("/spec/group") == *group || service.key.name.ends_with(&format!(".{group}")));
+    let of_group = services()
+        .filter(|service| service.text("/spec/group") == *group || service.key.name.ends_with(&format!(".{group}")));
     let of_group: Vec<&Object> = of_group.filter(|service| group_of(&service.key.name) == *group).collect();
     // Those of the API server itself are there wherever all were read.
     let is_complete = services().any(|service| !service.has("/spec/service"));
@@ -74,7 +79,8 @@ fn broken(view: &View<'_>, found: &Found, (group, types, reasons): &Api) -> Opti
             && view.workload(&hpa.target).is_some()
     };
     let hpas = view.hpas.iter().filter(waits).count();
-    let fails = |service: &&&Object| service.condition("Available").is_some_and(|available| available.status == "False");
+    let fails =
+        |service: &&&Object| service.condition("Available").is_some_and(|available| available.status == "False");
     let key = Ref::new("apiregistration.k8s.io", "APIService", "", &format!("v1beta1.{group}"));
     let (object, what, since, count) = match of_group.first() {
         None if is_complete && hpas > 0 => (key, "is not there".to_owned(), None, hpas),
@@ -86,7 +92,8 @@ fn broken(view: &View<'_>, found: &Found, (group, types, reasons): &Api) -> Opti
             let kedas = if *group == "external.metrics.k8s.io" { kedas.count() } else { 0 };
             let service = first.text("/spec/service/name");
             if !service.contains("keda") && kedas > 0 {
-                let what = format!("goes to Service {}/{service}, not to KEDA's", first.text("/spec/service/namespace"));
+                let what =
+                    format!("goes to Service {}/{service}, not to KEDA's", first.text("/spec/service/namespace"));
                 (first.key.clone(), what, None, kedas)
             } else if of_group.iter().all(|service| fails(&service)) && hpas > 0 {
                 let available = first.condition("Available");
@@ -113,45 +120,53 @@ fn group_of(api_service: &str) -> &str {
 
 fn of_scaled_object(view: &View<'_>, scaled: &Scaled<'_>, broken: &[Broken]) -> Option<Finding> {
     let key = &scaled.object.key;
-    let finding = |message: String| Finding::new(PROBLEM, key, message).rule("autoscaler-disabled").workload(&scaled.target);
+    let finding =
+        |message: String| Finding::new(PROBLEM, key, message).rule("autoscaler-disabled").workload(&scaled.target);
     if scaled.min() == scaled.max() && scaled.idle().is_none() {
         let edit = key.kubectl("edit");
-        return Some(finding(format!("{key} cannot scale: minReplicaCount and maxReplicaCount are {}", scaled.min())).command(&edit));
+        return Some(
+            finding(format!("{key} cannot scale: minReplicaCount and maxReplicaCount are {}", scaled.min()))
+                .command(&edit),
+        );
     }
     let ready = scaled.object.condition("Ready").filter(|ready| ready.status == "False")?;
     let is_api = broken.iter().any(|broken| broken.types.contains(&"External")) && scaled.has_external_triggers();
     if is_api || !time::is_settled(ready.since, view.now) {
         return None;
     }
-    let message = format!("{key} is not Ready: {}{}", ready.reason, told(ready.message));
+    let message = format!("{key} is not Ready: {}{}", ready.reason, said(ready.message));
     Some(finding(message).since(ready.since).command(&key.kubectl("describe")))
 }
 
 fn of_hpa(view: &View<'_>, hpa: &Hpa<'_>, owner: Option<&Scaled<'_>>, broken: &[Broken]) -> Option<Finding> {
     let key = &hpa.object.key;
-    let finding = |message: String| Finding::new(PROBLEM, key, message).rule("autoscaler-disabled").workload(&hpa.target);
+    let finding =
+        |message: String| Finding::new(PROBLEM, key, message).rule("autoscaler-disabled").workload(&hpa.target);
     let edit = key.kubectl("edit");
     let is_pinned = matches!(view.fleets.labelled(hpa.object), Some(Labelled::Fleet(fleet)) if fleet.is_pinned);
     if Some(hpa.min()) == hpa.max() && owner.is_none() && !is_pinned {
-        return Some(finding(format!("{key} cannot scale: minReplicas and maxReplicas are {}", hpa.min())).command(&edit));
+        return Some(
+            finding(format!("{key} cannot scale: minReplicas and maxReplicas are {}", hpa.min())).command(&edit),
+        );
     }
     if hpa.is_fixed_by_policies() && !owner.is_some_and(Scaled::is_half_paused) {
         return Some(finding(format!("{key} cannot scale: both its policies are Disabled")).command(&edit));
     }
     let active = hpa.object.condition("ScalingActive").filter(|active| active.status == "False");
     // Without a /scale, as a DaemonSet, there is nothing that it could write.
-    let able = hpa.object.condition("AbleToScale").filter(|able| able.status == "False" && able.reason == "FailedGetScale");
+    let able =
+        hpa.object.condition("AbleToScale").filter(|able| able.status == "False" && able.reason == "FailedGetScale");
     let stopped = active.filter(|active| active.reason != "ScalingDisabled").or(able)?;
     let is_api = broken.iter().any(|broken| broken.reasons.contains(&stopped.reason));
     if is_api || !time::is_settled(stopped.since, view.now) {
         return None;
     }
-    let message = format!("{key} does not scale {}: {}{}", hpa.target, stopped.reason, told(stopped.message));
+    let message = format!("{key} does not scale {}: {}{}", hpa.target, stopped.reason, said(stopped.message));
     Some(finding(message).since(stopped.since).command(&key.kubectl("describe")))
 }
 
 /// What a controller says, without line breaks and other control characters.
-fn told(message: &str) -> String {
+fn said(message: &str) -> String {
     let plain: String = message.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     if plain.trim().is_empty() { String::new() } else { format!(" ({})", plain.trim()) }
 }

@@ -1,16 +1,16 @@
 //! Several autoscalers on one workload, or on one workload's pods: none of them scales.
 //!
 //! ## Meaning
-//! The HPA controller goes by pods. Where two HPAs select the same ones both stop with AmbiguousSelector; two ScaledObjects that write one
-//! HPA rewrite it about ten times a second.
+//! The HPA controller goes by pods. Where two HPAs select the same ones both stop with AmbiguousSelector; two
+//! ScaledObjects that write one HPA rewrite it about ten times a second.
 //!
 //! ## How it comes about
-//! A chart's HPA beside a ScaledObject; an HPA by `kubectl autoscale` beside the one in Git; a workload whose selector is so wide that it
-//! matches the pods of another one, as `web` and `web-canary` by one common label.
+//! A chart's HPA beside a ScaledObject; an HPA by `kubectl autoscale` beside the one in Git; a workload whose selector
+//! is so wide that it matches the pods of another one, as `web` and `web-canary` by one common label.
 //!
 //! ## What is looked at
-//! HPAs, ScaledObjects that are not paused (with their HPAs they are one autoscaler), and the selectors of workloads that are autoscaled and
-//! have pods. Each autoscaler that stands in another's way is told.
+//! HPAs, ScaledObjects that are not paused (with their HPAs they are one autoscaler), and the selectors of workloads
+//! that are autoscaled and have pods. Each autoscaler that stands in another's way is reported.
 //!
 //! ## What to do
 //! Keep one of them. Of workloads that share pods, give each a label of its own.
@@ -29,17 +29,17 @@ const RULE: &str = "duplicate-autoscaler";
 
 /// Looks for them.
 pub fn check(view: &View<'_>, found: &mut Found) {
-    let mut told = one_target(view, found);
-    told.extend(one_hpa(view, found));
-    told.extend(one_pod(view, found));
-    for (finding, explains) in told {
+    let mut findings = one_target(view, found);
+    findings.extend(one_hpa(view, found));
+    findings.extend(one_pod(view, found));
+    for (finding, explains) in findings {
         if !found.explains(&finding.object) {
             found.push(finding, &explains);
         }
     }
 }
 
-type Told = Vec<(Finding, Vec<Ref>)>;
+type Explaining = Vec<(Finding, Vec<Ref>)>;
 
 /// The autoscalers of a workload: a ScaledObject counts with its HPA.
 fn actors(view: &View<'_>, found: &Found, target: &Ref) -> Vec<Ref> {
@@ -65,8 +65,8 @@ fn targets<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Ref> {
     all.into_iter()
 }
 
-fn one_target(view: &View<'_>, found: &Found) -> Told {
-    let mut told = Vec::new();
+fn one_target(view: &View<'_>, found: &Found) -> Explaining {
+    let mut findings = Vec::new();
     for target in targets(view) {
         let actors = actors(view, found, target);
         if actors.len() < 2 {
@@ -77,26 +77,30 @@ fn one_target(view: &View<'_>, found: &Found) -> Told {
             let others: Vec<String> = actors.iter().filter(|other| *other != actor).map(Ref::to_string).collect();
             let others = others.join(", ");
             let message = format!("{actor} scales {target} beside {others}: neither does");
-            told.push((finding(actor, target, message), hpas.iter().filter(|hpa| !actors.contains(hpa)).cloned().collect()));
+            findings.push((
+                finding(actor, target, message),
+                hpas.iter().filter(|hpa| !actors.contains(hpa)).cloned().collect(),
+            ));
         }
     }
-    told
+    findings
 }
 
-fn one_hpa(view: &View<'_>, found: &Found) -> Told {
+fn one_hpa(view: &View<'_>, found: &Found) -> Explaining {
     let mut writers: BTreeMap<&Ref, Vec<&crate::facts::autoscaler::Scaled<'_>>> = BTreeMap::new();
-    for scaled in view.scaled_objects.iter().filter(|scaled| !scaled.is_paused() && !found.explains(&scaled.object.key)) {
+    for scaled in view.scaled_objects.iter().filter(|scaled| !scaled.is_paused() && !found.explains(&scaled.object.key))
+    {
         writers.entry(&scaled.hpa).or_default().push(scaled);
     }
     let several = writers.into_iter().filter(|(_, writers)| writers.len() > 1);
-    let told = several.flat_map(|(hpa, writers)| {
+    let findings = several.flat_map(|(hpa, writers)| {
         let one = move |scaled: &&crate::facts::autoscaler::Scaled<'_>| {
             let message = format!("{} writes {hpa}, and another ScaledObject does, too", scaled.object.key);
             (finding(&scaled.object.key, &scaled.target, message), vec![hpa.clone()])
         };
         writers.iter().map(one).collect::<Vec<_>>()
     });
-    told.collect()
+    findings.collect()
 }
 
 fn finding(actor: &Ref, target: &Ref, message: String) -> Finding {
@@ -110,7 +114,7 @@ struct Selecting<'v> {
 }
 
 /// Workloads whose pods another one selects, too.
-fn one_pod(view: &View<'_>, found: &Found) -> Told {
+fn one_pod(view: &View<'_>, found: &Found) -> Explaining {
     let mut namespaces: BTreeMap<&str, Vec<Selecting<'_>>> = BTreeMap::new();
     for target in targets(view) {
         let Some(object) = view.workload(target).filter(|object| count::replicas(object) != Some(0)) else { continue };
@@ -122,7 +126,7 @@ fn one_pod(view: &View<'_>, found: &Found) -> Told {
     namespaces.into_values().flat_map(|workloads| in_namespace(&workloads)).collect()
 }
 
-fn in_namespace(workloads: &[Selecting<'_>]) -> Told {
+fn in_namespace(workloads: &[Selecting<'_>]) -> Explaining {
     // By each label of their pods: a selector is compared with those only that have its rarest one.
     let mut by_label: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (index, workload) in workloads.iter().enumerate() {
@@ -130,25 +134,28 @@ fn in_namespace(workloads: &[Selecting<'_>]) -> Told {
             by_label.entry(label).or_default().push(index);
         }
     }
-    let mut told = Vec::new();
+    let mut findings = Vec::new();
     for (index, workload) in workloads.iter().enumerate() {
         let selector = workload.object.value.pointer("/spec/selector").unwrap_or(&Value::Null);
-        let wanted = labels(selector.get("matchLabels")).map(|label| by_label.get(&label).map_or(&[][..], Vec::as_slice));
+        let wanted =
+            labels(selector.get("matchLabels")).map(|label| by_label.get(&label).map_or(&[][..], Vec::as_slice));
         let Some(candidates) = wanted.min_by_key(|candidates| candidates.len()) else { continue };
         for other in candidates.iter().filter(|other| **other != index).filter_map(|other| workloads.get(*other)) {
             if selects(selector, other.object) {
-                told.extend(shared(workload, other));
-                told.extend(shared(other, workload));
+                findings.extend(shared(workload, other));
+                findings.extend(shared(other, workload));
             }
         }
     }
-    told
+    findings
 }
 
-fn shared(one: &Selecting<'_>, other: &Selecting<'_>) -> Told {
+fn shared(one: &Selecting<'_>, other: &Selecting<'_>) -> Explaining {
     let (this, that) = (&one.object.key, &other.object.key);
     let about = |actor: &Ref| {
-        let message = format!("{actor} scales {this}, whose pods {that} shares by its selector: beside the autoscaler of that, neither scales");
+        let message = format!(
+            "{actor} scales {this}, whose pods {that} shares by its selector: beside the autoscaler of that, neither scales"
+        );
         (finding(actor, this, message), Vec::new())
     };
     one.actors.iter().map(about).collect()

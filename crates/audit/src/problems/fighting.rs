@@ -1,15 +1,17 @@
-//! A manifest declares a count beside an autoscaler: each apply puts that count back, and the autoscaler changes it again.
+//! A manifest declares a count beside an autoscaler: each apply puts that count back, and the autoscaler changes it
+//! again.
 //!
 //! ## Meaning
 //! Two write one field. At each deployment the workload jumps to the declared count, whatever load there is.
 //!
 //! ## How it comes about
-//! An autoscaler came, and `replicas` stayed in the manifest. Envoy Gateway 1.3 to 1.8 forces `envoyDeployment.replicas` beside envoyHpa.
+//! An autoscaler came, and `replicas` stayed in the manifest. Envoy Gateway 1.3 to 1.8 forces
+//! `envoyDeployment.replicas` beside envoyHpa.
 //!
 //! ## What is looked at
-//! What was applied last, releases of Helm, and who applies the count server-side, of workloads with an autoscaler that is not paused; unless
-//! the tool is told to leave the count alone: Argo CD by `ignoreDifferences`, Flux by `kustomize.toolkit.fluxcd.io/ssa: IfNotPresent`. Where
-//! both counts are equal now it is only *likely*.
+//! What was applied last, releases of Helm, and who applies the count server-side, of workloads with an autoscaler that
+//! is not paused; unless the tool is set to leave the count alone: Argo CD by `ignoreDifferences`, Flux by
+//! `kustomize.toolkit.fluxcd.io/ssa: IfNotPresent`. Where both counts are equal now it is only *likely*.
 //!
 //! ## What to do
 //! Take `replicas` out of the manifest.
@@ -51,10 +53,11 @@ fn declared(view: &View<'_>, workload: &Object) -> Option<(i64, String)> {
         all.extend(entry.replicas.map(|count| (count, record.title.clone())));
     }
     if !view.records.ignore_count(workload) {
-        all.extend(count::last_applied(workload).map(|count| (count, "its manifest, as it was applied last,".to_owned())));
-        let declares = |manager: &str| {
-            manager.starts_with("kubectl") || view.settings.handover_field_managers.match_name(manager)
-        };
+        all.extend(
+            count::last_applied(workload).map(|count| (count, "its manifest, as it was applied last,".to_owned())),
+        );
+        let declares =
+            |manager: &str| manager.starts_with("kubectl") || view.settings.handover_field_managers.match_name(manager);
         let applied = count::applied_by(workload).filter(|written| declares(written.manager));
         all.extend(applied.map(|written| (live, written.manager.to_owned())));
     }

@@ -40,7 +40,8 @@ pub fn check(view: &View<'_>, found: &mut Found) {
 }
 
 fn push(found: &mut Found, finding: Finding) {
-    let off = finding.workload.as_ref().map(|workload| workload.kubectl("annotate").arg("autoscaler-guard/autoscaling=off"));
+    let off =
+        finding.workload.as_ref().map(|workload| workload.kubectl("annotate").arg("autoscaler-guard/autoscaling=off"));
     let finding = match off {
         Some(off) => finding.command(&off),
         None => finding,
@@ -71,7 +72,8 @@ fn declared(view: &View<'_>, found: &mut Found) {
 fn missing_of(view: &View<'_>, record: &Record, entry: &Entry) -> Option<Finding> {
     let message = format!("{} declares {}, which is not there", record.title, entry.key);
     let finding = |workload: &Ref| {
-        let finding = Finding::new(PROBLEM, &entry.key, format!("{message}: nothing scales {workload}")).workload(workload);
+        let finding =
+            Finding::new(PROBLEM, &entry.key, format!("{message}: nothing scales {workload}")).workload(workload);
         match again(record) {
             None => finding.fixable(),
             Some(again) => finding.command(&again),
@@ -134,7 +136,8 @@ fn scaled_objects(view: &View<'_>, found: &mut Found) {
         if view.workload(&scaled.target).is_none() || time::is_new(object.created(), view.now) {
             continue;
         }
-        let message = format!("{} has no HPA: {} is not there, so nothing scales {}", object.key, scaled.hpa, scaled.target);
+        let message =
+            format!("{} has no HPA: {} is not there, so nothing scales {}", object.key, scaled.hpa, scaled.target);
         let since = object.condition("Ready").filter(|ready| ready.status == "False").and_then(|ready| ready.since);
         let finding = Finding::new(PROBLEM, &scaled.hpa, message)
             .rule("scaledobject-without-hpa")
@@ -182,8 +185,10 @@ fn operators(view: &View<'_>, found: &mut Found) {
         if view.is_autoscaled(&workload.key) || workload.is_terminating() {
             continue;
         }
-        let message = format!("{} was applied with an HPA, which is not there: nothing scales {}", object.key, workload.key);
-        let finding = Finding::new(PROBLEM, &declared.hpa, message).rule("declared-hpa-removed").workload(&workload.key);
+        let message =
+            format!("{} was applied with an HPA, which is not there: nothing scales {}", object.key, workload.key);
+        let finding =
+            Finding::new(PROBLEM, &declared.hpa, message).rule("declared-hpa-removed").workload(&workload.key);
         push(found, finding.likely(true).command(&object.key.kubectl("describe")));
     }
 }
@@ -196,7 +201,8 @@ fn counts(view: &View<'_>, found: &mut Found) {
             continue;
         }
         let live = count::replicas(workload);
-        let by_release = view.records.declaring(&workload.key).any(|(_, entry)| entry.replicas.is_some() && entry.replicas == live);
+        let by_release =
+            view.records.declaring(&workload.key).any(|(_, entry)| entry.replicas.is_some() && entry.replicas == live);
         let by_fleet = view.fleets.of_deployment(&workload.key).is_some_and(|fleet| fleet.forced.is_some());
         // What a controller makes of its own object, such as a Deployment its ReplicaSets, that scales.
         let is_derived = workload.key.kind == "ReplicaSet" && workload.controller().is_some();

@@ -1,6 +1,8 @@
-//! The problems: one file each, which opens with its page (headings `Meaning`, `How it comes about`, `What is looked at`, `What to do`).
+//! The problems: one file each, which opens with its page (headings `Meaning`, `How it comes about`, `What is looked
+//! at`, `What to do`).
 //!
-//! They are asked in the order of [`STEPS`], from the most specific to the most general, so that one object and cause gets one finding.
+//! They are asked in the order of [`STEPS`], from the most specific to the most general, so that one object and cause
+//! gets one finding.
 
 use crate::finding::Found;
 use crate::view::View;

@@ -4,15 +4,16 @@
 //! What made the HPA does not declare it any more and has not deleted it.
 //!
 //! ## How it comes about
-//! Envoy Gateway 1.1.3 to 1.4.x deletes neither the HPA of a fleet that loses envoyHpa nor that of a Gateway that is deleted
-//! (envoyproxy/gateway issue 5357), and no later version does it for them. A ScaledObject was deleted with `--cascade=orphan`, or its HPA
-//! restored from a backup without it. Some operators forget the HPA when the part of their object goes that declared it.
+//! Envoy Gateway 1.1.3 to 1.4.x deletes neither the HPA of a fleet that loses envoyHpa nor that of a Gateway that is
+//! deleted (envoyproxy/gateway issue 5357), and no later version does it for them. A ScaledObject was deleted with
+//! `--cascade=orphan`, or its HPA restored from a backup without it. Some operators forget the HPA when the part of
+//! their object goes that declared it.
 //!
 //! ## What is looked at
-//! HPAs with the labels of a fleet that no EnvoyProxy declares, by the rules of the Envoy Gateway that runs; those with KEDA's marks, without
-//! owner and without a ScaledObject that writes them, unless a release, an Application, an inventory or autoscaler-guard's own mark claims
-//! them; those of operators' objects (setting `declarations`, and the table in docs/operators.md) that declare none.
-//! Where Envoy Gateway's configuration cannot be read, nothing is said.
+//! HPAs with the labels of a fleet that no EnvoyProxy declares, by the rules of the Envoy Gateway that runs; those with
+//! KEDA's marks, without owner and without a ScaledObject that writes them, unless a release, an Application, an
+//! inventory or autoscaler-guard's own mark claims them; those of operators' objects (setting `declarations`, and the
+//! table in docs/operators.md) that declare none. Where Envoy Gateway's configuration cannot be read, nothing is said.
 //!
 //! ## What to do
 //! Declare the count, then delete the HPA; `fix` does both.
@@ -51,24 +52,28 @@ fn is_claimed(view: &View<'_>, hpa: &Hpa<'_>) -> bool {
     by_record || applied || object.annotation(RELEASED_FROM).is_some() || is_written_by_a_tool(view, hpa)
 }
 
-/// A tool that declares wrote its spec. Helm's entry may be older than KEDA's adoption, so where its release can be read, that tells.
+/// A tool that declares wrote its spec. Helm's entry may be older than KEDA's adoption, so where its release can be
+/// read, that decides.
 fn is_written_by_a_tool(view: &View<'_>, hpa: &Hpa<'_>) -> bool {
     let release = hpa.object.annotation("meta.helm.sh/release-name");
-    let is_read = view.records.all.iter().any(|record| {
-        record.tool == Tool::Helm && release.is_some_and(|release| record.key.name == release)
-    });
+    let is_read = view
+        .records
+        .all
+        .iter()
+        .any(|record| record.tool == Tool::Helm && release.is_some_and(|release| record.key.name == release));
     let entries = hpa.object.items("/metadata/managedFields").iter();
-    let mut managers = entries.filter(|entry| entry.pointer("/fieldsV1/f:spec").is_some()).map(|entry| text(entry, "/manager"));
-    managers.any(|manager| {
-        view.settings.handover_field_managers.match_name(manager) && !(manager == "helm" && is_read)
-    })
+    let mut managers =
+        entries.filter(|entry| entry.pointer("/fieldsV1/f:spec").is_some()).map(|entry| text(entry, "/manager"));
+    managers.any(|manager| view.settings.handover_field_managers.match_name(manager) && !(manager == "helm" && is_read))
 }
 
 fn of_fleet(view: &View<'_>, hpa: &Hpa<'_>) -> Option<Finding> {
     let key = &hpa.object.key;
     let (why, is_guess) = match view.fleets.labelled(hpa.object)? {
         Labelled::Unknown => return None,
-        Labelled::Nothing => ("its Gateway or GatewayClass is not there, or not Envoy Gateway's any more".to_owned(), false),
+        Labelled::Nothing => {
+            ("its Gateway or GatewayClass is not there, or not Envoy Gateway's any more".to_owned(), false)
+        }
         Labelled::Fleet(fleet) => match fleet.declares? {
             false => (format!("no EnvoyProxy declares an HPA for {}", fleet.title), fleet.is_guess),
             // Another name: the one that is declared is there, too.
@@ -89,7 +94,8 @@ fn of_keda(view: &View<'_>, hpa: &Hpa<'_>) -> Option<Finding> {
     if is_owned || !is_read || view.scaled_object_for(key).is_some() {
         return None;
     }
-    let message = format!("{key} was made by KEDA for ScaledObject {}/{name}, which does not declare it", key.namespace);
+    let message =
+        format!("{key} was made by KEDA for ScaledObject {}/{name}, which does not declare it", key.namespace);
     Some(Finding::new(PROBLEM, key, message))
 }
 

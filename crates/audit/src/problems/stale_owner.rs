@@ -1,12 +1,12 @@
 //! An autoscaler refers to an owner that is gone: the garbage collector deletes it, now or when it next looks.
 //!
 //! ## Meaning
-//! An ownerReference of an HPA or ScaledObject names an object that does not exist, or one of another uid: an object of that name that was
-//! made anew is another one.
+//! An ownerReference of an HPA or ScaledObject names an object that does not exist, or one of another uid: an object of
+//! that name that was made anew is another one.
 //!
 //! ## How it comes about
-//! A backup is restored with the references of then; an operator is removed with its kinds, so that the collector cannot tell; a manifest was
-//! exported from one cluster and applied to another.
+//! A backup is restored with the references of then; an operator is removed with its kinds, so that the collector does
+//! not know; a manifest was exported from one cluster and applied to another.
 //!
 //! ## What is looked at
 //! `metadata.ownerReferences` of HPAs and ScaledObjects. Owners of kinds of which nothing is known are not judged.
@@ -38,7 +38,9 @@ pub fn check(view: &View<'_>, found: &mut Found) {
         if found.explains(&object.key) {
             continue;
         }
-        let Some((owner, why)) = object.owners().find_map(|owner| Some((stale(view, object, &owner)?, owner)).map(|(why, owner)| (owner, why)))
+        let Some((owner, why)) = object
+            .owners()
+            .find_map(|owner| Some((stale(view, object, &owner)?, owner)).map(|(why, owner)| (owner, why)))
         else {
             continue;
         };

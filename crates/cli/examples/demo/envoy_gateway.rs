@@ -1,7 +1,7 @@
 //! Incident 2: envoyHpa is removed from an EnvoyProxy (envoyproxy/gateway issue 5357).
 
 use autoscaler_guard_cli::fault::Fault;
-use autoscaler_guard_cli::review::Verdict;
+use autoscaler_guard_cli::review::VerdictKind;
 use autoscaler_guard_host::Snapshot;
 use serde_json::json;
 
@@ -25,7 +25,7 @@ fn introduce(stage: &Stage) {
     stage.say(
         "Envoy Gateway runs a fleet of Envoy proxies for Gateway eg. EnvoyProxy fleet says, in its field envoyHpa, that an \
          HPA keeps between 2 and 5 of them. Somebody removes the field. What that does depends on the version \
-         (envoyproxy/gateway issue 5357), and no version tells anybody.",
+         (envoyproxy/gateway issue 5357), and no version says so.",
     );
 }
 
@@ -36,7 +36,7 @@ fn orphan(stage: &mut Stage, fleet: &Snapshot) -> Result<(), Fault> {
         settings: json!({}),
         cluster: fleet,
         request: request(ENVOY_HPA_REMOVED_1_3)?,
-        expected: (Verdict::Rejected, Some("envoyhpa-removed")),
+        expected: (VerdictKind::Rejected, Some("envoyhpa-removed")),
         without: "an HPA that nothing declares keeps scaling the fleet",
         with: "envoyHpa stays",
     })?;
@@ -50,7 +50,7 @@ fn loss(stage: &mut Stage, fleet: &Snapshot) -> Result<(), Fault> {
         settings: json!({}),
         cluster: fleet,
         request: request(ENVOY_HPA_REMOVED_1_9)?,
-        expected: (Verdict::Rejected, Some("envoyhpa-removed")),
+        expected: (VerdictKind::Rejected, Some("envoyhpa-removed")),
         without: "the HPA is deleted, the fleet's size freezes",
         with: "envoyHpa stays",
     })?;
@@ -67,7 +67,7 @@ fn declared(stage: &mut Stage, fleet: &Snapshot) -> Result<(), Fault> {
         settings: json!({}),
         cluster: fleet,
         request: declared,
-        expected: (Verdict::Allowed, None),
+        expected: (VerdictKind::Allowed, None),
         without: "the fleet has 4 proxies",
         with: "the fleet has 4 proxies",
     })?;
@@ -82,7 +82,7 @@ fn pinned(stage: &mut Stage, fleet: &Snapshot) -> Result<(), Fault> {
         settings: json!({"envoyHpaRemoval": "pin"}),
         cluster: fleet,
         request: request(ENVOY_HPA_REMOVED_1_9)?,
-        expected: (Verdict::Repaired, Some("envoyhpa-removed")),
+        expected: (VerdictKind::Repaired, Some("envoyhpa-removed")),
         without: "the HPA is deleted, the fleet's size freezes",
         with: "the size is declared, by envoyHpa",
     })?;

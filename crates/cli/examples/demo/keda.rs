@@ -1,7 +1,7 @@
 //! Incident 1: a chart goes back from KEDA to a plain HPA (kedacore/keda issue 6250).
 
 use autoscaler_guard_cli::fault::Fault;
-use autoscaler_guard_cli::review::{Judgement, Request, Verdict};
+use autoscaler_guard_cli::review::{Judgement, Request, VerdictKind};
 use autoscaler_guard_host::Snapshot;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn introduce(stage: &Stage) {
     stage.say(
         "Without the policy: Helm updates the HPA, then deletes the ScaledObject, and prints STATUS: deployed. A moment \
          later the garbage collector deletes the HPA, since its owner is gone. The workload has no autoscaler, and nobody \
-         is told (kedacore/keda issue 6250).",
+         is warned (kedacore/keda issue 6250).",
     );
 }
 
@@ -47,7 +47,7 @@ fn hand_over(stage: &mut Stage, before: &Snapshot) -> Result<Value, Fault> {
         settings: json!({}),
         cluster: before,
         request: request(HPA_UPDATED_BY_HELM)?,
-        expected: (Verdict::Repaired, Some("hpa-handover")),
+        expected: (VerdictKind::Repaired, Some("hpa-handover")),
         without: "the HPA stays owned by the ScaledObject",
         with: "the HPA belongs to the chart",
     })?;
@@ -64,7 +64,7 @@ fn readoption(stage: &mut Stage, after: &Snapshot, released: &Value) -> Result<(
         settings: json!({}),
         cluster: after,
         request: update_by_keda(released)?,
-        expected: (Verdict::Repaired, Some("hpa-readoption")),
+        expected: (VerdictKind::Repaired, Some("hpa-readoption")),
         without: "the ScaledObject owns the HPA again",
         with: "KEDA's update changes nothing",
     })?;
@@ -82,7 +82,7 @@ fn delete_after_hand_over(stage: &mut Stage, after: &Snapshot, released: &Value)
         settings: json!({}),
         cluster: after,
         request: request(SCALED_OBJECT_DELETED)?,
-        expected: (Verdict::Allowed, None),
+        expected: (VerdictKind::Allowed, None),
         without: "the HPA is deleted, too: no autoscaler is left",
         with: "nothing is lost, the HPA stays",
     })?;
@@ -97,7 +97,7 @@ fn hand_over_without_repair(stage: &mut Stage, before: &Snapshot) -> Result<(), 
         settings: json!({"repair": false}),
         cluster: before,
         request: request(HPA_UPDATED_BY_HELM)?,
-        expected: (Verdict::Rejected, Some("hpa-handover")),
+        expected: (VerdictKind::Rejected, Some("hpa-handover")),
         without: "the HPA stays owned by the ScaledObject",
         with: "the upgrade fails, and says why",
     })?;
@@ -111,7 +111,7 @@ fn bare_delete(stage: &mut Stage, before: &Snapshot) -> Result<(), Fault> {
         settings: json!({}),
         cluster: before,
         request: request(SCALED_OBJECT_DELETED)?,
-        expected: (Verdict::Rejected, Some("scaledobject-deleted")),
+        expected: (VerdictKind::Rejected, Some("scaledobject-deleted")),
         without: "the HPA is deleted, too: no autoscaler is left",
         with: "the ScaledObject stays",
     })?;
@@ -128,7 +128,7 @@ fn acknowledged_delete(stage: &mut Stage, before: &Snapshot) -> Result<(), Fault
         settings: json!({}),
         cluster: before,
         request: acknowledged,
-        expected: (Verdict::Allowed, None),
+        expected: (VerdictKind::Allowed, None),
         without: "the HPA is deleted, too",
         with: "as they wish; the audit log keeps it",
     })?;
@@ -139,7 +139,7 @@ fn acknowledged_delete(stage: &mut Stage, before: &Snapshot) -> Result<(), Fault
     Ok(())
 }
 
-/// What KEDA sends a second after the hand-over: the HPA that it builds for its ScaledObject, over the stored one.
+/// What KEDA sends a second after the handover: the HPA that it builds for its ScaledObject, over the stored one.
 fn update_by_keda(released: &Value) -> Result<Request, Fault> {
     changed_request(HPA_CREATED_BY_KEDA, |request| {
         request["operation"] = "UPDATE".into();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use autoscaler_guard_cli::fault::Fault;
 use autoscaler_guard_cli::paint::{self, BAD, FAINT, GOOD, STRONG, paint};
 use autoscaler_guard_cli::review::human::{self, Sheet};
-use autoscaler_guard_cli::review::{Judge, Judgement, Neighbours, Request, SettingsText, Verdict, diff};
+use autoscaler_guard_cli::review::{Judge, Judgement, Neighbours, Request, SettingsText, VerdictKind, diff};
 use autoscaler_guard_host::Snapshot;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub struct Scene<'a> {
     /// What the API server is asked for.
     pub request: Request,
     /// The verdict, and the rule that gives it.
-    pub expected: (Verdict, Option<&'a str>),
+    pub expected: (VerdictKind, Option<&'a str>),
     /// For the closing table: what happens without the policy.
     pub without: &'a str,
     /// And what happens with it.
@@ -41,7 +41,7 @@ struct Ending {
     title: String,
     without: String,
     with: String,
-    verdict: Verdict,
+    verdict: VerdictKind,
     is_as_claimed: bool,
 }
 

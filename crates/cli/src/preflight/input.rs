@@ -43,6 +43,12 @@ pub fn of_source(source: &Source) -> Result<Vec<Manifest>, Fault> {
         flatten(document.value, &mut values);
         for value in values {
             let name = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            // What has a name only once it is created is new each time, and no autoscaler aims at it; a kustomization
+            // is no object at all.
+            let is_unnamed = !name("/metadata/generateName").is_empty() && name("/metadata/name").is_empty();
+            if is_unnamed || name("/apiVersion").starts_with("kustomize.config.k8s.io/") {
+                continue;
+            }
             let (kind, name) = (name("/kind"), name("/metadata/name"));
             if kind.is_empty() || name.is_empty() {
                 return Err(Fault::new(format!("{origin} is no Kubernetes object"))
@@ -61,6 +67,12 @@ fn flatten(mut value: Value, found: &mut Vec<Value>) {
     let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
     match &mut value {
         Value::Array(items) => std::mem::take(items).into_iter().for_each(|item| flatten(item, found)),
+        Value::Object(fields) if is_list && fields.get("items").is_none_or(Value::is_null) => {
+            // A list of nothing; what else is called so has a name.
+            if fields.get("metadata").is_some_and(|metadata| !metadata["name"].is_null()) {
+                found.push(value);
+            }
+        }
         Value::Object(fields) if is_list && fields.get("items").is_some_and(Value::is_array) => {
             flatten(fields.remove("items").unwrap_or_default(), found);
         }

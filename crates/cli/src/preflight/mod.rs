@@ -1,6 +1,7 @@
 //! `preflight`: what happens to every autoscaler when these manifests are applied.
 //!
-//! The world model does the work ([`autoscaler_guard_world`]); here manifests are read (`input`), and what came out is shown.
+//! The world model does the work ([`autoscaler_guard_world`]); here manifests are read (`input`), and what came out is
+//! shown.
 
 mod each;
 mod formats;

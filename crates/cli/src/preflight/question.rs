@@ -13,7 +13,7 @@ use crate::arguments::{FailOn, Guard, PreflightOptions};
 use crate::fault::Fault;
 use crate::review::{Judge, SettingsText};
 
-/// Whether an outcome is one that the exit code tells.
+/// Whether an outcome shows in the exit code.
 pub fn fails(rows: &[Row], fail_on: FailOn) -> bool {
     rows.iter().filter_map(Row::counts).any(|cell| {
         let is_gap = cell.outcome == autoscaler_guard_world::Outcome::Gap;
@@ -121,6 +121,6 @@ fn guess(manifests: &[Value]) -> (Tool, &'static str) {
     } else if has("/metadata/labels/helm.sh~1chart", &any) {
         (Tool::Helm3, "by label helm.sh/chart")
     } else {
-        (Tool::Kubectl, "as nothing tells another tool")
+        (Tool::Kubectl, "as nothing names another tool")
     }
 }

@@ -10,7 +10,7 @@ use crate::arguments::PreflightOptions;
 use crate::documents::{Source, is_stdin};
 use crate::fault::Fault;
 
-/// Both sides, and what the way they came tells.
+/// Both sides, and what is known by the way they came.
 #[derive(Debug, Default)]
 pub struct Given {
     /// Before.
@@ -115,9 +115,7 @@ fn release_and_chart(options: &PreflightOptions, release: &str) -> Result<Given,
     let version = output("helm", &words(&["version", "--short"]), None)?;
     let tool = if version.trim().trim_start_matches('v').starts_with('4') { Tool::Helm4 } else { Tool::Helm3 };
     let mut arguments = words(&["get", "manifest", release, "--namespace", &namespace]);
-    if let Some(context) = &options.context {
-        arguments.extend(words(&["--kube-context", context]));
-    }
+    arguments.extend(options.of.helm());
     let before = source(format!("release {release}"), output("helm", &arguments, None)?)?;
     let after = template(options, release, &namespace, chart)?;
     let mut notes = vec![format!("hooks of the last release are not known: helm get manifest leaves them out")];
@@ -210,9 +208,7 @@ pub fn live(options: &PreflightOptions) -> Result<Vec<serde_json::Value>, Fault>
     let mut found = Vec::new();
     for kind in KINDS {
         let mut arguments = words(&["get", kind, "--all-namespaces", "--show-managed-fields", "--output", "json"]);
-        if let Some(context) = &options.context {
-            arguments.extend(words(&["--context", context]));
-        }
+        arguments.extend(options.of.kubectl());
         match output("kubectl", &arguments, None) {
             Ok(text) => found.extend(source(format!("kubectl get {kind}"), text)?.into_iter().map(|it| it.value)),
             Err(fault) if fault.to_string().contains("the server doesn't have a resource type") => {}
@@ -224,7 +220,7 @@ pub fn live(options: &PreflightOptions) -> Result<Vec<serde_json::Value>, Fault>
 
 /// The objects of the cluster, if one is named.
 pub fn cluster(options: &PreflightOptions) -> Result<Option<Vec<serde_json::Value>>, Fault> {
-    if options.live || options.context.is_some() {
+    if options.live || options.of.is_named() {
         return live(options).map(Some);
     }
     if options.cluster.is_empty() {

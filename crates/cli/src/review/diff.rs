@@ -1,4 +1,5 @@
-//! What changes between two versions of an object: YAML lines, green and red, below the lines that say where they belong.
+//! What changes between two versions of an object: YAML lines, green and red, below the lines that say where they
+//! belong.
 
 use autoscaler_guard::plain::plain;
 use autoscaler_guard_host::yaml::{self, Line};

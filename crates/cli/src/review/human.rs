@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard::VerdictKind;
 use autoscaler_guard::plain::plain;
-use autoscaler_guard_host::Verdict;
 
 use super::diff::diff;
 use super::judgement::Judgement;
 use super::lookups::Words;
-use super::message::{self, Part};
+use super::message::{Message, Part};
 use super::neighbours::Neighbours;
 use crate::paint::{self, BAD, COMMAND, FAINT, GOOD, HELP, REPAIR, STRONG, WARNING, paint};
 
@@ -60,11 +60,15 @@ impl Sheet {
     }
 
     fn details(&self, judgement: &Judgement) -> Vec<String> {
+        let Message { refusal, warnings } = judgement.message();
         let mut lines = Vec::new();
         lines.extend(self.not_judged(judgement));
-        lines.extend(self.acknowledgement(judgement));
-        lines.extend(judgement.message().into_iter().flat_map(|message| self.message(message)));
-        lines.extend(self.warnings(judgement));
+        lines.extend(self.acknowledgements(judgement));
+        lines.extend(refusal.iter().flat_map(|part| self.part(part, "")));
+        let label = if refusal.is_empty() { "" } else { &paint(WARNING, "warning ") };
+        let every = || Message::every_warning(judgement.response.warnings());
+        let warnings = if self.verbose { every() } else { warnings };
+        lines.extend(warnings.iter().flat_map(|part| self.part(part, label)));
         lines.extend(self.assumed(judgement));
         lines.extend(self.patch(judgement));
         lines.extend(self.audit(judgement.response.audit_annotations.as_ref()));
@@ -85,44 +89,24 @@ impl Sheet {
         (!judgement.assumed_absent.is_empty()).then(|| paint(FAINT, paint::hang(&line, self.width, INDENT, 2 * INDENT)))
     }
 
-    fn acknowledgement(&self, judgement: &Judgement) -> Option<String> {
-        let (rule, by) = (judgement.response.audit("allowed")?, judgement.response.audit("allowed-by")?);
-        Some(self.paragraph(&format!("{} was let through by {by}", paint(STRONG, rule))))
+    fn acknowledgements(&self, judgement: &Judgement) -> Vec<String> {
+        let passed = judgement.acknowledged();
+        let line = |(rule, by)| self.paragraph(&format!("{} was let through by {by}", paint(STRONG, rule)));
+        passed.into_iter().map(line).collect()
     }
 
-    fn message(&self, message: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        for part in message.lines().map(Part::of) {
-            match part {
-                Part::Finding { rule, text } => lines.push(self.finding(rule, text)),
-                Part::Text(text) => lines.push(self.paragraph(text)),
-                Part::Way { purpose, command } => lines.extend(self.way(purpose, command)),
-            }
-        }
-        lines
-    }
-
-    fn finding(&self, rule: &str, text: &str) -> String {
-        self.paragraph(&format!("{} {text}", paint(STRONG, format!("{rule}:"))))
-    }
-
-    /// Commands are not wrapped, so that they can be pasted.
-    fn way(&self, purpose: &str, command: &str) -> [String; 2] {
-        [self.paragraph(&paint(HELP, format!("{purpose}:"))), format!("    {}", paint(COMMAND, command))]
-    }
-
-    /// A rejection's warning is its message's first line, which needs no saying twice.
-    fn warnings(&self, judgement: &Judgement) -> Vec<String> {
-        let message = judgement.message().unwrap_or_default();
-        let is_new = |warning: &&String| self.verbose || !message::repeats(warning, message);
-        let label = if judgement.message().is_some() { paint(WARNING, "warning ") } else { String::new() };
-        let word = |warning: &String| match Part::of(warning) {
+    fn part(&self, part: &Part<'_>, label: &str) -> Vec<String> {
+        match part {
             Part::Finding { rule, text } => {
-                self.paragraph(&format!("{label}{} {text}", paint(STRONG, format!("{rule}:"))))
+                vec![self.paragraph(&format!("{label}{} {text}", paint(STRONG, format!("{rule}:"))))]
             }
-            _ => self.paragraph(&format!("{label}{warning}")),
-        };
-        judgement.response.warnings().iter().filter(is_new).map(word).collect()
+            // Commands are not wrapped, so that they can be pasted.
+            Part::Way { purpose, command } => vec![
+                self.paragraph(&format!("{label}{}", paint(HELP, format!("{purpose}:")))),
+                format!("    {}", paint(COMMAND, command)),
+            ],
+            Part::Text(text) => text.lines().map(|line| self.paragraph(&format!("{label}{line}"))).collect(),
+        }
     }
 
     fn patch(&self, judgement: &Judgement) -> Vec<String> {
@@ -161,12 +145,12 @@ fn headline(judgement: &Judgement) -> String {
 const NOT_JUDGED: &str = "? not judged";
 
 /// The verdict's word with a mark that is seen without colours, too.
-pub fn verdict(verdict: Verdict) -> String {
+pub fn verdict(verdict: VerdictKind) -> String {
     match verdict {
-        Verdict::Allowed => paint(GOOD, "✓ allowed"),
-        Verdict::Warned => paint(WARNING, "! allowed with a warning"),
-        Verdict::Repaired => paint(REPAIR, "~ repaired"),
-        Verdict::Rejected => paint(BAD, "✗ rejected"),
+        VerdictKind::Allowed => paint(GOOD, "✓ allowed"),
+        VerdictKind::Warned => paint(WARNING, "! allowed with a warning"),
+        VerdictKind::Repaired => paint(REPAIR, "~ repaired"),
+        VerdictKind::Rejected => paint(BAD, "✗ rejected"),
     }
 }
 
@@ -184,10 +168,10 @@ fn lookups(judgement: &Judgement) -> Vec<String> {
 /// `7 requests: 2 rejected, 1 repaired, 4 allowed`
 fn summary(judgements: &[Judgement]) -> String {
     let words = [
-        (Verdict::Rejected, "rejected", BAD),
-        (Verdict::Repaired, "repaired", REPAIR),
-        (Verdict::Warned, "allowed with a warning", WARNING),
-        (Verdict::Allowed, "allowed", GOOD),
+        (VerdictKind::Rejected, "rejected", BAD),
+        (VerdictKind::Repaired, "repaired", REPAIR),
+        (VerdictKind::Warned, "allowed with a warning", WARNING),
+        (VerdictKind::Allowed, "allowed", GOOD),
     ];
     let counted = words.iter().filter_map(|(verdict, word, style)| {
         let is = |judgement: &&Judgement| judgement.judged && judgement.verdict() == *verdict;

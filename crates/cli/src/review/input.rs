@@ -9,9 +9,15 @@ use crate::arguments::ReviewOptions;
 use crate::documents::{self, Document, Origin, Source, is_stdin};
 use crate::fault::Fault;
 
+/// What was named, in either way.
+pub fn named(options: &ReviewOptions) -> Vec<PathBuf> {
+    options.files.iter().chain(&options.filename).cloned().collect()
+}
+
 /// Standard input can be read but once.
 pub fn check_stdin(options: &ReviewOptions) -> Result<(), Fault> {
-    let for_requests = options.files.is_empty() || options.files.iter().any(|file| is_stdin(file));
+    let files = named(options);
+    let for_requests = files.is_empty() || files.iter().any(|file| is_stdin(file));
     let for_cluster = options.cluster.iter().any(|path| is_stdin(path));
     if for_requests && for_cluster {
         let fault = Fault::new("both the requests and --cluster would be read from standard input");

@@ -1,6 +1,5 @@
 //! Judgements for scripts; `review --help` documents the fields, which stay.
 
-use autoscaler_guard_host::Verdict;
 use autoscaler_guard_host::admission::{self, AdmissionResponse};
 use serde::Serialize;
 
@@ -12,7 +11,7 @@ use crate::fault::Fault;
 #[derive(Serialize)]
 struct Entry<'a, O> {
     request: Request<'a>,
-    verdict: Verdict,
+    verdict: &'static str,
     judged: bool,
     rules: Vec<&'a str>,
     response: &'a AdmissionResponse,
@@ -42,7 +41,7 @@ pub fn all(judgements: &[Judgement]) -> Result<String, Fault> {
 fn entry(judgement: &Judgement) -> Entry<'_, impl Serialize> {
     Entry {
         request: request(&judgement.request),
-        verdict: judgement.verdict(),
+        verdict: judgement.verdict().word(),
         judged: judgement.judged,
         rules: judgement.rules(),
         response: &judgement.response,

@@ -1,14 +1,24 @@
 //! Who judges: the rules that are built in, or a module in the embedded host.
 //!
-//! Both get the same payload and lookups and answer with the same JSON, so that everything after this is the same.
+//! Both get the same payload and lookups and answer with the same JSON. The built-in rules give their findings as well:
+//! a module has only text to say them in.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use autoscaler_guard::{Settings, kubewarden};
+use autoscaler_guard::{Settings, Verdict, kubewarden};
 use autoscaler_guard_host::{Capabilities, Limits, Policy, Response};
 
 use crate::fault::Fault;
+
+/// What a judge says about a request.
+#[derive(Debug)]
+pub struct Ruling {
+    /// What policy-server would get.
+    pub response: Response,
+    /// The verdict with its findings, which a module does not give.
+    pub verdict: Option<Verdict>,
+}
 
 /// Who judges.
 #[derive(Debug)]
@@ -48,15 +58,19 @@ impl Judge {
     }
 
     /// The verdict on an `AdmissionRequest`, given as JSON text; the error is why there is none.
-    pub fn ask(&self, request: &str, settings: &str, lookups: &Arc<dyn Capabilities>) -> Result<Response, String> {
+    pub fn ask(&self, request: &str, settings: &str, lookups: &Arc<dyn Capabilities>) -> Result<Ruling, String> {
         match self {
             Self::Core => {
                 let payload = format!(r#"{{"request":{request},"settings":{settings}}}"#);
                 let call = |operation: &str, request: &[u8]| lookups.call(operation, request);
-                let answer = kubewarden::validate(payload.as_bytes(), &call);
-                serde_json::from_slice(&answer).map_err(|error| error.to_string())
+                let verdict = kubewarden::judge(payload.as_bytes(), &call);
+                let response = serde_json::from_slice(&kubewarden::response(&verdict));
+                response.map(|response| Ruling { response, verdict: Some(verdict) }).map_err(|error| error.to_string())
             }
-            Self::Module(policy) => policy.validate(request, settings, lookups).map_err(|error| error.to_string()),
+            Self::Module(policy) => {
+                let response = policy.validate(request, settings, lookups).map_err(|error| error.to_string())?;
+                Ok(Ruling { response, verdict: None })
+            }
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use autoscaler_guard::{Verdict, VerdictKind};
 use autoscaler_guard_host::admission::{self, AdmissionResponse};
-use autoscaler_guard_host::{Call, Capabilities, Verdict};
+use autoscaler_guard_host::{Call, Capabilities};
 use serde_json::Value;
 
-use super::judge::Judge;
+use super::judge::{Judge, Ruling};
 use super::lookups::absent;
+use super::message::Message;
 use super::neighbours::Neighbours;
 use super::request::Request;
 use super::settings::SettingsText;
@@ -23,6 +25,8 @@ pub struct Judgement {
     pub request: Request,
     /// What the API server would get.
     pub response: AdmissionResponse,
+    /// The verdict of the built-in rules, with their findings; none of a module, which gives the text alone.
+    pub findings: Option<Verdict>,
     /// The object as it would be stored, if the policy changed it.
     pub repaired: Option<Value>,
     /// What was looked up for it.
@@ -42,37 +46,48 @@ impl Judgement {
         neighbours: &Neighbours,
     ) -> Result<Self, Fault> {
         let lookups: Arc<dyn Capabilities> = neighbours.lookups.clone();
-        let verdict = judge
+        let Ruling { response, verdict } = judge
             .ask(&request.value.to_string(), settings.as_str(), &lookups)
             .map_err(|reason| Fault::new(format!("there is no verdict on {}", request.origin)).because(reason))?;
-        let repaired = verdict.mutated_object.clone();
+        let repaired = response.mutated_object.clone();
         let review = admission::Review {
             uid: request.uid(),
             policy: NAME,
             object: Some(request.object()),
             mutating: judge.may_change(),
         };
-        let response = admission::respond(review, verdict);
+        let response = admission::respond(review, response);
         let repaired = repaired.filter(|_| response.patch.is_some());
         let lookups = neighbours.lookups.take();
         let assumed_absent = if neighbours.is_complete { absent(&lookups) } else { Vec::new() };
         let judged = request.is_watched(&settings.known());
-        Ok(Self { request: request.clone(), response, repaired, lookups, judged, assumed_absent })
+        Ok(Self { request: request.clone(), response, findings: verdict, repaired, lookups, judged, assumed_absent })
     }
 
-    /// The outcome in a word.
-    pub fn verdict(&self) -> Verdict {
+    /// What becomes of the request, in a word.
+    pub fn verdict(&self) -> VerdictKind {
         self.response.verdict()
     }
 
     /// The ids of the rules that spoke, strongest first.
     pub fn rules(&self) -> Vec<&str> {
-        self.response.rules().collect()
+        match &self.findings {
+            Some(verdict) => verdict.rules().collect(),
+            None => self.response.rules().collect(),
+        }
     }
 
-    /// Why it was refused.
-    pub fn message(&self) -> Option<&str> {
-        self.response.status.as_ref()?.message.as_deref()
+    /// What it says, line by line.
+    pub fn message(&self) -> Message<'_> {
+        self.findings.as_ref().map_or_else(|| Message::of_text(&self.response), Message::of_verdict)
+    }
+
+    /// Which rules an override let pass, and which override.
+    pub fn acknowledged(&self) -> Vec<(&str, &str)> {
+        match &self.findings {
+            Some(verdict) => verdict.overridden.iter().map(|passed| (passed.rule, passed.by)).collect(),
+            None => self.response.audit("allowed").zip(self.response.audit("allowed-by")).into_iter().collect(),
+        }
     }
 }
 
@@ -89,7 +104,7 @@ mod tests {
         let request = Request::new("a test", request).unwrap();
         let judgement = Judgement::of(&Judge::Core, &request, &SettingsText::default(), &Neighbours::none()).unwrap();
         assert_eq!(serde_json::to_value(&judgement.response).unwrap(), json!({"uid": "u-1", "allowed": true}));
-        assert_eq!((judgement.verdict(), judgement.rules().len()), (Verdict::Allowed, 0));
+        assert_eq!((judgement.verdict(), judgement.rules().len()), (VerdictKind::Allowed, 0));
         assert!(!judgement.judged && judgement.assumed_absent.is_empty());
     }
 }

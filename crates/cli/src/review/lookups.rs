@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_once() {
+    fn what_is_not_there_is_named_once() {
         let call = |operation: &str, request: &str, outcome: Result<&str, &str>| Call {
             operation: operation.into(),
             request: request.into(),

@@ -10,6 +10,7 @@ use super::settings::SettingsText;
 use crate::arguments::ReviewOptions;
 use crate::documents::{self, Source};
 use crate::fault::Fault;
+use crate::flags::ClusterFlags;
 use crate::paint;
 
 /// Whatever answers lookups, with a record of them.
@@ -43,8 +44,8 @@ impl std::fmt::Debug for Neighbours {
 impl Neighbours {
     /// Takes what the options name.
     pub fn open(options: &ReviewOptions, settings: &SettingsText) -> Result<Self, Fault> {
-        if options.live || options.context.is_some() {
-            return Self::live(options.context.clone(), settings);
+        if options.live || options.of.is_named() {
+            return Self::live(&options.of, settings);
         }
         if let Some(path) = &options.replay {
             return Ok(Self::session(session::read(path)?));
@@ -75,14 +76,15 @@ impl Neighbours {
         Self { replay: Some(replay.clone()), ..Self::new(replay, note) }
     }
 
-    fn live(context: Option<String>, settings: &SettingsText) -> Result<Self, Fault> {
+    fn live(of: &ClusterFlags, settings: &SettingsText) -> Result<Self, Fault> {
+        let ClusterFlags { context, kubeconfig } = of.clone();
         let note = match &context {
             Some(context) => format!("cluster: context {context}, as it is now"),
             None => "cluster: the current context, as it is now".to_owned(),
         };
         let stands_for = Some(settings.service_account());
-        let cluster = LiveCluster::connect(LiveOptions { context, stands_for, ..LiveOptions::default() });
-        let cluster = cluster.map_err(|error| Fault::new("the cluster cannot be asked").because(error))?;
+        let cluster = LiveCluster::connect(LiveOptions { context, kubeconfig, stands_for, ..LiveOptions::default() });
+        let cluster = cluster.map_err(|error| Fault::new("there is no cluster to ask").because(error))?;
         Ok(Self::new(Arc::new(cluster), note))
     }
 

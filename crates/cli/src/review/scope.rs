@@ -1,5 +1,5 @@
-//! Whether a request is one that an API server could send: what contradicts itself, or is in no namespace, would be allowed without
-//! having been judged.
+//! Whether a request is one that an API server could send: what contradicts itself, or is in no namespace, would be
+//! allowed without having been judged.
 
 use autoscaler_guard::Settings;
 use serde_json::Value;
@@ -13,7 +13,8 @@ const OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "CONNECT"];
 /// The kinds that rules watch and that are in no namespace.
 const CLUSTER_SCOPED: [&str; 4] = ["GatewayClass", "CustomResourceDefinition", "Namespace", "APIService"];
 
-/// Checks a request, and puts its object into a namespace as the API server would: the request's own, else the one given.
+/// Checks a request, and puts its object into a namespace as the API server would: the request's own, else the one
+/// given.
 pub fn placed(mut request: Request, given: Option<&str>, settings: &Settings) -> Result<Request, Fault> {
     let unusable = |what: String| Fault::new(format!("{} cannot be judged", request.origin)).because(what);
     let operation = request.operation();

@@ -24,11 +24,11 @@ pub fn record(path: &Path, calls: &[Call]) -> Result<(), Fault> {
     documents::write(path, session.to_string().as_bytes())
 }
 
-/// Finds out whether the session was that of these requests. Verdicts by another one would mean nothing; what is left of it in
-/// the end is a warning.
+/// Finds out whether the session was that of these requests. Verdicts by another one would mean nothing; what is left
+/// of it in the end is a warning.
 pub fn check(path: &Path, replay: &Replay) -> Result<(), Fault> {
-    let left = replay.finish().map_err(|misfit| {
-        let fault = Fault::new(format!("the session {} does not fit", path.display())).because(misfit);
+    let left = replay.finish().map_err(|difference| {
+        let fault = Fault::new(format!("the session {} does not fit", path.display())).because(difference);
         fault.help("give the requests, settings and policy that it was recorded with, or record it anew by --record")
     })?;
     if !left.is_empty() {

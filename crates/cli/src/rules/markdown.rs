@@ -30,10 +30,16 @@ fn facts(rule: &Rule) -> String {
     let watched = rule.watches.iter().map(|(kind, operations)| {
         format!("{} of {}", operations.iter().map(operation).collect::<Vec<_>>().join(", "), kind.name())
     });
-    let look_up = |look_up: &Lookup| match look_up {
+    let look_up = |look_up: &Lookup| {
+        match look_up {
         Lookup::Get(kind) => format!("{} by name", kind.kind),
         Lookup::List(kind) => format!("a list of {}", kind.resource),
         Lookup::Owner => "the owner that is named".to_owned(),
+        Lookup::Fleets => {
+            "Envoy Gateway's fleets (lists of deployments, gateways and gatewayclasses; ConfigMap and EnvoyProxy by name)"
+                .to_owned()
+        }
+    }
     };
     let own = LOOKUPS.iter().find(|(id, _)| *id == rule.id).map(|(_, own)| *own).unwrap_or_default();
     let looked_up = if own.is_empty() {

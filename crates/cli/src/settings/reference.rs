@@ -1,6 +1,7 @@
 //! The settings for documentation: each with what it is for, what it takes, its default and an example.
 //!
-//! Purpose, form and default come from the table of settings and its schema; the examples are here, as only this page has them.
+//! Purpose, form and default come from the table of settings and its schema; the examples are here, as only this page
+//! has them.
 
 use autoscaler_guard::settings::table::{Form, RULE_ACTIONS, SETTINGS, Setting, Takes, VERSION};
 use serde_json::Value;
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_tells_all_that_there_is_to_a_setting() {
+    fn a_section_has_all_that_there_is_to_a_setting() {
         let reference = reference();
         let section = reference.split_once("### helm.hpaDeletes\n").map(|(_, rest)| rest).unwrap_or_default();
         let section = section.split_once("\n### ").map(|(section, _)| section).unwrap_or_default();

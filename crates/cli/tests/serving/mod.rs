@@ -94,8 +94,8 @@ fn read(input: &mut impl BufRead) -> Option<(String, String)> {
         if line.is_empty() {
             break;
         }
-        if let Some(told) = line.strip_prefix("content-length:") {
-            length = told.trim().parse().ok()?;
+        if let Some(given) = line.strip_prefix("content-length:") {
+            length = given.trim().parse().ok()?;
         }
     }
     let mut body = vec![0; length];
@@ -231,7 +231,7 @@ impl Running {
         line
     }
 
-    /// Where it listens, and where it tells metrics if it does.
+    /// Where it listens, and where it serves metrics if it does.
     pub fn addresses(&mut self) -> (String, String) {
         let listening = self.line();
         let address = listening.trim().strip_prefix("listening on https://").expect(&listening).to_owned();
@@ -249,7 +249,7 @@ impl Running {
     /// The most memory that it had.
     pub fn peak_kilobytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux has it");
         peak.trim().trim_end_matches(" kB").parse().expect("it is a number")
     }
 

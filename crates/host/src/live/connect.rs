@@ -18,10 +18,10 @@ use crate::wording;
 #[non_exhaustive]
 pub enum ConnectError {
     /// Nothing says which cluster.
-    #[error("no cluster is configured: {0}; name a kubeconfig and a context, or set KUBECONFIG")]
+    #[error("{}; name one by --kubeconfig, or set KUBECONFIG", unconfigured(.0))]
     NoConfiguration(#[source] Box<InferConfigError>),
     /// The kubeconfig is broken.
-    #[error("{} cannot be used: {cause}; check it with `kubectl config view`", name(path.as_ref()))]
+    #[error("{} cannot be used: {}; check it with `kubectl config view`", name(path.as_ref()), in_short(cause))]
     Kubeconfig {
         /// The file, if it was named.
         path: Option<PathBuf>,
@@ -48,7 +48,7 @@ pub enum ConnectError {
     },
     /// The API server does not answer, or does not let this in.
     #[error(
-        "the API server {server} cannot be asked: {cause}; check that `kubectl version` works with the same context"
+        "the API server {server} does not answer: {cause}; check that `kubectl version` works with the same context"
     )]
     Unreachable {
         /// The API server.
@@ -56,12 +56,17 @@ pub enum ConnectError {
         /// Why.
         cause: String,
     },
-    /// The threads for look-ups could not be started.
-    #[error("no thread could be started for look-ups: {0}; free some resources and try again")]
+    /// The threads for lookups could not be started.
+    #[error("no thread could be started for lookups: {0}; free some resources and try again")]
     Runtime(#[source] io::Error),
     /// Connecting came to an unforeseen end.
     #[error("connecting to the cluster was interrupted by a defect of this program; please report it")]
     Interrupted,
+}
+
+/// A client of that cluster's API server, for what is no lookup.
+pub async fn client(options: LiveOptions) -> Result<Client, ConnectError> {
+    configure(options).await.map(|(api, _)| api.client)
 }
 
 /// An API that was not asked anything yet, and the server's address.
@@ -69,7 +74,7 @@ pub(super) async fn configure(options: LiveOptions) -> Result<(Api, String), Con
     let config = configuration(&options).await?;
     let server = config.cluster_url.to_string();
     let client =
-        client(config).map_err(|cause| ConnectError::Client { server: server.clone(), cause: cause.into() })?;
+        connection(config).map_err(|cause| ConnectError::Client { server: server.clone(), cause: cause.into() })?;
     Ok((Api::new(client, options), server))
 }
 
@@ -81,8 +86,37 @@ pub(super) async fn greet(api: &Api, server: &str) -> Result<(), ConnectError> {
             api.greeted.get_or_init(|| ());
             Ok(())
         }
-        Ok(Err(error)) => Err(unreachable(wording::in_words(&error.to_string()).to_owned())),
+        Ok(Err(error)) => Err(unreachable(why(&error))),
         Err(_) => Err(unreachable(format!("no answer within {:?}", api.timeout))),
+    }
+}
+
+/// What the API server said, or the innermost reason for which it could not be asked: those around it are names of layers of a client.
+fn why(error: &kube::Error) -> String {
+    if matches!(error, kube::Error::Api(_)) {
+        return wording::in_words(&error.to_string()).to_owned();
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Why there is no configuration: what is wrong with the kubeconfig that there is, or that there is none.
+fn unconfigured(cause: &InferConfigError) -> String {
+    match std::error::Error::source(cause).and_then(|cause| cause.downcast_ref()) {
+        Some(KubeconfigError::ReadConfig(error, path)) if error.kind() == io::ErrorKind::NotFound => {
+            format!("there is no kubeconfig at {}, and this is no Pod", path.display())
+        }
+        Some(cause) => format!("the kubeconfig cannot be used: {}", in_short(cause)),
+        None => cause.to_string(),
+    }
+}
+
+/// The first line: a parser goes on with a picture of the place.
+fn in_short(cause: &KubeconfigError) -> String {
+    match cause {
+        KubeconfigError::ReadConfig(error, path) => format!("{} cannot be read: {error}", path.display()),
+        KubeconfigError::CurrentContextNotSet => "it has no current context".to_owned(),
+        cause => cause.to_string().lines().next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -90,7 +124,7 @@ pub(super) async fn greet(api: &Api, server: &str) -> Result<(), ConnectError> {
 const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
 
 /// kube's own client keeps no connection alive, so that one whose other side is gone would be waited for.
-fn client(config: Config) -> kube::Result<Client> {
+fn connection(config: Config) -> kube::Result<Client> {
     if config.proxy_url.is_some() {
         return Client::try_from(config);
     }

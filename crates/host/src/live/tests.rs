@@ -229,7 +229,7 @@ fn an_unknown_context_is_answered_with_those_there_are() {
         context: Some("staging".into()),
         ..LiveOptions::default()
     });
-    assert!(error.starts_with("the API server http://127.0.0.1:1/ cannot be asked: "), "{error}");
+    assert!(error.starts_with("the API server http://127.0.0.1:1/ does not answer: "), "{error}");
     std::fs::remove_file(path).unwrap();
 }
 

@@ -1,8 +1,8 @@
 //! Lists that a watch keeps up to date, so that a policy's next list costs no request.
 //!
-//! A kind is watched in the whole cluster, from the first time that it is listed. Of each object only what lists are asked for
-//! is kept, as the text that an answer is put together from, by namespace. Whatever a watch cannot answer for certain, since it
-//! has not begun, is broken, has not been heard of for a while or holds too much, is listed anew.
+//! A kind is watched in the whole cluster, from the first time that it is listed. Of each object only what lists are
+//! asked for is kept, as the text that an answer is put together from, by namespace. Whatever a watch cannot answer for
+//! certain, since it has not begun, is broken, has not been heard of for a while or holds too much, is listed anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -33,7 +33,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long the API server keeps a watch open, in seconds. It begins anew then, which shows that somebody is still there.
+/// How long the API server keeps a watch open, in seconds. It begins anew then, which shows that somebody is still
+/// there.
 const RENEWED: u32 = 45;
 /// A watch of which nothing was heard for so long cannot be relied on.
 const SILENT: Duration = Duration::from_mins(1);
@@ -181,7 +182,8 @@ impl Watched {
     }
 }
 
-/// Watches until there is more than may be kept. A watch that fails begins with a list again, so that nothing is missed.
+/// Watches until there is more than may be kept. A watch that fails begins with a list again, so that nothing is
+/// missed.
 async fn keep_watching(api: Api<DynamicObject>, store: Arc<Store>) {
     let mut pause = PAUSE;
     while let Ok(was_fresh) = watch_once(&api, &store).await {

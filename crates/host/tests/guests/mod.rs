@@ -34,7 +34,7 @@ pub fn answering(answer: &str) -> Vec<u8> {
     )
 }
 
-/// A guest that hands the request to the host as a look-up, and answers with the host's answer as the mutated object or
+/// A guest that hands the request to the host as a lookup, and answers with the host's answer as the mutated object or
 /// with its error. Settings must be one character long.
 pub fn asking(namespace: &str, operation: &str) -> Vec<u8> {
     asking_with(namespace, operation, "")

@@ -38,7 +38,8 @@ impl DockerRegistry {
         Self::start(HERE, "", "auth: {htpasswd: {realm: test, path: htpasswd}}\n", &[("htpasswd", HTPASSWD)])
     }
 
-    /// One that speaks HTTPS, with this certificate for 127.0.0.2. That is this machine too, but by a name that nobody takes for it.
+    /// One that speaks HTTPS, with this certificate for 127.0.0.2. That is this machine too, but by a name that nobody
+    /// takes for it.
     pub fn secure(certificate: &str, key: &str) -> Self {
         let tls = ", tls: {certificate: tls.crt, key: tls.key}";
         Self::start("127.0.0.2", tls, "", &[("tls.crt", certificate), ("tls.key", key)])
@@ -60,7 +61,7 @@ impl DockerRegistry {
         let host = log.find_map(|line| Some(line.split_once("listening on ")?.1.split(['"', ',']).next()?.to_owned()));
         // It would stop at a full pipe.
         std::thread::spawn(move || log.for_each(drop));
-        Self { process, host: host.expect("it tells where it listens"), folder }
+        Self { process, host: host.expect("it says where it listens"), folder }
     }
 
     /// Where it listens, as in a reference.
@@ -97,7 +98,8 @@ impl Drop for DockerRegistry {
     }
 }
 
-/// Runs tests that need the program, or says that they are skipped: the harness counts them as ignored then, not as passed.
+/// Runs tests that need the program, or says that they are skipped: the harness counts them as ignored then, not as
+/// passed.
 pub fn run(what: &str, tests: &[(&'static str, fn())]) -> ExitCode {
     let arguments = Arguments::from_args();
     let skipped = !is_installed();

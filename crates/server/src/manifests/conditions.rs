@@ -1,4 +1,5 @@
-//! The webhook's matchConditions, in CEL: what need not be asked about, since the policy's gate lets it pass without a look.
+//! The webhook's matchConditions, in CEL: what need not be asked about, since the policy's gate lets it pass without a
+//! look.
 //!
 //! All must hold for a request to be sent. Each is narrower than the gate of the policy: what is in doubt is sent.
 
@@ -37,7 +38,7 @@ pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
         },
         Condition {
             name: "touches-what-counts",
-            why: "An update of nothing but bookkeeping concerns no rule, unless it is a hand-over: then managedFields say who writes.",
+            why: "An update of nothing but bookkeeping concerns no rule, unless it is a handover: then managedFields say who writes.",
             expression: touches(settings),
         },
     ];
@@ -53,9 +54,7 @@ pub(crate) fn all(settings: &Settings) -> Vec<Condition> {
         let condition = Condition {
             name: "not-keda",
             why: "KEDA's operator, but for its update of an HPA that was handed over.",
-            expression: format!(
-                "!({keda}) ||\n({RELEASED_UPDATE} '{RELEASED_FROM}' in oldObject.metadata.annotations)"
-            ),
+            expression: format!("!({keda}) ||\n{}", released_update()),
         };
         conditions.insert(1, condition);
     }
@@ -91,16 +90,21 @@ fn touches(settings: &Settings) -> String {
     if kinds.is_empty() { TOUCHES.to_owned() } else { format!("{} ||\n{TOUCHES}", one_of("request.kind.kind", &kinds)) }
 }
 
-const NOT_TERMINATING: &str = "request.operation == 'DELETE' ?
+pub(super) const NOT_TERMINATING: &str = "request.operation == 'DELETE' ?
 !has(oldObject.metadata.deletionTimestamp) :
 !has(object.metadata.deletionTimestamp)";
 
-const TOUCHES: &str = "request.operation != 'UPDATE' ||
+pub(super) const TOUCHES: &str = "request.operation != 'UPDATE' ||
 (request.kind.kind == 'HorizontalPodAutoscaler' && has(oldObject.metadata.ownerReferences)) ||
 has(object.spec) != has(oldObject.spec) || (has(object.spec) && object.spec != oldObject.spec) ||
 ['ownerReferences', 'labels', 'annotations', 'finalizers'].exists(field,
 (field in object.metadata) != (field in oldObject.metadata) ||
 (field in object.metadata && object.metadata[field] != oldObject.metadata[field]))";
+
+/// An update of an HPA that was handed over.
+pub(super) fn released_update() -> String {
+    format!("({RELEASED_UPDATE} '{RELEASED_FROM}' in oldObject.metadata.annotations)")
+}
 
 const RELEASED_UPDATE: &str = "request.kind.kind == 'HorizontalPodAutoscaler' && request.operation == 'UPDATE' &&
 has(oldObject.metadata.annotations) &&";

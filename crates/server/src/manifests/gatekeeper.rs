@@ -9,8 +9,8 @@ use autoscaler_guard_reading::group_of;
 use super::conditions::regular;
 use crate::needs;
 
-/// The kinds that rules watch, those that settings name, and where not to look, as `match` of a constraint, in YAML. There is no
-/// choosing by operation.
+/// The kinds that rules watch, those that settings name, and where not to look, as `match` of a constraint, in YAML.
+/// There is no choosing by operation.
 pub(super) fn matched(settings: &Settings, namespace: &str) -> String {
     let watched =
         needs::watched().into_iter().map(|watched| (watched.api.group.to_owned(), watched.api.kind.to_owned()));
@@ -30,13 +30,13 @@ pub(super) fn matched(settings: &Settings, namespace: &str) -> String {
 }
 
 /// Who is never refused, so that they can go on while the provider is down, as parameters of a constraint, in YAML.
-pub(super) fn unasked(settings: &Settings) -> String {
+pub(super) fn exempt(settings: &Settings) -> String {
     let users = [&settings.envoy_gateway_controllers, &settings.keda_controllers, &settings.exempt_users];
     let users = KUBERNETES_CONTROLLERS.iter().copied().chain(users.into_iter().flat_map(Patterns::iter));
     "# Kubernetes' own controllers, Envoy Gateway, KEDA, and who is exempt by the settings: none of them is ever refused.\n"
         .to_owned()
-        + &list("unaskedUsers", users)
-        + &list("unaskedGroups", settings.exempt_groups.iter())
+        + &list("exemptUsers", users)
+        + &list("exemptGroups", settings.exempt_groups.iter())
 }
 
 fn list<'a>(name: &str, patterns: impl Iterator<Item = &'a str>) -> String {

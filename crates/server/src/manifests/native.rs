@@ -1,11 +1,12 @@
 //! What the API server guards by itself, in CEL: admission policies that need no server.
 //!
-//! A policy asks about one change and, where it looks something up, about each object of one kind in turn: whether *there is* one such
-//! that it is wrong. CEL cannot ask whether there is none, nor join two kinds, nor look into another namespace, so what needs that is
-//! a warning, or left to the module. The law: what the module passes with its default settings passes here too.
+//! A policy asks about one change and, where it looks something up, about each object of one kind in turn: whether
+//! *there is* one such that it is wrong. CEL cannot ask whether there is none, nor join two kinds, nor look into
+//! another namespace, so what needs that is a warning, or left to the module. The law: what the module passes with its
+//! default settings passes here too.
 //!
-//! `facts` has every expression once, under a name; `policies` says which rule is made of which facts; here they are put together.
-//! A policy gets the facts that it names, and those that they name, as variables.
+//! `facts` has every expression once, under a name; `policies` says which rule is made of which facts; here they are
+//! put together. A policy gets the facts that it names, and those that they name, as variables.
 
 mod facts;
 mod policies;
@@ -105,7 +106,7 @@ struct Looks {
 struct Policy {
     /// The rule that it plays.
     rule: &'static str,
-    /// What tells it from the rule's others; empty for the only or the first one.
+    /// What sets it apart from the rule's others; empty for the only or the first one.
     suffix: &'static str,
     /// What it is for, a comment.
     why: &'static str,
@@ -120,9 +121,10 @@ struct Policy {
     finds: &'static str,
     /// What would happen and why, a text in CEL.
     what: &'static str,
-    /// Ways on: a purpose, and a command or text in CEL.
+    /// What helps: a purpose, and a command or text in CEL.
     help: &'static [(&'static str, &'static str)],
-    /// What an acknowledgement takes on oneself, and the object that it is put on as kubectl addresses it; none for warnings.
+    /// What an acknowledgement takes on oneself, and the object that it is put on as kubectl addresses it; none for
+    /// warnings.
     acknowledge: Option<(&'static str, &'static str)>,
 }
 

@@ -89,11 +89,11 @@ fn the_webhook_is_asked_about_what_rules_watch() {
 fn the_expressions_survive_yaml() {
     let settings = Settings::from_json(r#"{"exempt": {"users": ["o'brien", "a:#b*"]}}"#).unwrap();
     let webhook = find(&manifests(&settings), "MutatingWebhookConfiguration")["webhooks"][0].clone();
-    let told: Vec<&str> =
-        webhook["matchConditions"].as_array().unwrap().iter().filter_map(|told| told["expression"].as_str()).collect();
+    let written: Vec<&str> =
+        webhook["matchConditions"].as_array().unwrap().iter().filter_map(|one| one["expression"].as_str()).collect();
     let meant: Vec<String> =
         conditions::all(&settings).iter().map(|condition| condition.expression.replace('\n', " ")).collect();
-    assert_eq!(told, meant);
+    assert_eq!(written, meant);
 }
 
 #[test]
@@ -219,11 +219,11 @@ fn constraints_match_what_rules_watch_and_what_settings_declare() {
         assert_eq!(constraint["spec"]["match"]["kinds"], json!(kinds));
         assert_eq!(constraint["spec"]["match"]["excludedNamespaces"], json!(["kube-system", "guard"]));
     }
-    let told = |constraint: &Value| {
+    let reports = |constraint: &Value| {
         (constraint["spec"]["enforcementAction"].clone(), constraint["spec"]["parameters"]["violations"].clone())
     };
-    let told: Vec<(Value, Value)> = constraints.iter().map(told).collect();
-    assert_eq!(told, [(json!("deny"), json!(["refusals", "unanswered"])), (json!("warn"), json!(["warnings"]))]);
+    let reported: Vec<(Value, Value)> = constraints.iter().map(reports).collect();
+    assert_eq!(reported, [(json!("deny"), json!(["refusals", "unanswered"])), (json!("warn"), json!(["warnings"]))]);
 }
 
 /// A constraint matches every operation, so the Rego leaves out what nobody watches.
@@ -241,14 +241,14 @@ fn but_for_definitions_gatekeeper_asks_about_every_operation() {
 }
 
 #[test]
-fn gatekeeper_is_told_who_need_not_ask() {
+fn gatekeeper_knows_who_need_not_ask() {
     let settings = Settings::from_json(r#"{"exempt": {"users": ["o'brien*"], "groups": ["a.b"]}}"#).unwrap();
     let parameters = find(&behind_gatekeeper(&settings), "AutoscalerGuard")["spec"]["parameters"].clone();
-    let users = parameters["unaskedUsers"].as_array().unwrap();
+    let users = parameters["exemptUsers"].as_array().unwrap();
     for user in ["^system:serviceaccount:keda:keda-operator$", "^system:kube-controller-manager$", r"^o\'brien.*$"] {
         assert!(users.contains(&json!(user)), "{user} is not among {users:?}");
     }
-    assert_eq!(parameters["unaskedGroups"], json!([r"^a\.b$"]));
+    assert_eq!(parameters["exemptGroups"], json!([r"^a\.b$"]));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What must not cost a verdict: load, faults and hostile input. Each test names its line of docs/serve.md, "What it withstands".
+//! What must not cost a verdict: load, faults and hostile input. Each test names its line of docs/serve.md, "What it
+//! withstands".
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -124,6 +125,57 @@ async fn line_02_whose_turn_does_not_come_is_judged_without_lookups() {
     let text = lab.get("/metrics").await.text;
     let late = text.lines().find_map(|line| line.strip_prefix("autoscaler_guard_requests_without_lookups_total"));
     assert!(late.is_some_and(|late| !late.ends_with(" 0")), "{text}");
+}
+
+/// Opens a gate at the end of a test, however it ends: a server that is dropped waits for what it judges.
+struct Opened(Arc<Gate>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn line_02_what_is_shed_was_read_and_what_is_not_judged_needs_no_turn() {
+    let gate = Arc::new(Gate::default());
+    let limits = Limits { in_flight: 1, timeout: Duration::from_mins(5), ..Limits::default() };
+    let lab = Lab::start(gate.clone(), Arc::new(NoCluster), limits);
+    let opened = Opened(gate);
+    let held = lab.validate_later(fixture(DELETE));
+    eventually(|| lab.metric("autoscaler_guard_requests_in_flight{host=\"webhook\"} 1")).await;
+
+    // As many as may wait, and one more, whichever comes last.
+    let waiting: Vec<_> = (0..33).map(|_| lab.validate_later(fixture(DELETE))).collect();
+    eventually(|| lab.metric(r#"autoscaler_guard_unanswered_requests_total{host="webhook",reason="too_many"} 1"#))
+        .await;
+    let shed = lab.validate(fixture(DELETE)).await;
+    assert_eq!(shed.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(shed.text.contains("see --max-in-flight"), "{}", shed.text);
+    assert_eq!(lab.get("/readyz").await.status, StatusCode::OK);
+
+    // A caller that is answered before it has sent everything may take that for a broken connection.
+    let body = fixture(DELETE);
+    let (first, second) = body.split_at(body.len() / 2);
+    let mut stream = raw(&lab, b"http/1.1").await;
+    stream.write_all((head(body.len() as u64) + first).as_bytes()).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(500), some(&mut stream)).await;
+    assert!(early.is_err(), "{early:?}");
+    stream.write_all(second.as_bytes()).await.unwrap();
+    let late = some(&mut stream).await;
+    assert!(late.starts_with("HTTP/1.1 503 ") && late.contains("\r\nretry-after: 1\r\n"), "{late}");
+
+    // The only turn is taken, and nobody else may wait.
+    let free = fixture(DELETE).replace("lab-admin", "system:kube-controller-manager");
+    assert_eq!(lab.validate(free).await.status, StatusCode::OK);
+
+    drop(opened);
+    let mut statuses = Vec::new();
+    for answer in waiting.into_iter().chain([held]) {
+        statuses.push(answer.await.unwrap().unwrap().status);
+    }
+    let count = |status| statuses.iter().filter(|one| **one == status).count();
+    assert_eq!((count(StatusCode::OK), count(StatusCode::SERVICE_UNAVAILABLE)), (33, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

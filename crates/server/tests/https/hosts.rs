@@ -1,5 +1,5 @@
-//! One walk over everything that hosts have to agree about, through each of them: the core, the module in the waPC host, JavaScript's
-//! package, the webhook and Gatekeeper's provider.
+//! One walk over everything that hosts have to agree about, through each of them: the core, the module in the waPC
+//! host, JavaScript's package, the webhook and Gatekeeper's provider.
 
 use autoscaler_guard_cases::{Expect, Outcome, Subject, World, module, pages, subjects};
 use autoscaler_guard_host::{Call, Limits as GuestLimits, Lookup, Outcome as Lookedup, Policy};
@@ -16,20 +16,20 @@ async fn every_host_gives_the_same_answer() {
         let core = world.natively();
         let in_module = world.in_host(&policy);
         assert_eq!((&core.response, &core.lookups), (&in_module.response, &in_module.lookups), "{name}, the module");
-        assert_eq!(in_javascript(&world, documents), told_in_javascript(&core), "{name}, JavaScript");
-        assert_eq!(webhook.validated(&world).await, told_by_webhook(&core), "{name}, the webhook");
+        assert_eq!(in_javascript(&world, documents), said_in_javascript(&core), "{name}, JavaScript");
+        assert_eq!(webhook.validated(&world).await, said_by_webhook(&core), "{name}, the webhook");
         // Gatekeeper cannot repair.
         let world = without_repair(world);
-        assert_eq!(gatekeeper.provided(&world).await, told_to_gatekeeper(&world.natively()), "{name}, Gatekeeper");
+        assert_eq!(gatekeeper.provided(&world).await, said_to_gatekeeper(&world.natively()), "{name}, Gatekeeper");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_that_nobody_can_make_is_a_refusal() {
     let repaired = pages().into_iter().flat_map(|page| page.cases).find(|case| case.expect == Expect::Repair);
-    let told = Served::start(Host::Gatekeeper).provided(&repaired.unwrap().world()).await;
-    assert_eq!(told["allowed"], false);
-    assert!(told["message"].as_str().unwrap().contains("not allow mutations"), "{told}");
+    let answer = Served::start(Host::Gatekeeper).provided(&repaired.unwrap().world()).await;
+    assert_eq!(answer["allowed"], false);
+    assert!(answer["message"].as_str().unwrap().contains("not allow mutations"), "{answer}");
 }
 
 /// Lines 6 and 13 of docs/serve.md, "What it withstands", in every host.
@@ -48,13 +48,13 @@ async fn no_request_chooses_how_much_is_looked_up_or_what_a_terminal_does() {
     let core = world.natively();
     let module = world.in_host(&policy);
     assert_eq!((&core.response, &core.lookups), (&module.response, &module.lookups));
-    assert_eq!(webhook.validated(&world).await, told_by_webhook(&core));
+    assert_eq!(webhook.validated(&world).await, said_by_webhook(&core));
     assert!(core.lookups.len() <= autoscaler_guard::cluster::MOST_QUESTIONS, "{}", core.lookups.len());
     assert_eq!(core.verdict(), Expect::Reject, "what is refused without owners is with them");
     let message = core.response.message.clone().unwrap();
     assert!(message.contains(r"\u{1b}[2J\u{202e}") && !message.contains(['\u{1b}', '\u{202e}']), "{message}");
-    let told = in_javascript(&world, Vec::new());
-    assert!(told["lookups"].as_array().unwrap().len() <= autoscaler_guard::cluster::MOST_QUESTIONS);
+    let answer = in_javascript(&world, Vec::new());
+    assert!(answer["lookups"].as_array().unwrap().len() <= autoscaler_guard::cluster::MOST_QUESTIONS);
 }
 
 fn policy() -> Policy {
@@ -88,13 +88,13 @@ fn in_javascript(world: &World, documents: Vec<Value>) -> Value {
         json!([lookup, if *failed { "failed" } else { outcome }])
     };
     json!({
-        "verdict": review.verdict, "message": review.message, "code": review.code, "object": object,
+        "verdict": review.verdict.word(), "message": review.message, "code": review.code, "object": object,
         "warnings": review.warnings, "audit": review.audit_annotations, "rules": review.rules.join(","),
         "lookups": review.lookups.iter().map(asked).collect::<Vec<_>>(),
     })
 }
 
-fn told_in_javascript(core: &Outcome) -> Value {
+fn said_in_javascript(core: &Outcome) -> Value {
     let verdict = match core.verdict() {
         // Allowed is what somebody acknowledged.
         Expect::Silent | Expect::Allow => "allowed",
@@ -111,7 +111,7 @@ fn told_in_javascript(core: &Outcome) -> Value {
     })
 }
 
-/// A question, and what came of it: the texts of failures are each host's own, so a failure is told as one.
+/// A question, and what came of it: the texts of failures are each host's own, so a failure is just one.
 fn asked(call: &Call) -> Value {
     let lookup = Lookup::parse(&call.operation, &call.request).expect("the core asks what hosts understand");
     let answer = || serde_json::from_slice::<Value>(call.outcome.as_ref().unwrap()).unwrap();
@@ -200,7 +200,7 @@ impl Served {
     }
 }
 
-fn told_by_webhook(core: &Outcome) -> Value {
+fn said_by_webhook(core: &Outcome) -> Value {
     let response = &core.response;
     json!({
         "allowed": response.accepted, "message": response.message, "code": response.code,
@@ -208,7 +208,7 @@ fn told_by_webhook(core: &Outcome) -> Value {
     })
 }
 
-fn told_to_gatekeeper(core: &Outcome) -> Value {
+fn said_to_gatekeeper(core: &Outcome) -> Value {
     let response = &core.response;
     let rules = rules(core);
     json!({

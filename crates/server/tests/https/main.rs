@@ -1,5 +1,7 @@
 //! Round trips by real HTTPS: what an API server would see.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 mod holds;
 mod hosts;
 
@@ -65,10 +67,16 @@ impl Gate {
 }
 
 impl Judge for Gate {
-    fn judge(&self, _: &str, _: &Arc<dyn Capabilities>) -> Result<Verdict, String> {
-        let open = self.open.lock().unwrap();
-        drop(self.opened.wait_while(open, |open| !*open).unwrap());
+    fn judge(&self, request: &str, _: &Arc<dyn Capabilities>) -> Result<Verdict, String> {
+        if !self.passes(request) {
+            let open = self.open.lock().unwrap();
+            drop(self.opened.wait_while(open, |open| !*open).unwrap());
+        }
         Ok(allowed())
+    }
+
+    fn passes(&self, request: &str) -> bool {
+        request.contains("system:kube-controller-manager")
     }
 
     fn may_change(&self) -> bool {
@@ -81,7 +89,7 @@ struct Broken;
 
 impl Judge for Broken {
     fn judge(&self, request: &str, _: &Arc<dyn Capabilities>) -> Result<Verdict, String> {
-        assert!(!request.contains("panic"), "as it was told");
+        assert!(!request.contains("panic"), "as the request says");
         Err("the policy crashed".into())
     }
 
@@ -387,7 +395,7 @@ async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_tell_requests_rules_and_lookups() {
+async fn metrics_count_requests_rules_and_lookups() {
     let lab = Lab::core();
     lab.validate(fixture(HANDOVER)).await;
     let mut foreign: Value = serde_json::from_str(&fixture(HANDOVER)).unwrap();
@@ -418,7 +426,7 @@ async fn failed_lookups_are_counted() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_told_with_its_file() {
+fn a_certificate_that_cannot_be_used_is_reported_with_its_file() {
     let files = Files::new();
     let load = |certificate: &Path, key: &Path| {
         let files = CertificateFiles { certificate: certificate.into(), key: key.into(), client_authority: None };
@@ -556,7 +564,7 @@ async fn where_clients_have_to_be_certified_nobody_else_may_ask() {
 }
 
 #[test]
-fn an_authority_that_cannot_be_used_is_told_with_its_file() {
+fn an_authority_that_cannot_be_used_is_reported_with_its_file() {
     let mut files = Files::new();
     files.issue();
     files.files.client_authority = Some(files.files.key.clone());

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `search --seconds N` | for that long |
 //! | `search --states N` | until that many distinct states; fails if there are fewer |
-//! | `… --known FILE` | tells only what the file does not have; fails if that is a loss, or a controller that is refused |
+//! | `… --known FILE` | reports only what the file does not have; fails if that is a loss, or a controller that is refused |
 //! | `… --write FILE` | writes what is found, each by a shortest timeline |
 //! | `search --table` | which hazard shows when a rule is switched off, as Markdown |
+
+#![allow(clippy::indexing_slicing, reason = "JSON is read and built by key")]
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
@@ -64,7 +66,7 @@ impl Total {
 const HEAD: &str = "# What the search finds
 
 Kinds of what does not hold in the generated worlds, each by a shortest timeline. Written by `make search-known`; the search in `make test`
-tells of other kinds, and fails when one is a loss or a controller that is refused.
+reports other kinds, and fails when one is a loss or a controller that is refused.
 ";
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -169,7 +171,7 @@ fn main() -> ExitCode {
         println!("fewer than {least} states");
         return ExitCode::FAILURE;
     }
-    // Flows and commands are being mended: a new kind of theirs is told, and no failure.
+    // Flows and commands are being mended: a new kind of theirs is reported, and no failure.
     let is_grave = |violation: &Violation| matches!(violation.property, Property::Safety | Property::Freedom);
     let fails = known.is_some() && new.iter().any(|(_, violation)| is_grave(violation));
     if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS }

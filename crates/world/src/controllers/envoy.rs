@@ -1,7 +1,7 @@
 //! Envoy Gateway: writes every fleet anew whenever a Gateway, GatewayClass or EnvoyProxy changes.
 //!
-//! After envoyproxy/gateway `internal/gatewayapi`, `internal/infrastructure/kubernetes` and the issues named below; seen with 1.3.0 and
-//! 1.9.1.
+//! After envoyproxy/gateway `internal/gatewayapi`, `internal/infrastructure/kubernetes` and the issues named below;
+//! seen with 1.3.0 and 1.9.1.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const CONTROLLER: Actor = Actor {
     name: "Envoy Gateway",
     user: "system:serviceaccount:envoy-gateway-system:envoy-gateway",
     manager: "envoy-gateway",
-    tells_manager: true,
+    names_manager: true,
 };
 
 const CONTROLLER_NAME: &str = "gateway.envoyproxy.io/gatewayclass-controller";

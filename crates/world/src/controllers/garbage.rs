@@ -1,7 +1,7 @@
 //! The garbage collector, the namespace controller, and the finalizer of definitions.
 //!
-//! After kubernetes pkg/controller/garbagecollector (`attemptToDeleteItem`, `orphanDependents`), pkg/controller/namespace, and
-//! apiextensions-apiserver pkg/controller/finalizer.
+//! After kubernetes pkg/controller/garbagecollector (`attemptToDeleteItem`, `orphanDependents`),
+//! pkg/controller/namespace, and apiextensions-apiserver pkg/controller/finalizer.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ const COLLECTOR: Actor = Actor {
     name: "garbage collector",
     user: "system:serviceaccount:kube-system:generic-garbage-collector",
     manager: "kube-controller-manager",
-    tells_manager: false,
+    names_manager: false,
 };
 
 const NAMESPACES: Actor = Actor {
     name: "namespace controller",
     user: "system:serviceaccount:kube-system:namespace-controller",
     manager: "kube-controller-manager",
-    tells_manager: false,
+    names_manager: false,
 };
 
 /// What has become of an owner.
@@ -31,7 +31,7 @@ enum Owner {
     /// It waits for its dependents to go first.
     Waits,
     Gone,
-    /// Its kind is not served, so nobody can tell.
+    /// Its kind is not served, so nobody knows.
     Unknown,
 }
 
@@ -146,7 +146,7 @@ pub fn empty_kind(world: &mut World, key: &Key) -> Vec<Reply> {
         world.forget(key);
     }
     for key in all {
-        world.delete_unasked(&key);
+        world.delete_unjudged(&key);
     }
     Vec::new()
 }

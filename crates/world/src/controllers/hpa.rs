@@ -1,7 +1,8 @@
-//! The HPA controller: it scales by pods, so two HPAs on the same pods stop each other; at 0 it does nothing, unless it went there itself.
+//! The HPA controller: it scales by pods, so two HPAs on the same pods stop each other; at 0 it does nothing, unless it
+//! went there itself.
 //!
-//! After kubernetes pkg/controller/podautoscaler/horizontal.go (`reconcileAutoscaler`, `hpasControllingPodsUnderSelector`; from 1.37
-//! `shouldComputeMetricsForZeroReplicas`).
+//! After kubernetes pkg/controller/podautoscaler/horizontal.go (`reconcileAutoscaler`,
+//! `hpasControllingPodsUnderSelector`; from 1.37 `shouldComputeMetricsForZeroReplicas`).
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ const CONTROLLER: Actor = Actor {
     name: "HPA controller",
     user: "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
     manager: "kube-controller-manager",
-    tells_manager: false,
+    names_manager: false,
 };
 
 /// Whether an HPA can scale, and if not, why.
@@ -97,15 +98,17 @@ fn shares_pods(world: &World, target: &Key, workload: &Value, other: &Key) -> bo
         || matches(selector(other).as_ref(), labels(workload).as_ref())
 }
 
-/// KEDA's metrics end with its ScaledObject, and with a second adapter in its place.
+/// KEDA's metrics end with its ScaledObject, and with a second adapter in its place. One metric that is left is enough
+/// to scale by.
 fn lacks_metrics(world: &World, key: &Key, hpa: &Value) -> bool {
-    let of_keda =
-        |metric: &Value| text(metric, "/external/metric/selector/matchLabels/scaledobject.keda.sh~1name").to_owned();
+    let is_lost = |metric: &Value| {
+        let name = text(metric, "/external/metric/selector/matchLabels/scaledobject.keda.sh~1name");
+        let serves =
+            || world.get(&Key::scaled_object(&key.namespace, name)).is_some_and(|it| !super::keda::is_paused(it));
+        text(metric, "/type") == "External" && !name.is_empty() && !serves()
+    };
     let metrics = object::items(hpa, "/spec/metrics");
-    let mut external = metrics.iter().filter(|metric| text(metric, "/type") == "External").map(of_keda);
-    external.any(|name| {
-        !name.is_empty() && world.get(&Key::scaled_object(&key.namespace, &name)).is_none_or(super::keda::is_paused)
-    })
+    !metrics.is_empty() && metrics.iter().all(is_lost)
 }
 
 /// What the controller would do.
@@ -133,7 +136,7 @@ pub fn plan(world: &World, key: &Key, stored: &Arc<Stored>) -> Option<Plan> {
     let count = replicas.or(current);
     let (status, reason) = state.reason();
     let shown = count.filter(|_| state != State::NoTarget);
-    if replicas.is_none() && tells(hpa, status, reason, shown, world.setup.kubernetes >= 37) {
+    if replicas.is_none() && reports(hpa, status, reason, shown, world.setup.kubernetes >= 37) {
         return None;
     }
     let mut conditions = vec![json!({"type": "ScalingActive", "status": status, "reason": reason})];
@@ -156,7 +159,7 @@ pub fn plan(world: &World, key: &Key, stored: &Arc<Stored>) -> Option<Plan> {
 }
 
 /// Whether an HPA's status says so already. Which conditions there are matters from 1.37 on only.
-fn tells(hpa: &Value, status: &str, reason: &str, count: Option<i64>, compares: bool) -> bool {
+fn reports(hpa: &Value, status: &str, reason: &str, count: Option<i64>, compares: bool) -> bool {
     let first = hpa.at("/status/conditions/0").unwrap_or(&Value::Null);
     let counted = count.is_none() || number(hpa, "/status/currentReplicas") == count;
     !compares && counted && text(first, "/status") == status && text(first, "/reason") == reason

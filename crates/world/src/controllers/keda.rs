@@ -10,7 +10,7 @@ use crate::server::{Actor, Propagation, Reply, Request, Verb, World, owners};
 
 /// KEDA's operator.
 pub const KEDA: Actor =
-    Actor { name: "KEDA", user: "system:serviceaccount:keda:keda-operator", manager: "keda", tells_manager: false };
+    Actor { name: "KEDA", user: "system:serviceaccount:keda:keda-operator", manager: "keda", names_manager: false };
 
 const FINALIZER: &str = "finalizer.keda.sh";
 const PAUSED: &str = "autoscaling.keda.sh/paused";
@@ -262,7 +262,7 @@ pub fn reconcile(world: &mut World, key: &Key) -> Vec<Reply> {
     if let Some((target, count)) = world.get(key).and_then(|scaled_object| wants_to_scale(world, scaled_object)) {
         ask(world, target, Verb::Scale(count));
     }
-    // Its own writes tell it nothing new.
+    // Its own writes are no news to it.
     world.keda_queue.remove(key);
     replies
 }
@@ -290,7 +290,8 @@ fn is_contained(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// What KEDA's webhook objects to about a ScaledObject that is created or changed (`verifyHpas`, `verifyScaledObjects`).
+/// What KEDA's webhook objects to about a ScaledObject that is created or changed (`verifyHpas`,
+/// `verifyScaledObjects`).
 pub fn objects_to(world: &World, key: &Key, old: &Value, new: &Value) -> Option<String> {
     let finalizers = |value: &Value| object::items(value, "/metadata/finalizers").len();
     if old.get("spec") == new.get("spec")

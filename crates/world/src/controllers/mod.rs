@@ -92,14 +92,19 @@ pub fn settle(world: &mut World) -> bool {
     settle_those(world, PATIENCE.max(world.objects.len()), true)
 }
 
-/// Lets those act that take milliseconds. The HPA controller looks every 15 seconds: a tool sends several requests meanwhile.
+/// Lets those act that take milliseconds. The HPA controller looks every 15 seconds: a tool sends several requests
+/// meanwhile.
 pub fn settle_quick(world: &mut World) -> bool {
     settle_those(world, QUICK, false)
 }
 
 fn settle_those(world: &mut World, patience: usize, with_hpas: bool) -> bool {
     for _ in 0..patience {
-        let steps = steps(world, with_hpas);
+        // The HPA controller comes last: the others are done in the 15 seconds until it looks.
+        let mut steps = steps(world, false);
+        if steps.is_empty() && with_hpas {
+            steps = self::steps(world, true);
+        }
         if steps.is_empty() {
             return true;
         }

@@ -1,35 +1,16 @@
 //! Argo CD: within a wave it prunes before it applies; with `PruneLast=true` after everything.
 //!
-//! After argoproj/gitops-engine `pkg/sync/sync_context.go` (`getSyncTasks`: waves of prunes are taken in reverse among themselves) and
-//! `sync_tasks.go` (the order of kinds). A refused prune fails the sync before anything is written.
+//! After argoproj/gitops-engine `pkg/sync/sync_context.go` (`getSyncTasks`: waves of prunes are taken in reverse among
+//! themselves) and `sync_tasks.go` (the order of kinds). A refused prune fails the sync before anything is written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Act, Change, Tool, is_hook, kubectl, rank};
+use super::{Act, Change, INSTALL_ORDER, Tool, is_hook, kubectl, rank};
 use crate::object::{Key, annotation};
 use crate::server::{Propagation, World};
-
-const ORDER: &[&str] = &[
-    "Namespace",
-    "ServiceAccount",
-    "Secret",
-    "ConfigMap",
-    "CustomResourceDefinition",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "Ingress",
-    "APIService",
-];
 
 fn wave(manifest: &Value) -> i64 {
     annotation(manifest, "argocd.argoproj.io/sync-wave").and_then(|wave| wave.parse().ok()).unwrap_or(0)
@@ -47,13 +28,14 @@ pub(super) fn plan(change: &Change, world: &World, _try_number: u32) -> Vec<Act>
         let keeps = annotation(live, "helm.sh/resource-policy") == Some("keep");
         world.get(key).is_some() && !keeps && !options.contains("Prune=false")
     });
-    // KEDA adopts an HPA of the same name: then it bears the ScaledObject's id and is no longer this application's to prune.
+    // KEDA adopts an HPA of the same name: then it bears the ScaledObject's id and is no longer this application's to
+    // prune.
     dropped.retain(|(key, _)| is_own(change, world, key));
-    dropped.sort_by_key(|(_, manifest)| std::cmp::Reverse(rank(ORDER, manifest)));
+    dropped.sort_by_key(|(_, manifest)| std::cmp::Reverse(rank(INSTALL_ORDER, manifest)));
     // Helm's hooks are its hooks, too: not tracked, deleted and created at every sync.
     let (hooks, mut wanted): (Vec<Arc<Value>>, Vec<_>) =
         change.after.iter().cloned().partition(|manifest| is_hook(manifest));
-    wanted.sort_by_key(|manifest| (wave(manifest), rank(ORDER, manifest)));
+    wanted.sort_by_key(|manifest| (wave(manifest), rank(INSTALL_ORDER, manifest)));
     let out_of_sync = |manifest: &Arc<Value>| {
         change.key(manifest).is_some_and(|key| kubectl::apply(world.get(&key), manifest).is_some())
     };
@@ -73,7 +55,8 @@ pub(super) fn plan(change: &Change, world: &World, _try_number: u32) -> Vec<Act>
         let mut deletes = prune(pruned.map(|(key, _)| key));
         let writes: Vec<Act> =
             wanted.iter().filter(|manifest| wave(manifest) == number).cloned().map(Act::Write).collect();
-        // Seen twice with waves: the writes follow at once, before the collector has been there. Without, seconds later.
+        // Seen twice with waves: the writes follow at once, before the collector has been there. Without, seconds
+        // later.
         let waits = if has_waves && !writes.is_empty() {
             deletes.iter().position(|act| matches!(act, Act::Await(_)))
         } else {
@@ -122,12 +105,12 @@ fn record(change: &Change, pruned: &[(Key, Arc<Value>)], out_of_sync: &dyn Fn(&A
         })
     };
     let wanted = change.after.iter().filter_map(|manifest| Some(entry(&change.key(manifest)?, !out_of_sync(manifest))));
-    let going = pruned.iter().map(|(key, _)| {
+    let pruned = pruned.iter().map(|(key, _)| {
         let mut entry = entry(key, false);
         entry["requiresPruning"] = true.into();
         entry
     });
-    let resources: Vec<Value> = wanted.chain(going).collect();
+    let resources: Vec<Value> = wanted.chain(pruned).collect();
     let revision = "1111111111111111111111111111111111111111";
     Arc::new(json!({
         "apiVersion": "argoproj.io/v1alpha1",

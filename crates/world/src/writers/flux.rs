@@ -1,4 +1,5 @@
-//! Flux's kustomize-controller: everything as a dry run, then what differs, then the prune, in the reverse of its order.
+//! Flux's kustomize-controller: everything as a dry run, then what differs, then the prune, in the reverse of its
+//! order.
 //!
 //! Seen with kustomize-controller 1.9.6: a refused dry run stops the reconcile; a refused prune is tried again.
 

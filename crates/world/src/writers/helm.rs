@@ -1,36 +1,17 @@
 //! Helm 3 and 4: creates and updates first, in a fixed order of kinds; deletes last.
 //!
-//! After helm/helm `pkg/kube/client.go` (`update`, `createPatch`), `pkg/releaseutil/kind_sorter.go`, `pkg/action/validate.go`
-//! (`existingResourceConflict`, `checkOwnership`) and `pkg/action/hooks.go`.
+//! After helm/helm `pkg/kube/client.go` (`update`, `createPatch`), `pkg/releaseutil/kind_sorter.go`,
+//! `pkg/action/validate.go` (`existingResourceConflict`, `checkOwnership`) and `pkg/action/hooks.go`.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Act, Change, is_hook, rank, three_way, without_status};
+use super::{Act, Change, INSTALL_ORDER, is_hook, rank, three_way, without_status};
 use crate::object::{Key, annotation, label, text};
 use crate::server::{Propagation, Reply, Verb, World};
 
-/// The kinds that autoscaling meets, in Helm's order; unknown kinds come last.
-const INSTALL_ORDER: &[&str] = &[
-    "Namespace",
-    "ServiceAccount",
-    "Secret",
-    "ConfigMap",
-    "CustomResourceDefinition",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "Ingress",
-    "APIService",
-];
-
+/// Not quite the other way round: a Service goes before what it leads to.
 const UNINSTALL_ORDER: &[&str] = &[
     "APIService",
     "Ingress",

@@ -85,8 +85,8 @@ impl Tool {
         }
     }
 
-    /// How often a failed flow is tried again before it counts as failed for good. Both engines go on for longer, but every further try
-    /// finds the same world as the last one.
+    /// How often a failed flow is tried again before it counts as failed for good. Both engines go on for longer, but
+    /// every further try finds the same world as the last one.
     fn tries(self) -> u32 {
         match self {
             Self::Flux | Self::ArgoCd | Self::ArgoCdPruneLast => 3,
@@ -95,24 +95,24 @@ impl Tool {
     }
 }
 
-const HELM: Actor = Actor { name: "Helm", user: "jane", manager: "helm", tells_manager: true };
+const HELM: Actor = Actor { name: "Helm", user: "jane", manager: "helm", names_manager: true };
 const KUBECTL: Actor =
-    Actor { name: "kubectl", user: "jane", manager: "kubectl-client-side-apply", tells_manager: true };
+    Actor { name: "kubectl", user: "jane", manager: "kubectl-client-side-apply", names_manager: true };
 const FLUX: Actor = Actor {
     name: "Flux",
     user: "system:serviceaccount:flux-system:kustomize-controller",
     manager: "kustomize-controller",
-    tells_manager: true,
+    names_manager: true,
 };
 const ARGOCD: Actor = Actor {
     name: "Argo CD",
     user: "system:serviceaccount:argocd:argocd-application-controller",
     manager: "argocd-controller",
-    tells_manager: true,
+    names_manager: true,
 };
 
 /// Somebody at a terminal.
-pub const PERSON: Actor = Actor { name: "a person", user: "jane", manager: "kubectl", tells_manager: true };
+pub const PERSON: Actor = Actor { name: "a person", user: "jane", manager: "kubectl", names_manager: true };
 
 /// What a tool is asked to bring about: the manifests of last time, and those of now.
 #[derive(Clone, Debug)]
@@ -134,8 +134,10 @@ pub struct Change {
 impl Change {
     /// A change; manifests get the marks that the tool puts on all it applies.
     pub fn new(tool: Tool, app: &str, namespace: &str, before: &[Value], after: &[Value]) -> Self {
+        // What only has a generateName is new each time, and nothing scales it.
         let marked = |manifests: &[Value]| {
-            manifests.iter().map(|manifest| Arc::new(mark(tool, app, namespace, manifest))).collect()
+            let named = manifests.iter().filter(|manifest| Key::of(manifest, namespace).is_some());
+            named.map(|manifest| Arc::new(mark(tool, app, namespace, manifest))).collect()
         };
         Self {
             tool,
@@ -195,6 +197,7 @@ pub fn is_hook(manifest: &Value) -> bool {
 /// Puts on a manifest what the tool puts on everything it applies.
 fn mark(tool: Tool, app: &str, namespace: &str, manifest: &Value) -> Value {
     let mut marked = manifest.clone();
+    object::as_v2(&mut marked);
     let Some(key) = Key::of(manifest, namespace) else { return marked };
     if !key.namespace.is_empty() {
         object::metadata(&mut marked).insert("namespace".to_owned(), (*key.namespace).into());
@@ -252,7 +255,7 @@ impl Act {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It has more to do.
-    Going,
+    Running,
     /// It waits for a controller.
     Waiting,
     /// It is done.
@@ -385,7 +388,7 @@ impl Flow {
                 }
             }
         }
-        if self.acts.is_empty() { self.end() } else { Progress::Going }
+        if self.acts.is_empty() { self.end() } else { Progress::Running }
     }
 
     fn delete(&mut self, world: &mut World, key: Key, propagation: Propagation) {
@@ -414,7 +417,7 @@ impl Flow {
         self.failure = None;
         self.planned = false;
         self.rests = true;
-        Progress::Going
+        Progress::Running
     }
 }
 
@@ -454,8 +457,8 @@ fn write(change: &Change, world: &mut World, manifest: &Arc<Value>, dry_run: boo
     world.request(actor, Request { key, verb, dry_run })
 }
 
-/// The patch that turns `live` into what is wanted: what differs is set, what the last manifest had and this one has not is removed.
-/// Lists are replaced as a whole.
+/// The patch that turns `live` into what is wanted: what differs is set, what the last manifest had and this one has
+/// not is removed. Lists are replaced as a whole.
 fn three_way(last: &Value, wanted: &Value, live: &Value) -> Value {
     let (Value::Object(wanted), Value::Object(live)) = (wanted, live) else { return wanted.clone() };
     let mut patch = Map::new();
@@ -469,7 +472,9 @@ fn three_way(last: &Value, wanted: &Value, live: &Value) -> Value {
                     patch.insert(key.clone(), below);
                 }
             }
-            _ if value.is_null() => {}
+            // A null is sent where something is there (apimachinery, strategicpatch `diffMaps`): it takes a count back
+            // to its default.
+            None if value.is_null() => {}
             _ => drop(patch.insert(key.clone(), value.clone())),
         }
     }
@@ -487,6 +492,26 @@ fn without_status(manifest: &Value) -> Value {
     object::remove(&mut manifest, &["status"]);
     manifest
 }
+
+/// The kinds that autoscaling meets, in the order in which Helm writes them, and after it Argo CD.
+const INSTALL_ORDER: &[&str] = &[
+    "Namespace",
+    "ServiceAccount",
+    "Secret",
+    "ConfigMap",
+    "CustomResourceDefinition",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "Ingress",
+    "APIService",
+];
 
 /// The place of a manifest in a list of kinds; what is not in it comes last.
 fn rank(order: &[&str], manifest: &Value) -> usize {

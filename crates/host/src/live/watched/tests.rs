@@ -87,7 +87,7 @@ impl Server {
         answer.unwrap()
     }
 
-    fn tell(&mut self, event: &str, object: &Value) {
+    fn send(&mut self, event: &str, object: &Value) {
         let line = format!("{}\n", json!({"type": event, "object": object}));
         for watcher in &mut self.watchers {
             // Some have gone already.
@@ -203,11 +203,11 @@ fn changes_are_heard_of() {
     let lab = Lab::new(1 << 20);
     assert_eq!(lab.names("shop"), ["web"]);
     eventually(|| lab.server().watches() == 1);
-    lab.server().tell("ADDED", &scaled_object("shop", "new", "web"));
+    lab.server().send("ADDED", &scaled_object("shop", "new", "web"));
     eventually(|| lab.names("shop") == ["new", "web"]);
-    lab.server().tell("MODIFIED", &scaled_object("shop", "new", "other"));
+    lab.server().send("MODIFIED", &scaled_object("shop", "new", "other"));
     eventually(|| lab.list(&["spec.scaleTargetRef"]).unwrap()["items"][0]["spec"]["scaleTargetRef"]["name"] == "other");
-    lab.server().tell("DELETED", &scaled_object("shop", "web", "web"));
+    lab.server().send("DELETED", &scaled_object("shop", "web", "web"));
     eventually(|| lab.names("shop") == ["new"]);
     assert_eq!(lab.server().lists(), 0);
 }
@@ -345,7 +345,7 @@ fn a_watch_that_went_silent_is_not_relied_on() {
     lab.server().objects.push(scaled_object("shop", "new", "web"));
     assert_eq!(lab.names("shop"), ["new", "web"], "it is listed anew");
     assert_eq!(lab.server().lists(), 1);
-    lab.server().tell("ADDED", &scaled_object("shop", "new", "web"));
+    lab.server().send("ADDED", &scaled_object("shop", "new", "web"));
     eventually(|| {
         let before = lab.server().lists();
         lab.names("shop") == ["new", "web"] && lab.server().lists() == before

@@ -166,7 +166,7 @@ fn updates_of_bookkeeping_and_clean_up_are_kept_away() {
     let sent = |edit: &Value| is_sent(&edited(update(), edit), &everyone);
     assert!(!sent(&json!({})));
     let owned = json!({"oldObject": object("hpa-web-owned"), "object": object("hpa-web-owned")});
-    assert!(sent(&owned), "it may be a hand-over");
+    assert!(sent(&owned), "it may be a handover");
     assert!(!sent(
         &json!({"object": {"metadata": {"managedFields": [], "resourceVersion": "9", "generation": 9}, "status": {}}})
     ));

@@ -1,30 +1,30 @@
 package autoscalerguard
 
-# It decides nothing: it asks the provider, and turns what the constraint wants to be told of into violations.
+# It decides nothing: it asks the provider, and turns what the constraint asks for into violations.
 
 violation[{"msg": verdict.message, "details": {"rules": verdict.rules}}] {
-  tells("refusals")
+  reports("refusals")
   verdict.allowed == false
 }
 
-# Of a refusal, too: Helm tells of a deletion that was refused by its warnings alone.
+# Of a refusal, too: of a deletion that was refused, Helm shows the warnings alone.
 violation[{"msg": warning, "details": {"rules": verdict.rules}}] {
-  tells("warnings")
+  reports("warnings")
   warning := verdict.warnings[_]
 }
 
 violation[{"msg": msg}] {
-  tells("unanswered")
+  reports("unanswered")
   reason := unanswered[_]
   msg := sprintf("autoscaler-guard has not judged this change: %v; try again, and if that does not help, see the logs of Deployment autoscaler-guard and of Gatekeeper", [reason])
 }
 
-tells(what) {
+reports(what) {
   input.parameters.violations[_] == what
 }
 
 # Without a word from the user nothing passes unjudged.
-tells(what) {
+reports(what) {
   not input.parameters.violations
   {"refusals", "unanswered"}[what]
 }
@@ -82,35 +82,35 @@ understood {
 # An audit has no operation: nothing happens to an object then.
 asked {
   {"CREATE", "UPDATE", "DELETE"}[input.review.operation]
-  not unasked
+  not exempt
 }
 
 # There is no choosing by operation in a constraint. Nobody minds a definition that comes or changes.
-unasked {
+exempt {
   input.review.kind.kind == "CustomResourceDefinition"
   input.review.operation != "DELETE"
 }
 
 # Nor a new API.
-unasked {
+exempt {
   input.review.kind.kind == "APIService"
   input.review.operation == "CREATE"
 }
 
 # Controllers and clean-up go on while the provider is down.
-unasked {
-  regex.match(input.parameters.unaskedUsers[_], input.review.userInfo.username)
+exempt {
+  regex.match(input.parameters.exemptUsers[_], input.review.userInfo.username)
 }
 
-unasked {
-  regex.match(input.parameters.unaskedGroups[_], input.review.userInfo.groups[_])
+exempt {
+  regex.match(input.parameters.exemptGroups[_], input.review.userInfo.groups[_])
 }
 
-unasked {
+exempt {
   input.review.object.metadata.deletionTimestamp
 }
 
-unasked {
+exempt {
   input.review.operation == "DELETE"
   input.review.oldObject.metadata.deletionTimestamp
 }

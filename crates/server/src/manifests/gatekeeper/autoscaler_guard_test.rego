@@ -1,7 +1,7 @@
 # What Gatekeeper makes of the provider's answers: `make rego`.
 package autoscalerguard
 
-deny = {"violations": ["refusals", "unanswered"], "unaskedUsers": ["^system:kube-controller-manager$", "^root.*$"], "unaskedGroups": ["^admins$"]}
+deny = {"violations": ["refusals", "unanswered"], "exemptUsers": ["^system:kube-controller-manager$", "^root.*$"], "exemptGroups": ["^admins$"]}
 
 warn = object.union(deny, {"violations": ["warnings"]})
 
@@ -12,7 +12,7 @@ deletion = {
   "oldObject": {"metadata": {"name": "web"}},
 }
 
-told(parameters, review, answer) = messages {
+reported(parameters, review, answer) = messages {
   messages := {one.msg | violation[one]} with input as {"parameters": parameters, "review": review, "answer": answer} with external_data as given
 }
 
@@ -28,18 +28,18 @@ warned = answered({"allowed": true, "message": "", "warnings": ["a", "b"], "rule
 allowed = answered({"allowed": true, "message": "", "warnings": [], "rules": []})
 
 test_a_refusal_denies_and_warns {
-  told(deny, deletion, refused) == {"no"}
-  told(warn, deletion, refused) == {"mind"}
+  reported(deny, deletion, refused) == {"no"}
+  reported(warn, deletion, refused) == {"mind"}
 }
 
 test_warnings_are_for_the_constraint_that_warns {
-  told(deny, deletion, warned) == set()
-  told(warn, deletion, warned) == {"a", "b"}
+  reported(deny, deletion, warned) == set()
+  reported(warn, deletion, warned) == {"a", "b"}
 }
 
 test_what_is_allowed_passes {
-  told(deny, deletion, allowed) == set()
-  told(warn, deletion, allowed) == set()
+  reported(deny, deletion, allowed) == set()
+  reported(warn, deletion, allowed) == set()
 }
 
 failures = {
@@ -65,12 +65,12 @@ unjudged(messages, reason) {
   startswith(message, sprintf("autoscaler-guard has not judged this change: %v;", [reason]))
 }
 
-test_errors_are_told {
-  count({reason | failure := failures[reason]; unjudged(told(deny, deletion, failure), reason)}) == 3
+test_errors_are_reported {
+  count({reason | failure := failures[reason]; unjudged(reported(deny, deletion, failure), reason)}) == 3
 }
 
-test_answers_without_sense_are_told {
-  count({i | answer := senseless[i]; unjudged(told(deny, deletion, answer), "its provider's answer has no verdict")}) == count(senseless)
+test_answers_without_sense_are_reported {
+  count({i | answer := senseless[i]; unjudged(reported(deny, deletion, answer), "its provider's answer has no verdict")}) == count(senseless)
 }
 
 # An error of the built-in function, as where there is no connection, leaves it undefined.
@@ -83,13 +83,13 @@ silence(parameters, review) = messages {
   messages := {one.msg | violation[one]} with input as {"parameters": parameters, "review": review} with external_data as nothing
 }
 
-test_silence_is_told {
+test_silence_is_reported {
   unjudged(silence(deny, deletion), "its provider does not answer")
 }
 
 test_nothing_passes_unjudged_unless_the_user_says_so {
   unjudged(silence({}, deletion), "its provider does not answer")
-  told({}, deletion, refused) == {"no"}
+  reported({}, deletion, refused) == {"no"}
   silence({"violations": ["refusals"]}, deletion) == set()
   silence({"violations": []}, deletion) == set()
 }

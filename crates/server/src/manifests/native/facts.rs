@@ -1,7 +1,7 @@
 //! What policies in CEL know, each fact once and under a name.
 //!
-//! A fact may name others (`variables.x`). `object` and `oldObject` are the changed object, `params` is the one looked at. Words between
-//! two `@` are what settings say.
+//! A fact may name others (`variables.x`). `object` and `oldObject` are the changed object, `params` is the one looked
+//! at. Words between two `@` are what settings say.
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::facts::envoy_gateway::{Removal, Running};
@@ -85,8 +85,8 @@ macro_rules! hpa_workload {
     };
 }
 
-/// The HPA that a ScaledObject writes: `status.hpaName`, else the spec's name, else `keda-hpa-<name>` (kedacore/keda `getHPAName`,
-/// controllers/keda/hpa.go).
+/// The HPA that a ScaledObject writes: `status.hpaName`, else the spec's name, else `keda-hpa-<name>` (kedacore/keda
+/// `getHPAName`, controllers/keda/hpa.go).
 macro_rules! hpa_name {
     ($of:literal) => {
         concat!(
@@ -266,8 +266,9 @@ pub(super) static FACTS: &[(&str, &str)] = &[
         "params.?status.?conditions.orValue([]).exists(condition, condition.status == 'False' &&\n(condition.type == 'AbleToScale' || condition.?reason.orValue('') == 'AmbiguousSelector'))",
     ),
     ("itsWorkload", hpa_workload!("params")),
-    // A workload, looked at as the target of an HPA that is deleted. The API server keeps no managedFields of what policies look at
-    // (kubernetes/kubernetes, pkg/controlplane/apiserver/config.go), so who wrote the count is not known.
+    // A workload, looked at as the target of an HPA that is deleted. The API server keeps no managedFields of what
+    // policies look at (kubernetes/kubernetes, pkg/controlplane/apiserver/config.go), so who wrote the count is not
+    // known.
     ("ownsItsCount", "variables.isOff || variables.isApplied"),
     ("isOff", concat!(annotation!("params", "autoscaler-guard/autoscaling"), " == 'off'")),
     (
@@ -315,7 +316,14 @@ pub(super) static FACTS: &[(&str, &str)] = &[
             ")"
         ),
     ),
-    ("declaresCount", "object.?spec.?provider.?kubernetes.?envoyDeployment.?replicas.hasValue()"),
+    // By the field, or by a patch of the Deployment; what a patch holds has no type.
+    (
+        "declaresCount",
+        concat!(
+            "object.?spec.?provider.?kubernetes.?envoyDeployment.?replicas.hasValue() ||\n",
+            "dyn(object).?spec.?provider.?kubernetes.?envoyDeployment.?patch.?value.?spec.?replicas.hasValue()"
+        ),
+    ),
     ("isDaemonSet", "object.?spec.?provider.?kubernetes.?envoyDaemonSet.hasValue()"),
     // The class refers to it, is Envoy Gateway's, and has Gateways: Envoy Gateway puts that finalizer on it.
     (

@@ -582,10 +582,7 @@ static POLICIES: &[Policy] = &[
         )],
         finds: "true",
         what: "'deleting CustomResourceDefinition ' + oldObject.metadata.name + ' deletes every ' + oldObject.spec.names.kind +\n', and the autoscalers that hang on them'",
-        help: &[(
-            "For a real uninstall delete the objects first",
-            "'kubectl delete ' + oldObject.spec.names.plural + ' --all --all-namespaces'",
-        )],
+        help: &[("See what goes with it", "'kubectl get ' + oldObject.spec.names.plural + ' --all-namespaces'")],
         acknowledge: Some(("the loss", "'customresourcedefinition ' + oldObject.metadata.name")),
         ..policy("crd-deleted", Does::Warns, CRD, DELETE)
     },
