@@ -12,15 +12,34 @@ use crate::view::View;
 /// What is right where nobody scales a workload on purpose.
 const WITHOUT_AUTOSCALER: &[&str] = &["lost", "frozen", "at-zero"];
 
+/// The policy's rules by which a workload loses its autoscaler: who acknowledged one on the workload, meant that.
+const LOSSES: &[&str] = &[
+    "hpa-deleted",
+    "owned-hpa-deleted",
+    "released-hpa-deleted",
+    "scaledobject-deleted",
+    "hpa-retargeted",
+    "scaledobject-retargeted",
+    "scaledobject-hpa-renamed",
+    "scaledobject-takes-hpa",
+    "declared-hpa-removed",
+    "envoyhpa-removed",
+    "envoyproxy-deleted",
+    "gatewayclass-parameters",
+    "gateway-parameters",
+    "gatewayclass-deleted",
+    "merge-gateways",
+    "crd-deleted",
+];
+
 /// Whether a finding is acknowledged, on its object or its workload: by its rule or its problem.
 pub fn is(view: &View<'_>, finding: &Finding) -> bool {
     let objects = || [Some(&finding.object), finding.workload.as_ref()].into_iter().flatten();
     let objects = || objects().filter_map(|key| view.inventory.get(key));
-    let allows = |object: &Object| {
-        object
-            .annotation(ALLOW)
-            .is_some_and(|ids| ids.split(',').map(str::trim).any(|id| id == finding.rule || id == finding.problem))
-    };
+    let is_loss = matches!(finding.problem, "lost" | "frozen");
+    let is_meant = |id: &str| id == finding.rule || id == finding.problem || is_loss && LOSSES.contains(&id);
+    let allows =
+        |object: &Object| object.annotation(ALLOW).is_some_and(|ids| ids.split(',').map(str::trim).any(is_meant));
     let is_off = |object: &Object| object.annotation(AUTOSCALING) == Some("off");
     objects().any(allows) || WITHOUT_AUTOSCALER.contains(&finding.problem) && objects().any(is_off)
 }

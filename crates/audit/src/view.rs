@@ -1,6 +1,6 @@
 //! A cluster, seen from its workloads: who aims at what, who declares what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use autoscaler_guard::Settings;
 use jiff::Timestamp;
@@ -36,6 +36,7 @@ pub struct View<'i> {
     pub declared: Vec<Declared<'i>>,
     hpas_on: BTreeMap<Ref, Vec<usize>>,
     scaled_objects_on: BTreeMap<Ref, Vec<usize>>,
+    going_from: BTreeSet<Ref>,
     scaled_objects_by_uid: BTreeMap<String, usize>,
     scaled_objects_by_hpa: BTreeMap<Ref, usize>,
 }
@@ -47,6 +48,10 @@ impl<'i> View<'i> {
         let hpas: Vec<Hpa<'i>> = inventory.kind(AUTOSCALING, HPA).filter(lives).map(Hpa::new).collect();
         let scaled_objects: Vec<Scaled<'i>> =
             inventory.kind("keda.sh", "ScaledObject").filter(lives).map(Scaled::new).collect();
+        let going = |group: &str, kind: &str| inventory.kind(group, kind).filter(|object| object.is_terminating());
+        let going_from = going(AUTOSCALING, HPA).map(|object| Hpa::new(object).target);
+        let going_from =
+            going_from.chain(going("keda.sh", "ScaledObject").map(|object| Scaled::new(object).target)).collect();
         let mut hpas_on: BTreeMap<Ref, Vec<usize>> = BTreeMap::new();
         for (index, hpa) in hpas.iter().enumerate() {
             hpas_on.entry(hpa.target.clone()).or_default().push(index);
@@ -70,6 +75,7 @@ impl<'i> View<'i> {
             declared: operator::declared(inventory, settings),
             hpas_on,
             scaled_objects_on,
+            going_from,
             scaled_objects_by_uid,
             scaled_objects_by_hpa,
         }
@@ -96,9 +102,11 @@ impl<'i> View<'i> {
         self.scaled_objects.get(*self.scaled_objects_by_hpa.get(hpa)?)
     }
 
-    /// Whether anything is there to scale a workload, paused or not, working or not.
+    /// Whether anything is there to scale a workload, paused or not, working or not; while one is being deleted something is under way.
     pub fn is_autoscaled(&self, workload: &Ref) -> bool {
-        self.hpas_on(workload).next().is_some() || self.scaled_objects_on(workload).next().is_some()
+        self.going_from.contains(workload)
+            || self.hpas_on(workload).next().is_some()
+            || self.scaled_objects_on(workload).next().is_some()
     }
 
     /// Whether a namespace is being deleted, with all that is in it.

@@ -37,6 +37,9 @@ const APIS: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
+/// What the HPA controller says of an API that nobody serves: the API server's 404, and the custom metrics client's own words.
+const UNSERVED: &[&str] = &["could not find the requested resource", "no known available metric versions found"];
+
 /// Looks for them.
 pub fn check(view: &View<'_>, found: &mut Found) {
     let broken: Vec<Broken> = APIS.iter().filter_map(|api| broken(view, found, api)).collect();
@@ -82,8 +85,15 @@ fn broken(view: &View<'_>, found: &Found, (group, types, reasons): &Api) -> Opti
     let fails =
         |service: &&&Object| service.condition("Available").is_some_and(|available| available.status == "False");
     let key = Ref::new("apiregistration.k8s.io", "APIService", "", &format!("v1beta1.{group}"));
+    let says_so = |hpa: &Hpa<'_>| {
+        let active = hpa.object.condition("ScalingActive").filter(|active| active.status == "False");
+        active.is_some_and(|active| {
+            reasons.contains(&active.reason) && UNSERVED.iter().any(|words| active.message.contains(words))
+        })
+    };
+    let is_missing = is_complete || view.hpas.iter().any(says_so);
     let (object, what, since, count) = match of_group.first() {
-        None if is_complete && hpas > 0 => (key, "is not there".to_owned(), None, hpas),
+        None if is_missing && hpas > 0 => (key, "is not there".to_owned(), None, hpas),
         None => return None,
         Some(first) => {
             let kedas = view.scaled_objects.iter().filter(|scaled| {
