@@ -1,4 +1,5 @@
-//! How findings are fixed: as requests with preconditions, each with what undoes it; or as the change to make where a tool would put it back.
+//! How findings are fixed: as requests with preconditions, each with what undoes it; or as the change to make where a
+//! tool would put it back.
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::facts::released::RELEASED_FROM;
@@ -12,7 +13,7 @@ use crate::inventory::Inventory;
 use crate::object::{Object, Ref, text};
 use crate::view::View;
 
-/// As whom a count is declared.
+/// The field manager by which a count is declared.
 pub const FIELD_MANAGER: &str = "autoscaler-guard-fix";
 
 /// What a step does to its object.
@@ -75,7 +76,7 @@ fn plan(view: &View<'_>, finding: &Finding) -> Plan {
     let plan = planned.unwrap_or_else(|| by_hand(finding));
     let managed = plan.steps.iter().find_map(|step| gitops(view, step).map(|who| (who, step)));
     match managed {
-        // What Helm made, Helm is told by its marks; what Flux or Argo CD manages, they would put back.
+        // What Helm made, Helm knows by its marks; what Flux or Argo CD manages, they would put back.
         Some((who, step)) => Plan { steps: Vec::new(), by_hand: Some(advice(&who, step)), ..plan },
         None => plan,
     }

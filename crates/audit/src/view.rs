@@ -102,7 +102,8 @@ impl<'i> View<'i> {
         self.scaled_objects.get(*self.scaled_objects_by_hpa.get(hpa)?)
     }
 
-    /// Whether anything is there to scale a workload, paused or not, working or not; while one is being deleted something is under way.
+    /// Whether anything is there to scale a workload, paused or not, working or not; while one is being deleted
+    /// something is under way.
     pub fn is_autoscaled(&self, workload: &Ref) -> bool {
         self.going_from.contains(workload)
             || self.hpas_on(workload).next().is_some()

@@ -1,5 +1,5 @@
-//! A cluster of 10,000 HPAs, 10,000 ScaledObjects and their workloads: how long an audit takes, and that it grows with the cluster and no
-//! faster.
+//! A cluster of 10,000 HPAs, 10,000 ScaledObjects and their workloads: how long an audit takes, and that it grows with
+//! the cluster and no faster.
 
 use std::time::{Duration, Instant};
 

@@ -132,8 +132,8 @@ impl Run<'_> {
                 continue;
             }
             match self.one(plan) {
-                Ok((told, is_fixed)) => {
-                    text.push(told);
+                Ok((shown, is_fixed)) => {
+                    text.push(shown);
                     left |= !is_fixed;
                 }
                 Err(fault) => faults.push(fault),

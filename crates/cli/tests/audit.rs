@@ -1,7 +1,9 @@
-//! `audit` on clusters made of files: each problem, and clusters in which all is well; and all the ways in which it answers.
+//! `audit` on clusters made of files: each problem, and clusters in which all is well; and all the ways in which it
+//! answers.
 //!
-//! A cluster's file says in comments what is to be found: `# expect: <id>`, with `likely` or `acknowledged` behind it where it is so, or
-//! `# expect: unread <kind>`. The whole answer stands beside it as JSON; `AUTOSCALER_GUARD_WRITE=1` writes that anew.
+//! A cluster's file says in comments what is to be found: `# expect: <id>`, with `likely` or `acknowledged` behind it
+//! where it is so, or `# expect: unread <kind>`. The whole answer stands beside it as JSON; `AUTOSCALER_GUARD_WRITE=1`
+//! writes that anew.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -270,7 +272,8 @@ fn what_would_be_fixed_is_shown() {
     assert!(text(&output).contains("lost/Deployment/shop/other is not found"), "{}", text(&output));
 }
 
-/// What the policy's own audit rejects, object by object, an audit of the whole cluster finds, too: by that or a more specific name.
+/// What the policy's own audit rejects, object by object, an audit of the whole cluster finds, too: by that or a more
+/// specific name.
 #[test]
 fn what_the_policy_audits_is_found() {
     let settings = autoscaler_guard::Settings::from_json(r#"{"audit": true}"#).expect("they are settings");
@@ -295,14 +298,14 @@ fn what_the_policy_audits_is_found() {
             let target = object.text("/spec/scaleTargetRef/name");
             for rejection in verdict.rejections() {
                 rejected += 1;
-                let is_told = |finding: &&Value| {
+                let is_found = |finding: &&Value| {
                     finding["object"] == object.key.to_string()
                         || finding["workload"]
                             .as_str()
                             .is_some_and(|workload| workload.ends_with(&format!("/{target}")))
                 };
                 assert!(
-                    findings.iter().any(|it| is_told(&it)),
+                    findings.iter().any(|it| is_found(&it)),
                     "{name}: {} of {}: {}",
                     rejection.rule,
                     object.key,

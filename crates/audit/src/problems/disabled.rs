@@ -37,7 +37,8 @@ const APIS: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
-/// What the HPA controller says of an API that nobody serves: the API server's 404, and the custom metrics client's own words.
+/// What the HPA controller says of an API that nobody serves: the API server's 404, and the custom metrics client's own
+/// words.
 const UNSERVED: &[&str] = &["could not find the requested resource", "no known available metric versions found"];
 
 /// Looks for them.

@@ -1,17 +1,17 @@
 //! Nothing scales a workload any more, and nobody declares its count: it stays as it is, whatever comes.
 //!
 //! ## Meaning
-//! The count is neither an autoscaler's nor anybody's manifest's; or a fleet of Envoy Gateway is not kept up by its controller, so that
-//! whatever is changed about it has no effect.
+//! The count is neither an autoscaler's nor anybody's manifest's; or a fleet of Envoy Gateway is not kept up by its
+//! controller, so that whatever is changed about it has no effect.
 //!
 //! ## How it comes about
-//! A workload was applied server-side without `replicas`, as one does beside an HPA, and the HPA is gone. A Gateway refers to an EnvoyProxy
-//! that is not there: from Envoy Gateway 1.7 on its fleet is left as it is.
+//! A workload was applied server-side without `replicas`, as one does beside an HPA, and the HPA is gone. A Gateway
+//! refers to an EnvoyProxy that is not there: from Envoy Gateway 1.7 on its fleet is left as it is.
 //!
 //! ## What is looked at
-//! Workloads that somebody applies server-side, with a count that nobody has in managedFields and that is not 1; a person may have scaled
-//! them, so this is only *likely*. Gateways and GatewayClasses whose EnvoyProxy is missing, or that Envoy Gateway does not accept
-//! (InvalidParameters), while the fleet is there.
+//! Workloads that somebody applies server-side, with a count that nobody has in managedFields and that is not 1; a
+//! person may have scaled them, so this is only *likely*. Gateways and GatewayClasses whose EnvoyProxy is missing, or
+//! that Envoy Gateway does not accept (InvalidParameters), while the fleet is there.
 //!
 //! ## What to do
 //! Declare the count, or an autoscaler; put the EnvoyProxy back, or point the Gateway to one that is there.

@@ -1,19 +1,20 @@
 //! A workload that should be autoscaled has no autoscaler.
 //!
 //! ## Meaning
-//! The workload is there, and nothing scales it any more, though an autoscaler did, or something declares one: whatever load comes, the count
-//! stays.
+//! The workload is there, and nothing scales it any more, though an autoscaler did, or something declares one: whatever
+//! load comes, the count stays.
 //!
 //! ## How it comes about
-//! A chart went from KEDA back to an HPA of the same name, and the garbage collector took the HPA with the ScaledObject (kedacore/keda issue
-//! 6250). An autoscaler was deleted by hand. Envoy Gateway did not make the HPA that an EnvoyProxy declares.
+//! A chart went from KEDA back to an HPA of the same name, and the garbage collector took the HPA with the ScaledObject
+//! (kedacore/keda issue 6250). An autoscaler was deleted by hand. Envoy Gateway did not make the HPA that an EnvoyProxy
+//! declares.
 //!
 //! ## What is looked at
-//! Workloads whose count was last written through the scale subresource by kube-controller-manager or KEDA; a person's `kubectl scale` is
-//! no sign. The newest deployed revision of Helm's releases, Applications of Argo CD (no sync under way, not to be pruned), Flux's
-//! inventories, what was applied last of EnvoyProxies and operators' objects: whether the HPA or ScaledObject that they declare is there.
-//! ScaledObjects that are not paused, and Gateways with envoyHpa: whether they have their HPA. A count that is declared and in force is no
-//! loss.
+//! Workloads whose count was last written through the scale subresource by kube-controller-manager or KEDA; a person's
+//! `kubectl scale` is no sign. The newest deployed revision of Helm's releases, Applications of Argo CD (no sync under
+//! way, not to be pruned), Flux's inventories, what was applied last of EnvoyProxies and operators' objects: whether
+//! the HPA or ScaledObject that they declare is there. ScaledObjects that are not paused, and Gateways with envoyHpa:
+//! whether they have their HPA. A count that is declared and in force is no loss.
 //!
 //! ## What to do
 //! Put the autoscaler back; `fix` takes it from the release. Or say that nothing is to scale the workload:
@@ -206,7 +207,7 @@ fn counts(view: &View<'_>, found: &mut Found) {
         let by_fleet = view.fleets.of_deployment(&workload.key).is_some_and(|fleet| fleet.forced.is_some());
         // What a controller makes of its own object, such as a Deployment its ReplicaSets, that scales.
         let is_derived = workload.key.kind == "ReplicaSet" && workload.controller().is_some();
-        if by_release || by_fleet || is_derived || !can_tell(view, workload) {
+        if by_release || by_fleet || is_derived || !is_known(view, workload) {
             continue;
         }
         let who = if written.manager == "kube-controller-manager" { "an HPA" } else { "KEDA" };
@@ -222,6 +223,6 @@ fn counts(view: &View<'_>, found: &mut Found) {
 }
 
 /// Whether all autoscalers around a workload could be read.
-fn can_tell(view: &View<'_>, workload: &Object) -> bool {
+fn is_known(view: &View<'_>, workload: &Object) -> bool {
     [crate::object::HPA, "ScaledObject"].iter().all(|kind| view.inventory.can_read(kind, &workload.key.namespace))
 }

@@ -107,7 +107,7 @@ pub fn inventory(cluster: &LiveCluster, options: &Place, settings: &Settings) ->
         reader.may_read(&maps, Some(ARGO_CDS.to_owned()));
     }
     if !reader.namespaces.is_empty() && !reader.inventory.is_not_served("gateway.envoyproxy.io", "EnvoyProxy") {
-        // Which Envoy Gateways run tells what is declared, wherever they are.
+        // What is declared depends on which Envoy Gateways run, wherever they are.
         reader.read(&everywhere("apps/v1", "Deployment"), Some("control-plane=envoy-gateway".to_owned()), None);
     }
     if options.helm_secrets {

@@ -1,6 +1,7 @@
 //! `audit`: what is wrong now.
 //!
-//! [`autoscaler_guard_audit`] does the work; here objects are read from files (`files`) or a cluster (`live`), and what came out is shown.
+//! [`autoscaler_guard_audit`] does the work; here objects are read from files (`files`) or a cluster (`live`), and what
+//! came out is shown.
 
 mod baseline;
 mod files;
@@ -69,16 +70,16 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// Runs the command.
 pub fn run(options: &AuditOptions) -> Result<Answer, Fault> {
     let settings = settings(options.settings.as_deref())?;
-    let mut told = String::new();
+    let mut shown = String::new();
     loop {
         let baseline = Baseline::read(options.baseline.as_deref())?;
         let audits = Audits { clusters: clusters(options, &settings)?, baseline };
         let text = text(&audits, options.output)?;
         let code = code(&audits, options.fail_on);
         if options.watch {
-            if text != told {
+            if text != shown {
                 anstream::print!("{text}");
-                told = text;
+                shown = text;
             }
             thread::sleep(PAUSE);
             continue;

@@ -41,7 +41,8 @@ impl LiveCluster {
         self.api.client.default_namespace()
     }
 
-    /// Lists objects, page by page; `keep` says what is kept of each. A list that changes too much meanwhile is begun anew.
+    /// Lists objects, page by page; `keep` says what is kept of each. A list that changes too much meanwhile is begun
+    /// anew.
     pub fn read_all(&self, wanted: &Wanted, keep: fn(&mut Value)) -> Result<Vec<Value>, Unlisted> {
         let (mut objects, mut next, mut restarts) = (Vec::new(), None, 0);
         loop {

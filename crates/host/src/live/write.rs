@@ -38,7 +38,7 @@ pub struct Writing {
     pub uid: Option<String>,
     /// Only if nobody has changed it since.
     pub resource_version: Option<String>,
-    /// As whom.
+    /// By which field manager.
     pub field_manager: String,
     /// Whether only to try.
     pub dry_run: bool,
