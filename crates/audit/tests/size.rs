@@ -1,6 +1,8 @@
 //! A cluster of 10,000 HPAs, 10,000 ScaledObjects and their workloads: how long an audit takes, and that it grows with
 //! the cluster and no faster.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::time::{Duration, Instant};
 
 use autoscaler_guard::Settings;

@@ -5,6 +5,8 @@
 //! where it is so, or `# expect: unread <kind>`. The whole answer stands beside it as JSON; `AUTOSCALER_GUARD_WRITE=1`
 //! writes that anew.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

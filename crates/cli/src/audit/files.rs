@@ -30,8 +30,12 @@ pub fn inventory(paths: &[PathBuf], settings: &Settings) -> Result<Inventory, Fa
     }
     let mut inventory = Inventory::of(snapshot.objects().cloned());
     for kind in kinds(settings) {
+        let group = group_of(&kind.api_version);
         if !snapshot.serves(&kind.api_version, &kind.kind) {
-            inventory.not_served(group_of(&kind.api_version), &kind.kind);
+            // Objects may be there in another version.
+            if inventory.kind(group, &kind.kind).next().is_none() {
+                inventory.not_served(group, &kind.kind);
+            }
         } else if let Some(reason) = snapshot.why_unread(&kind.api_version, &kind.kind) {
             // ConfigMaps say what Envoy Gateway is configured for, where there is one.
             let says_nothing = kind.kind == "ConfigMap"

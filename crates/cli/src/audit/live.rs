@@ -102,9 +102,9 @@ pub fn inventory(cluster: &LiveCluster, options: &Place, settings: &Settings) ->
         reader.read(&maps, None, Some(ENVOY_GATEWAYS.to_owned()));
     }
     // Without these it is only less exact.
-    reader.may_read(&everywhere("v1", "Namespace"), None);
+    let _ = reader.may_read(&everywhere("v1", "Namespace"), None);
     if reader.inventory.kind("argoproj.io", "Application").next().is_some() {
-        reader.may_read(&maps, Some(ARGO_CDS.to_owned()));
+        let _ = reader.may_read(&maps, Some(ARGO_CDS.to_owned()));
     }
     if !reader.namespaces.is_empty() && !reader.inventory.is_not_served("gateway.envoyproxy.io", "EnvoyProxy") {
         // What is declared depends on which Envoy Gateways run, wherever they are.
@@ -124,6 +124,13 @@ struct Reader<'c> {
     inventory: Inventory,
 }
 
+/// Older versions, where the newest is not served.
+const OLDER: &[(&str, &str)] = &[
+    ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"),
+    ("kustomize.toolkit.fluxcd.io/v1", "kustomize.toolkit.fluxcd.io/v1beta2"),
+    ("opentelemetry.io/v1beta1", "opentelemetry.io/v1alpha1"),
+];
+
 impl Reader<'_> {
     fn read(&mut self, kind: &Kind, label_selector: Option<String>, field_selector: Option<String>) {
         let everywhere = kind.is_everywhere || self.namespaces.is_empty();
@@ -132,50 +139,65 @@ impl Reader<'_> {
             let wanted = Wanted {
                 api_version: kind.api_version.clone(),
                 kind: kind.kind.clone(),
-                namespace: namespace.clone(),
+                namespace,
                 label_selector: label_selector.clone(),
                 field_selector: field_selector.clone(),
             };
-            match self.cluster.read_all(&wanted, trim) {
-                Ok(objects) => objects.into_iter().for_each(|object| self.inventory.insert(object)),
+            match self.list(&wanted) {
+                Ok(()) => self.inventory.know(group_of(&kind.api_version), &kind.kind),
                 Err(Unlisted::NotServed) => return self.inventory.not_served(group_of(&kind.api_version), &kind.kind),
                 Err(Unlisted::Failed(reason)) => {
-                    self.inventory.unread(Unread { kind: kind.kind.clone(), namespace, reason });
+                    self.inventory.unread(Unread { kind: kind.kind.clone(), namespace: wanted.namespace, reason });
                 }
             }
         }
     }
 
+    fn list(&mut self, wanted: &Wanted) -> Result<(), Unlisted> {
+        let older = OLDER.iter().find(|(newest, _)| *newest == wanted.api_version).map(|(_, older)| *older);
+        let answer = match (self.cluster.read_all(wanted, trim), older) {
+            (Err(Unlisted::NotServed), Some(older)) => {
+                self.cluster.read_all(&Wanted { api_version: older.to_owned(), ..wanted.clone() }, trim)
+            }
+            (answer, _) => answer,
+        };
+        answer?.into_iter().for_each(|object| self.inventory.insert(object));
+        Ok(())
+    }
+
     /// The same, where it does not matter whether it may be read.
-    fn may_read(&mut self, kind: &Kind, field_selector: Option<String>) {
+    fn may_read(&mut self, kind: &Kind, field_selector: Option<String>) -> Result<(), Unlisted> {
         let (api_version, kind) = (kind.api_version.clone(), kind.kind.clone());
-        let wanted = Wanted { api_version, kind, field_selector, ..Wanted::default() };
-        let objects = self.cluster.read_all(&wanted, trim).unwrap_or_default();
-        objects.into_iter().for_each(|object| self.inventory.insert(object));
+        self.list(&Wanted { api_version, kind, field_selector, ..Wanted::default() })
     }
 
     /// The kinds that autoscalers aim at or are owned by, and that were not read yet.
     fn read_references(&mut self) {
-        let mut found: BTreeSet<(String, String, bool)> = BTreeSet::new();
+        let mut found: BTreeSet<(String, String)> = BTreeSet::new();
+        let mut owners: BTreeSet<(String, String)> = BTreeSet::new();
         for object in self.inventory.objects().filter(|object| object.key.is_autoscaler()) {
             let target = object.value.pointer("/spec/scaleTargetRef").unwrap_or(&Value::Null);
-            let owners = object.items("/metadata/ownerReferences").iter().map(|owner| (owner, false));
-            for (reference, is_target) in owners.chain([(target, true)]) {
-                let (api_version, kind) = (text(reference, "/apiVersion"), text(reference, "/kind"));
-                let is_read = self.inventory.knows(group_of(api_version), kind) || group_of(api_version) == "apps";
-                if !is_read && !api_version.is_empty() && !kind.is_empty() {
-                    found.insert((api_version.to_owned(), kind.to_owned(), is_target));
-                }
-            }
+            let of =
+                |reference: &Value| (text(reference, "/apiVersion").to_owned(), text(reference, "/kind").to_owned());
+            found.insert(of(target));
+            owners.extend(object.items("/metadata/ownerReferences").iter().map(of));
         }
-        for (api_version, kind, is_target) in found {
-            let before = self.inventory.all_unread().len();
-            self.read(&Kind { api_version: api_version.clone(), kind: kind.clone(), is_everywhere: false }, None, None);
-            // Whose owners cannot be read, of that nothing is said.
-            if !is_target && self.inventory.all_unread().len() > before {
-                continue;
+        let is_new = |inventory: &Inventory, (api_version, kind): &(String, String)| {
+            !api_version.is_empty() && !kind.is_empty() && !inventory.knows(group_of(api_version), kind)
+        };
+        found.retain(|kind| is_new(&self.inventory, kind));
+        for (api_version, kind) in found {
+            self.read(&Kind { api_version, kind, is_everywhere: false }, None, None);
+        }
+        owners.retain(|kind| is_new(&self.inventory, kind));
+        for (api_version, kind) in owners {
+            let (group, name) = (group_of(&api_version).to_owned(), kind.clone());
+            // Of owners that may not be read nothing is said.
+            match self.may_read(&Kind { api_version, kind, is_everywhere: true }, None) {
+                Ok(()) => self.inventory.know(&group, &name),
+                Err(Unlisted::NotServed) => self.inventory.not_served(&group, &name),
+                Err(Unlisted::Failed(_)) => {}
             }
-            self.inventory.know(group_of(&api_version), &kind);
         }
     }
 }
