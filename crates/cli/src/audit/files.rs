@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use autoscaler_guard::Settings;
+use autoscaler_guard_audit::object::text;
 use autoscaler_guard_audit::{Inventory, Unread};
 use autoscaler_guard_host::Snapshot;
 use autoscaler_guard_reading::group_of;
@@ -44,6 +45,20 @@ pub fn inventory(paths: &[PathBuf], settings: &Settings) -> Result<Inventory, Fa
                 continue;
             }
             inventory.unread(Unread { kind: kind.kind, namespace: None, reason });
+        }
+    }
+    let unserved: Vec<(String, String)> = inventory
+        .objects()
+        .filter(|object| object.key.is_autoscaler())
+        .flat_map(|object| {
+            object.items("/metadata/ownerReferences").iter().chain(object.value.pointer("/spec/scaleTargetRef"))
+        })
+        .map(|reference| (text(reference, "/apiVersion").to_owned(), text(reference, "/kind").to_owned()))
+        .filter(|(api_version, kind)| !api_version.is_empty() && !snapshot.serves(api_version, kind))
+        .collect();
+    for (api_version, kind) in unserved {
+        if inventory.kind(group_of(&api_version), &kind).next().is_none() {
+            inventory.not_served(group_of(&api_version), &kind);
         }
     }
     Ok(inventory)
