@@ -48,10 +48,11 @@ impl<'i> View<'i> {
         let hpas: Vec<Hpa<'i>> = inventory.kind(AUTOSCALING, HPA).filter(lives).map(Hpa::new).collect();
         let scaled_objects: Vec<Scaled<'i>> =
             inventory.kind("keda.sh", "ScaledObject").filter(lives).map(Scaled::new).collect();
-        let going = |group: &str, kind: &str| inventory.kind(group, kind).filter(|object| object.is_terminating());
-        let going_from = going(AUTOSCALING, HPA).map(|object| Hpa::new(object).target);
-        let going_from =
-            going_from.chain(going("keda.sh", "ScaledObject").map(|object| Scaled::new(object).target)).collect();
+        let goes = |object: &&Object| object.is_terminating();
+        let hpas_going = inventory.kind(AUTOSCALING, HPA).filter(goes).map(|object| Hpa::new(object).target);
+        let scaled_going =
+            inventory.kind("keda.sh", "ScaledObject").filter(goes).map(|object| Scaled::new(object).target);
+        let going_from = hpas_going.chain(scaled_going).collect();
         let mut hpas_on: BTreeMap<Ref, Vec<usize>> = BTreeMap::new();
         for (index, hpa) in hpas.iter().enumerate() {
             hpas_on.entry(hpa.target.clone()).or_default().push(index);
