@@ -99,12 +99,15 @@ fn gitops(view: &View<'_>, step: &Step) -> Option<String> {
     }
     let object = view.inventory.get(&step.object)?;
     let flux = ["kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"].iter().find_map(|domain| {
-        let (namespace, name) = (object.label(&format!("{domain}/namespace"))?, object.label(&format!("{domain}/name"))?);
+        let (namespace, name) =
+            (object.label(&format!("{domain}/namespace"))?, object.label(&format!("{domain}/name"))?);
         let kind = if domain.starts_with("helm") { "HelmRelease" } else { "Kustomization" };
         Some(format!("{kind} {namespace}/{name}"))
     });
     let id = object.annotation("argocd.argoproj.io/tracking-id").and_then(|id| id.split_once(':'));
-    let is_own = |rest: &str| rest.ends_with(&format!("{}/{}", object.key.namespace, object.key.name)) && rest.contains(&object.key.kind);
+    let is_own = |rest: &str| {
+        rest.ends_with(&format!("{}/{}", object.key.namespace, object.key.name)) && rest.contains(&object.key.kind)
+    };
     let argo = id.filter(|(_, rest)| is_own(rest)).map(|(application, _)| format!("Application {application}"));
     // KEDA copies such marks to its HPA.
     let is_kedas = object.key.kind == crate::object::HPA && object.label("scaledobject.keda.sh/name").is_some();

@@ -185,7 +185,10 @@ fn answers_in_every_format() {
     assert!(human.contains("lost") && human.contains("Deployment shop/web") && human.contains("certain"), "{human}");
     assert!(human.contains("shop: 1 lost") && human.contains("kubectl annotate deployment web"), "{human}");
     let acknowledged = text(&audit("lost/acknowledged", &[]));
-    assert!(acknowledged.contains("nothing found") && acknowledged.contains("since 2026-11-20T16:40:11Z"), "{acknowledged}");
+    assert!(
+        acknowledged.contains("nothing found") && acknowledged.contains("since 2026-11-20T16:40:11Z"),
+        "{acknowledged}"
+    );
     let unread = text(&audit("unread/hpas", &[]));
     assert!(unread.contains("not read: HorizontalPodAutoscaler"), "{unread}");
     let sarif = json(&audit(LOST, &["--output", "sarif"]));
@@ -236,12 +239,16 @@ fn what_would_be_fixed_is_shown() {
     for (name, parts) in [
         (
             "orphaned/envoy-1.3-envoyhpa-removed",
-            &["declares 2 replicas for Deployment", "APPLY Deployment", "DELETE HPA", "only if uid", "resourceVersion"][..],
+            &["declares 2 replicas for Deployment", "APPLY Deployment", "DELETE HPA", "only if uid", "resourceVersion"]
+                [..],
         ),
         ("orphaned/envoy-1.3-gateway-deleted", &["deletes HPA", "DELETE HPA"]),
         ("stale-owner/another-uid", &["PATCH HPA shop/keda-hpa-web {\"metadata\":{\"ownerReferences\":null}}"]),
         ("unfinished/scaledobject-still-there", &["deletes ScaledObject shop/web", "what it owns stays"]),
-        ("at-zero/hpa", &["PATCH Deployment shop/web {\"spec\":{\"replicas\":1}}", "-   replicas: 0", "+   replicas: 1"]),
+        (
+            "at-zero/hpa",
+            &["PATCH Deployment shop/web {\"spec\":{\"replicas\":1}}", "-   replicas: 0", "+   replicas: 1"],
+        ),
         ("lost/helm-release-declares-the-hpa", &["CREATE HPA shop/web", "meta.helm.sh/release-name: web"]),
         ("lost/flux-inventory", &["by hand: sync Kustomization flux-system/shop"]),
         ("fighting/last-applied", &["by hand: take `spec.replicas` out of the manifest of Deployment shop/web"]),
@@ -287,9 +294,17 @@ fn what_the_policy_audits_is_found() {
                 rejected += 1;
                 let is_told = |finding: &&Value| {
                     finding["object"] == object.key.to_string()
-                        || finding["workload"].as_str().is_some_and(|workload| workload.ends_with(&format!("/{target}")))
+                        || finding["workload"]
+                            .as_str()
+                            .is_some_and(|workload| workload.ends_with(&format!("/{target}")))
                 };
-                assert!(findings.iter().any(|it| is_told(&it)), "{name}: {} of {}: {}", rejection.rule, object.key, rejection.what);
+                assert!(
+                    findings.iter().any(|it| is_told(&it)),
+                    "{name}: {} of {}: {}",
+                    rejection.rule,
+                    object.key,
+                    rejection.what
+                );
             }
         }
     }

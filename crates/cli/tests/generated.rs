@@ -82,7 +82,8 @@ fn every_problem_has_a_page_in_the_docs() {
     let table = PROBLEMS.iter().map(row).collect::<Vec<_>>().concat();
     pages.push(("README.md".to_owned(), format!("# Problems\n\n| problem | what it is |\n|---|---|\n{table}")));
     hold_pages("docs/problems", &pages);
-    let entries: Vec<String> = PROBLEMS.iter().map(|problem| format!("- [{0}](problems/{0}.md)\n", problem.id)).collect();
+    let entries: Vec<String> =
+        PROBLEMS.iter().map(|problem| format!("- [{0}](problems/{0}.md)\n", problem.id)).collect();
     hold_page("docs/SUMMARY.md", "problems", &entries.concat());
 }
 

@@ -9,8 +9,8 @@ use crate::server::{Actor, Event, Propagation, Request, Verb, World};
 
 const ASKED: Actor = Actor { name: "the request", user: "", manager: "request", tells_manager: true };
 
-/// Does what an `AdmissionRequest` asks for, with its object as it was admitted, and lets the controllers come to rest. What they did; the
-/// request itself is no news. The policy answers them, as it has answered the request.
+/// Does what an `AdmissionRequest` asks for, with its object as it was admitted, and lets the controllers come to rest.
+/// What they did; the request itself is no news. The policy answers them, as it has answered the request.
 pub fn replay(world: &mut World, request: &Value, admitted: &Value, guard: &Settings) -> Vec<Event> {
     let first = world.log.len();
     world.now += 1;

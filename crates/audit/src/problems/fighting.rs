@@ -56,9 +56,8 @@ fn declared(view: &View<'_>, workload: &Object) -> Option<(i64, String)> {
         all.extend(
             count::last_applied(workload).map(|count| (count, "its manifest, as it was applied last,".to_owned())),
         );
-        let declares = |manager: &str| {
-            manager.starts_with("kubectl") || view.settings.handover_field_managers.match_name(manager)
-        };
+        let declares =
+            |manager: &str| manager.starts_with("kubectl") || view.settings.handover_field_managers.match_name(manager);
         let applied = count::applied_by(workload).filter(|written| declares(written.manager));
         all.extend(applied.map(|written| (live, written.manager.to_owned())));
     }

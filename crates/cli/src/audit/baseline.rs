@@ -27,7 +27,8 @@ impl Baseline {
                 None => Ok(Self { ids }),
             };
         }
-        let answer: Value = serde_json::from_str(&source.text).map_err(|error| unusable(&source, &error.to_string()))?;
+        let answer: Value =
+            serde_json::from_str(&source.text).map_err(|error| unusable(&source, &error.to_string()))?;
         let findings = answer.get("findings").unwrap_or(&answer).as_array().cloned();
         let findings = findings.ok_or_else(|| unusable(&source, "it has no findings"))?;
         let id = |finding: &Value| finding.get("id").or(Some(finding)).and_then(Value::as_str).map(str::to_owned);

@@ -34,8 +34,8 @@ pub fn inventory(paths: &[PathBuf], settings: &Settings) -> Result<Inventory, Fa
             inventory.not_served(group_of(&kind.api_version), &kind.kind);
         } else if let Some(reason) = snapshot.why_unread(&kind.api_version, &kind.kind) {
             // ConfigMaps say what Envoy Gateway is configured for, where there is one.
-            let says_nothing =
-                kind.kind == "ConfigMap" && inventory.kind("gateway.networking.k8s.io", "GatewayClass").next().is_none();
+            let says_nothing = kind.kind == "ConfigMap"
+                && inventory.kind("gateway.networking.k8s.io", "GatewayClass").next().is_none();
             if says_nothing {
                 continue;
             }

@@ -9,10 +9,8 @@ use crate::fault::Fault;
 
 /// SARIF 2.1.0: objects of a cluster are logical locations.
 pub fn sarif(audits: &Audits) -> Result<String, Fault> {
-    let rules: Vec<Value> = PROBLEMS
-        .iter()
-        .map(|problem| json!({"id": problem.id, "shortDescription": {"text": problem.title}}))
-        .collect();
+    let rules: Vec<Value> =
+        PROBLEMS.iter().map(|problem| json!({"id": problem.id, "shortDescription": {"text": problem.title}})).collect();
     let result = |(context, finding): (Option<&str>, &Finding)| {
         let level = if finding.certainty == Certainty::Certain { "error" } else { "warning" };
         let name = context.map_or_else(|| finding.subject().path(), |it| format!("{it}/{}", finding.subject().path()));
@@ -84,7 +82,8 @@ pub fn markdown(audits: &Audits) -> String {
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     for (context, finding) in counting {
         let certainty = if finding.certainty == Certainty::Certain { "certain" } else { "likely" };
-        let subject = context.map_or_else(|| finding.subject().to_string(), |it| format!("{it}: {}", finding.subject()));
+        let subject =
+            context.map_or_else(|| finding.subject().to_string(), |it| format!("{it}: {}", finding.subject()));
         let command = finding.commands.first().map(|command| format!(" `{}`", cell(command))).unwrap_or_default();
         text.push(format!(
             "| {} | {} | {} | {certainty} | {}{command} |\n",

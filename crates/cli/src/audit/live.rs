@@ -73,7 +73,9 @@ pub fn connect(kubeconfig: Option<&std::path::Path>, context: Option<&str>) -> R
         ..LiveOptions::default()
     };
     LiveCluster::connect(options).map_err(|error| {
-        Fault::new("the cluster cannot be asked").because(error).help("name a context, or objects in files by --cluster")
+        Fault::new("the cluster cannot be asked")
+            .because(error)
+            .help("name a context, or objects in files by --cluster")
     })
 }
 
@@ -177,4 +179,3 @@ impl Reader<'_> {
         }
     }
 }
-

@@ -1,8 +1,9 @@
 //! An API server's audit log: which of its writes would have been refused or repaired.
 //!
-//! Each write is judged in the cluster as the log and `--cluster` have shown it until then. What was there before an update is the last
-//! that was seen of the object. A write without its body, as below level `RequestResponse`, cannot be judged, and neither can one of an
-//! object that was not seen before; they are counted. Workloads are unknown where neither shows any: few log them.
+//! Each write is judged in the cluster as the log and `--cluster` have shown it until then. What was there before an
+//! update is the last that was seen of the object. A write without its body, as below level `RequestResponse`, cannot be
+//! judged, and neither can one of an object that was not seen before; they are counted. Workloads are unknown where
+//! neither shows any: few log them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use autoscaler_guard::{Settings, VerdictKind};
 use autoscaler_guard_host::{Capabilities, Snapshot};
 use serde_json::{Value, json};
 
+use super::fails;
 use super::judge::Judge;
 use super::judgement::Judgement;
 use super::neighbours::Neighbours;
@@ -105,8 +107,8 @@ pub fn run(options: &ReviewOptions, judge: &Judge, settings: &SettingsText) -> R
         ReviewOutput::Human => reader.human(),
         ReviewOutput::Json => reader.json()?,
     };
-    let rejected = reader.findings.iter().any(|finding| finding.judgement.verdict() == VerdictKind::Rejected);
-    Ok(Answer { text, code: u8::from(rejected), faults: reader.faults })
+    let fails = reader.findings.iter().any(|finding| fails(finding.judgement.verdict(), options.fail_on));
+    Ok(Answer { text, code: u8::from(fails), faults: reader.faults })
 }
 
 impl<'r> Reader<'r> {

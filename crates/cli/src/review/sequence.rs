@@ -1,8 +1,8 @@
-//! Requests one after the other: what is allowed is done in the model of the cluster, and its controllers react before the next one.
+//! Requests one after the other: what is allowed is done in the model of the cluster, and its controllers react before
+//! the next one.
 
 use std::collections::BTreeMap;
 
-use autoscaler_guard::VerdictKind;
 use autoscaler_guard_host::Snapshot;
 use autoscaler_guard_world::outcome::{self, End, Report};
 use autoscaler_guard_world::play::rest;
@@ -17,10 +17,11 @@ use super::judgement::Judgement;
 use super::neighbours::Neighbours;
 use super::request::Request;
 use super::settings::SettingsText;
-use super::{json, scope};
+use super::{fails, json, scope};
 use crate::answer::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
+use crate::flags::VerdictFailOn;
 use crate::paint::{BAD, FAINT, GOOD, paint};
 use crate::preflight::input;
 
@@ -62,12 +63,12 @@ pub fn run(
     }
     let reports = outcome::judge(&start, &world, None, &End::default());
     let is_bad = reports.iter().any(|report| report.outcome.is_bad());
-    let is_rejected = steps.iter().any(|step| step.judgement.verdict() == VerdictKind::Rejected);
+    let is_told = steps.iter().any(|step| fails(step.judgement.verdict(), options.fail_on));
     let text = match options.output {
         ReviewOutput::Human => human(options, &steps, &reports),
         ReviewOutput::Json => as_json(&steps, &reports)?,
     };
-    Ok(Answer { text, code: u8::from(is_bad || is_rejected), faults })
+    Ok(Answer { text, code: u8::from(is_told || (is_bad && options.fail_on != VerdictFailOn::Never)), faults })
 }
 
 fn step(

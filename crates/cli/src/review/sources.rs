@@ -13,11 +13,12 @@ pub struct Sources {
     /// With --operation update: the manifests as they are now; without, they are taken from --cluster
     #[arg(long, value_name = "FILE", requires = "operation", help_heading = "Manifests")]
     pub old: Vec<PathBuf>,
-    /// Judge one request after the other, each in the cluster that those before have left: what is allowed is done, and the controllers
-    /// react
+    /// Judge one request after the other, each in the cluster that those before have left: what is allowed is done, and
+    /// the controllers react
     #[arg(long, requires = "cluster")]
     pub sequence: bool,
-    /// Judge the writes in these audit logs of an API server, level `RequestResponse`: what would have been refused or repaired
+    /// Judge the writes in these audit logs of an API server, level RequestResponse: what would have been refused or
+    /// repaired
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["files", "sequence", "operation", "context", "live", "replay", "record"])]
     pub audit_log: Vec<PathBuf>,
 }

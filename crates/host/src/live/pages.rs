@@ -94,7 +94,8 @@ async fn page(api: &Api, wanted: &Wanted, from: Option<String>) -> Result<Page, 
         continue_token: from,
         ..ListParams::default()
     };
-    let request = built(requests(&known, within.as_deref()).list(&parameters)).map_err(|reason| Failure::Other(words(&reason)))?;
+    let request = built(requests(&known, within.as_deref()).list(&parameters))
+        .map_err(|reason| Failure::Other(words(&reason)))?;
     let text = match api.within(api.client.request_text(request)).await {
         Ok(Ok(text)) => text,
         Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Err(Failure::Expired),

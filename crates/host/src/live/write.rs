@@ -55,7 +55,13 @@ pub struct Refused {
 
 impl LiveCluster {
     /// Reads an object; none where it is not there.
-    pub fn read_one(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Option<Value>, Refused> {
+    pub fn read_one(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, Refused> {
         let api = Arc::clone(&self.api);
         let [api_version, kind, namespace, name] = [api_version, kind, namespace, name].map(str::to_owned);
         let read = async move {
@@ -67,14 +73,18 @@ impl LiveCluster {
                 Err(refused) => Err(refused),
             }
         };
-        self.runtime.as_ref().and_then(|runtime| wait(runtime, read)).unwrap_or_else(|| Err(failed("it was interrupted")))
+        self.runtime
+            .as_ref()
+            .and_then(|runtime| wait(runtime, read))
+            .unwrap_or_else(|| Err(failed("it was interrupted")))
     }
 
     /// Writes an object; the answer is the object as it is then, or a status.
     pub fn write(&self, writing: Writing) -> Result<Value, Refused> {
         let api = Arc::clone(&self.api);
         let write = async move {
-            let Writing { api_version, kind, namespace, name, write, uid, resource_version, field_manager, dry_run } = writing;
+            let Writing { api_version, kind, namespace, name, write, uid, resource_version, field_manager, dry_run } =
+                writing;
             let (paths, in_path) = place(&api, &api_version, &kind, &namespace, &name).await?;
             let conditioned = |mut fields: Value| {
                 let metadata = &mut fields["metadata"];
@@ -86,7 +96,8 @@ impl LiveCluster {
                 }
                 fields
             };
-            let parameters = PatchParams { dry_run, field_manager: Some(field_manager.clone()), ..PatchParams::default() };
+            let parameters =
+                PatchParams { dry_run, field_manager: Some(field_manager.clone()), ..PatchParams::default() };
             let request = match write {
                 Write::Delete => paths.delete(
                     &in_path,
@@ -112,7 +123,10 @@ impl LiveCluster {
             };
             send(&api, built(request).map_err(|reason| failed(&reason))?).await
         };
-        self.runtime.as_ref().and_then(|runtime| wait(runtime, write)).unwrap_or_else(|| Err(failed("it was interrupted")))
+        self.runtime
+            .as_ref()
+            .and_then(|runtime| wait(runtime, write))
+            .unwrap_or_else(|| Err(failed("it was interrupted")))
     }
 }
 
