@@ -1,4 +1,5 @@
-//! `preflight` with the programs that render manifests: helm, version 3 and 4, and kustomize, where the live tests have built them.
+//! `preflight` with the programs that render manifests: helm, version 3 and 4, and kustomize, where the live tests have
+//! built them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -67,7 +67,8 @@ fn plain_manifests_are_judged() {
     }
 }
 
-/// Helm replaces a ScaledObject by an HPA of the same name: the last requests of the first incident, as they were captured.
+/// Helm replaces a ScaledObject by an HPA of the same name: the last requests of the first incident, as they were
+/// captured.
 #[test]
 fn the_first_incident_ends_well_as_a_sequence() {
     let requests = fixtures().join("requests/keda-hpa-helm3");
