@@ -615,6 +615,9 @@ pub struct ReviewOptions {
     /// Show what was looked up, too
     #[arg(long, short)]
     pub verbose: bool,
+    /// What there is besides requests
+    #[command(flatten)]
+    pub sources: crate::review::Sources,
 }
 
 /// How `review` answers.
