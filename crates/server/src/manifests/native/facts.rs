@@ -255,10 +255,10 @@ pub(super) static FACTS: &[(&str, &str)] = &[
         "variables.ofHelm ||\n['kustomize.toolkit.fluxcd.io/name', 'helm.toolkit.fluxcd.io/name', 'argocd.argoproj.io/instance', 'kapp.k14s.io/app']\n.exists(label, label in variables.labels) ||\n'argocd.argoproj.io/tracking-id' in variables.annotations",
     ),
     ("orphans", "request.?options.?propagationPolicy.orValue('') == 'Orphan'"),
-    // A ScaledObject that is deleted, and its HPA.
+    // A ScaledObject that is deleted, and its HPA. Helm makes a hook anew.
     (
         "collected",
-        "params.metadata.name == variables.oldHpaName &&\nparams.metadata.?ownerReferences.orValue([]).exists(owner, owner.uid == oldObject.metadata.uid) &&\nparams.metadata.?ownerReferences.orValue([]).all(owner, owner.uid == oldObject.metadata.uid)",
+        "!('helm.sh/hook' in variables.annotations) && params.metadata.name == variables.oldHpaName &&\nparams.metadata.?ownerReferences.orValue([]).exists(owner, owner.uid == oldObject.metadata.uid) &&\nparams.metadata.?ownerReferences.orValue([]).all(owner, owner.uid == oldObject.metadata.uid)",
     ),
     // The HPA's own word that its workload is gone, or that another HPA scales it.
     (
