@@ -7,7 +7,7 @@ use crate::controllers;
 use crate::object::{Key, number, text};
 use crate::server::{Actor, Event, Propagation, Request, Verb, World};
 
-const ASKED: Actor = Actor { name: "the request", user: "", manager: "request", tells_manager: true };
+const ASKED: Actor = Actor { name: "the request", user: "", manager: "request", names_manager: true };
 
 /// Does what an `AdmissionRequest` asks for, with its object as it was admitted, and lets the controllers come to rest.
 /// What they did; the request itself is no news. The policy answers them, as it has answered the request.
