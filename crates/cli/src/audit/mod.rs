@@ -18,7 +18,7 @@ use autoscaler_guard_audit::{Finding, Inventory, Report, Timestamp, audit};
 
 use crate::answer::Answer;
 use crate::arguments::{AuditFailOn, AuditOptions, AuditOutput, Place};
-use crate::documents::{self, Source};
+use crate::documents::Source;
 use crate::fault::Fault;
 use crate::settings::value;
 use baseline::Baseline;
@@ -84,9 +84,7 @@ pub fn run(options: &AuditOptions) -> Result<Answer, Fault> {
             thread::sleep(PAUSE);
             continue;
         }
-        let Some(path) = &options.output_file else { return Ok(Answer { text, code, faults: Vec::new() }) };
-        documents::write(path, anstream::adapter::strip_str(&text).to_string().as_bytes())?;
-        return Ok(Answer { text: String::new(), code, faults: Vec::new() });
+        return Ok(Answer { text, code, faults: Vec::new() });
     }
 }
 
