@@ -216,6 +216,7 @@ pub struct Neighbours<'a> {
     remembered: RefCell<Vec<(String, Presence<Vec<Object<'a>>>)>>,
     lookups: Cell<usize>,
     questions: Cell<usize>,
+    watches: Cell<bool>,
 }
 
 impl std::fmt::Debug for Neighbours<'_> {
@@ -228,7 +229,15 @@ impl<'a> Neighbours<'a> {
     /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting
     /// `lookups.serviceAccount`).
     pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
-        Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0), questions: Cell::new(0) }
+        Self {
+            cluster,
+            texts,
+            account,
+            remembered: RefCell::default(),
+            lookups: Cell::new(0),
+            questions: Cell::new(0),
+            watches: Cell::new(false),
+        }
     }
 
     /// Keeps a text that was made of an answer for as long as the answers.
@@ -261,14 +270,16 @@ impl<'a> Neighbours<'a> {
         })
     }
 
-    /// Why a list must not be asked for. A host needs both list and watch; whoever may watch may list, as no client
-    /// watches without, and to ask for one of them is a lookup less a list.
+    /// Why a list must not be asked for. Who may watch one kind and list another may watch that, too: roles give both.
     fn why_not(&self, query: &List<'_>) -> Option<Reason> {
-        match self.is_permitted(query) {
+        let verbs: &[&str] = if self.watches.get() { &["list"] } else { &["list", "watch"] };
+        let reason = verbs.iter().find_map(|verb| match self.may(verb, query) {
             Presence::Found(true) => None,
-            Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(query))),
+            Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(verb, query))),
             Presence::Unknown(reason) => Some(reason),
-        }
+        });
+        self.watches.set(self.watches.get() || reason.is_none());
+        reason
     }
 
     /// Whether `access` is granted; a cluster that does not know grants nothing.
@@ -276,14 +287,14 @@ impl<'a> Neighbours<'a> {
         self.question(|| self.cluster.can_i(access)) == Presence::Found(true)
     }
 
-    fn is_permitted(&self, query: &List<'_>) -> Presence<bool> {
+    fn may(&self, verb: &str, query: &List<'_>) -> Presence<bool> {
         let groups = service_account_groups(self.account);
         let groups = groups.iter().map(String::as_str).collect();
         let group = group_of(&query.kind.api_version);
         let access = Access {
             user: self.account,
             groups,
-            verb: "watch",
+            verb,
             group,
             resource: query.kind.resource,
             namespace: query.namespace,
@@ -291,9 +302,9 @@ impl<'a> Neighbours<'a> {
         self.question(|| self.cluster.can_i(&access))
     }
 
-    fn not_permitted(&self, query: &List<'_>) -> String {
+    fn not_permitted(&self, verb: &str, query: &List<'_>) -> String {
         format!(
-            "{} may not list {} (see policies/rbac.yaml, or set lookups.serviceAccount)",
+            "{} may not {verb} {} (see policies/rbac.yaml, or set lookups.serviceAccount)",
             self.account, query.kind.resource
         )
     }

@@ -468,7 +468,8 @@ impl Policy {
         });
     }
 
-    /// Asks one replica so many times about a delete that it has to refuse.
+    /// Asks one replica so many times: about a new label, and each tenth time about a delete that it has to refuse, for
+    /// which it looks things up.
     async fn steady(&self, plane: &ControlPlane, requests: usize) -> Result<Steady> {
         let (process, port) = self.replica.start().await?;
         let id = process.id().context("the replica has ended")?;
@@ -477,26 +478,35 @@ impl Policy {
         let client = kube::Client::try_from(config)?;
         let old = objects::api(plane.admin(), SCALED_OBJECT, NAMESPACE)?.get("web-0").await?;
         let (group, version) = SCALED_OBJECT.0.split_once('/').context("a kind with a group")?;
-        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-            "uid": "00000000-0000-4000-8000-000000000000",
-            "kind": {"group": group, "version": version, "kind": SCALED_OBJECT.1},
-            "resource": {"group": group, "version": version, "resource": "scaledobjects"},
-            "name": "web-0", "namespace": NAMESPACE, "operation": "DELETE",
-            "userInfo": {"username": GUARDED_USER}, "object": null, "oldObject": old,
-        }})
-        .to_string();
-        let ask = async || -> Result<()> {
+        let review = |operation: &str, object: &Value| {
+            let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+                "uid": "00000000-0000-4000-8000-000000000000",
+                "kind": {"group": group, "version": version, "kind": SCALED_OBJECT.1},
+                "resource": {"group": group, "version": version, "resource": "scaledobjects"},
+                "name": "web-0", "namespace": NAMESPACE, "operation": operation,
+                "userInfo": {"username": GUARDED_USER}, "object": object, "oldObject": old,
+            }});
+            review.to_string().into_bytes()
+        };
+        let mut labelled = serde_json::to_value(&old)?;
+        labelled["metadata"]["labels"] = json!({"soak": "true"});
+        let (deletion, update) = (review("DELETE", &Value::Null), review("UPDATE", &labelled));
+        let ask = async |number: usize| -> Result<()> {
+            let (body, expected) = match number % 10 {
+                0 => (&deletion, r#""allowed":false"#),
+                _ => (&update, r#""allowed":true"#),
+            };
             let request = http::Request::post("/validate?timeout=10s")
                 .header("content-type", "application/json")
-                .body(review.clone().into_bytes())?;
+                .body(body.clone())?;
             let answer = client.request_text(request).await?;
-            ensure!(answer.contains(r#""allowed":false"#), "it was not refused: {answer}");
+            ensure!(answer.contains(expected), "this was expected to be {expected}: {answer}");
             Ok(())
         };
         let (early_requests, started) = (requests / 10, Instant::now());
         let mut early_kilobytes = 0;
         for (count, is_early) in [(early_requests, true), (requests - early_requests, false)] {
-            let mut asked = std::pin::pin!(futures::stream::iter(0..count).map(|_| ask()).buffer_unordered(32));
+            let mut asked = std::pin::pin!(futures::stream::iter(0..count).map(&ask).buffer_unordered(32));
             while let Some(answer) = asked.next().await {
                 answer?;
             }

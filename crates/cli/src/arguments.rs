@@ -204,16 +204,16 @@ Exit codes: 0 ended by a signal, 2 unusable input: then it has not listened.";
 const MANIFESTS_EXAMPLES: &str = "\
 Examples:
   With a certificate that cert-manager keeps:
-    autoscaler-guard manifests --cert-manager --image registry.example.com/guard:v1 | kubectl apply -f -
+    autoscaler-guard manifests --cert-manager --image guard:v1 | kubectl apply -f -
 
   With a certificate of your own for autoscaler-guard.guard.svc, in Secret autoscaler-guard-tls:
-    autoscaler-guard manifests --ca-bundle ca.crt --namespace guard --image registry.example.com/guard:v1
+    autoscaler-guard manifests --ca-bundle ca.crt --namespace guard --image guard:v1
 
   With settings, which also say who need not ask:
-    autoscaler-guard manifests --cert-manager --settings settings.yaml --image registry.example.com/guard:v1
+    autoscaler-guard manifests --cert-manager --settings settings.yaml --image guard:v1
 
   Behind Gatekeeper, with a certificate in Secret autoscaler-guard-tls:
-    autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt --image registry.example.com/guard:v1
+    autoscaler-guard manifests --gatekeeper --ca-bundle ca.crt --client-ca gatekeeper-ca.crt --image guard:v1
 
   Without a server, by policies of the API server itself:
     autoscaler-guard manifests native | kubectl apply -f -
@@ -612,6 +612,9 @@ pub struct ReviewOptions {
     /// Show what was looked up, too
     #[arg(long, short)]
     pub verbose: bool,
+    /// What there is besides requests
+    #[command(flatten)]
+    pub sources: crate::review::Sources,
 }
 
 /// How `review` answers.

@@ -23,6 +23,7 @@ pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
     let settings = Settings::from_json(text.as_str()).unwrap_or_default();
     let text = options.settings.as_ref().map(|_| pretty(text.as_str()));
     let clients = options.client_ca.as_deref().map(certificates).transpose()?;
+    let certificate = options.ca_bundle.as_deref().map_or(Ok(Source::CertManager), authority)?;
     let image = image(options)?;
     let manifests = Manifests {
         namespace: &options.namespace,
@@ -32,7 +33,7 @@ pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
             (false, FailurePolicy::Ignore) => AskedBy::ApiServer(manifests::FailurePolicy::Ignore),
             (false, FailurePolicy::Fail) => AskedBy::ApiServer(manifests::FailurePolicy::Fail),
         },
-        certificate: options.ca_bundle.as_deref().map_or(Ok(Source::CertManager), authority)?,
+        certificate,
         settings: &settings,
         settings_text: text.as_deref(),
     };

@@ -8,6 +8,7 @@
 //!
 //! Neighbours can be a session: lookups that were recorded before.
 
+mod audit_log;
 pub mod diff;
 pub mod human;
 mod input;
@@ -15,12 +16,15 @@ mod json;
 mod judge;
 mod judgement;
 mod lookups;
+mod manifests;
 mod message;
 mod neighbours;
 mod request;
 mod scope;
+mod sequence;
 mod session;
 mod settings;
+mod sources;
 
 pub use autoscaler_guard::VerdictKind;
 pub use diff::diff;
@@ -29,6 +33,7 @@ pub use judgement::Judgement;
 pub use neighbours::Neighbours;
 pub use request::Request;
 pub use settings::SettingsText;
+pub use sources::Sources;
 
 use autoscaler_guard_host::{Call, Limits};
 
@@ -45,7 +50,16 @@ pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
     input::check_stdin(options)?;
     let judge = Judge::load(options.policy.as_deref(), Limits::default())?;
     let settings = SettingsText::read(options.settings.as_deref(), &judge)?;
-    let (requests, mut faults) = input::requests(&input::named(options))?;
+    if !options.sources.audit_log.is_empty() {
+        return audit_log::run(options, &judge, &settings);
+    }
+    let (requests, mut faults) = match options.sources.operation {
+        Some(operation) => manifests::requests(options, operation)?,
+        None => input::requests(&input::named(options))?,
+    };
+    if options.sources.sequence {
+        return sequence::run(options, &judge, &settings, requests, faults);
+    }
     let neighbours = Neighbours::open(options, &settings)?;
     let mut judgements = Vec::new();
     for request in requests {

@@ -189,7 +189,12 @@ fn files_are_named_as_kubectl_has_it_too() {
 fn the_exit_code_tells_what_one_wants_to_know() {
     let file = |name: &str| format!("{REQUESTS}/{name}.json");
     let code = |name: &str, fail_on: &str| {
-        run(&["review", &file(name), "--cluster", CLUSTER, "--fail-on", fail_on], &[], "").status.code()
+        let owned = CLUSTER.replace("scaledobject-web", "hpa-web-owned");
+        let scaled = CLUSTER.replace("scaledobject", "deployment");
+        let request = file(name);
+        let cluster = ["--cluster", CLUSTER, "--cluster", &owned, "--cluster", &scaled];
+        let arguments = [&["review", &request, "--fail-on", fail_on][..], &cluster].concat();
+        run(&arguments, &[], "").status.code()
     };
     let repaired = "007-update-horizontalpodautoscaler-lab-admin";
     let rejected = "008-delete-scaledobject-lab-admin";

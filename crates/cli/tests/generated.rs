@@ -274,6 +274,7 @@ fn values_schema() -> Value {
         "nodeSelector": object(),
         "tolerations": objects(),
         "affinity": object(),
+        "podSecurityContext": object(),
         "podAnnotations": object(),
         "podLabels": object(),
         "extraArgs": {"type": "array", "items": text()},

@@ -105,7 +105,7 @@ fn without_a_kubeconfig_or_an_address_it_does_not_begin_to_serve() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = taken.local_addr().expect("it listens").to_string();
     let text = refused(&files, &["--metrics-listen", &address]);
-    assert!(text.contains("cannot be listened on: Address already in use"), "{text}");
+    assert!(text.contains("cannot be listened on: another program listens there"), "{text}");
     files.write("kubeconfig", "clusters: 3");
     let text = refused(&files, &[]);
     assert!(text.starts_with("error: there is no cluster to ask: the kubeconfig kubeconfig cannot be used"), "{text}");

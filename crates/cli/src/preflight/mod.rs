@@ -6,7 +6,7 @@
 mod each;
 mod formats;
 mod human;
-mod input;
+pub mod input;
 mod json;
 mod question;
 mod render;

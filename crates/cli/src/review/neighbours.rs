@@ -69,6 +69,11 @@ impl Neighbours {
         Self { is_complete: true, ..Self::new(Arc::new(snapshot), note) }
     }
 
+    /// Asks what is still being filled; what it does not have yet counts as absent.
+    pub fn filling(capabilities: Arc<dyn Capabilities>) -> Self {
+        Self { is_complete: true, ..Self::new(capabilities, String::new()) }
+    }
+
     /// Knows what was once looked up.
     pub fn session(session: Session) -> Self {
         let replay = Arc::new(Replay::new(session));

@@ -21,7 +21,7 @@ pub enum ConnectError {
     #[error("{}; name one by --kubeconfig, or set KUBECONFIG", unconfigured(.0))]
     NoConfiguration(#[source] Box<InferConfigError>),
     /// The kubeconfig is broken.
-    #[error("{} cannot be used: {}; check it with `kubectl config view`", name(path.as_ref()), in_short(cause))]
+    #[error("{}; check it with `kubectl config view`", unusable(path.as_ref(), cause))]
     Kubeconfig {
         /// The file, if it was named.
         path: Option<PathBuf>,
@@ -106,18 +106,23 @@ fn unconfigured(cause: &InferConfigError) -> String {
         Some(KubeconfigError::ReadConfig(error, path)) if error.kind() == io::ErrorKind::NotFound => {
             format!("there is no kubeconfig at {}, and this is no Pod", path.display())
         }
-        Some(cause) => format!("the kubeconfig cannot be used: {}", in_short(cause)),
+        Some(cause) => unusable(None, cause),
         None => cause.to_string(),
     }
 }
 
-/// The first line: a parser goes on with a picture of the place.
-fn in_short(cause: &KubeconfigError) -> String {
-    match cause {
-        KubeconfigError::ReadConfig(error, path) => format!("{} cannot be read: {error}", path.display()),
+/// What is wrong with a kubeconfig, by its path where that is known. Of a parser's words the first line: a picture of the place follows.
+fn unusable(path: Option<&PathBuf>, cause: &KubeconfigError) -> String {
+    let reason = match cause {
+        KubeconfigError::ReadConfig(error, read) => {
+            return format!("{} cannot be read: {error}", name(path.or(Some(read))));
+        }
         KubeconfigError::CurrentContextNotSet => "it has no current context".to_owned(),
-        cause => cause.to_string().lines().next().unwrap_or_default().to_owned(),
-    }
+        cause => cause.to_string(),
+    };
+    let line = reason.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("failed to parse kubeconfig YAML: ").unwrap_or(line);
+    format!("{} cannot be used: {}", name(path), line.strip_prefix("error: ").unwrap_or(line))
 }
 
 /// How soon a connection that nothing is heard on is asked whether anybody is there, how often, and how many times.
