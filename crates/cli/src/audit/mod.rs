@@ -136,8 +136,10 @@ pub fn read(place: &Place, context: Option<&str>, settings: &Settings) -> Result
 /// What is wrong, in the namespaces that are looked at.
 pub fn report(place: &Place, inventory: &Inventory, settings: &Settings) -> Report {
     let mut report = audit(inventory, settings, Timestamp::now());
-    let is_wanted =
-        |namespace: &str| place.namespace.is_empty() || place.namespace.iter().any(|wanted| wanted == namespace);
+    // What lives in no namespace concerns all of them.
+    let is_wanted = |namespace: &str| {
+        place.namespace.is_empty() || namespace.is_empty() || place.namespace.iter().any(|wanted| wanted == namespace)
+    };
     report.findings.retain(|finding| is_wanted(&finding.subject().namespace));
     report
 }
