@@ -76,13 +76,18 @@ fn comments_fit_a_screen() {
     assert!(long.is_empty(), "these have more than {LONGEST} characters: {long:#?}");
 }
 
+/// The tests of this very search.
+fn has_them(place: &str) -> bool {
+    ["tests/text.rs", "crates/cli/tests/docs.rs"].iter().any(|file| place.starts_with(file))
+}
+
 #[test]
 fn the_words_of_the_source_are_the_fields() {
     let sources = sources(&[".rs", ".ts", ".js", ".rego"]);
     let found = sources.iter().flat_map(|(file, text)| {
         shunned(text).into_iter().map(move |(line, word)| format!("{file}:{line}: \"{word}\""))
     });
-    let found: Vec<String> = found.filter(|place| !place.starts_with("tests/text.rs")).collect();
+    let found: Vec<String> = found.filter(|place| !has_them(place)).collect();
     println!("{} files, {} shunned words", sources.len(), found.len());
     assert!(found.is_empty(), "say it in the field's words: {found:#?}");
 }

@@ -1,6 +1,6 @@
-//! The Helm chart, as both Helms render it: the same as what `autoscaler-guard manifests` prints, refusing what does not go together, and
-//! without anything that differs from one rendering to the next. `make chart-test` builds the Helms that are missing; otherwise the tests that
-//! need one say that they are skipped.
+//! The Helm chart, as both Helms render it: the same as what `autoscaler-guard manifests` prints, refusing what does
+//! not go together, and without anything that differs from one rendering to the next. `make chart-test` builds the
+//! Helms that are missing; otherwise the tests that need one say that they are skipped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ fn the_chart_is_what_the_command_prints() {
     }
 }
 
-/// Every object that is printed is in the chart, and says the same; what the chart has besides is told here.
+/// Every object that is printed is in the chart, and says the same; what the chart has besides is listed here.
 fn compare(what: &str, chart: &Objects, printed: &Objects, source: &str) {
     for (name, printed) in printed {
         let kind = printed["kind"].as_str().unwrap_or_default();
@@ -237,7 +237,7 @@ fn wrong_values_are_refused() {
             (json!({"certificates": {"source": "existing"}}), "needs certificates.caBundle"),
             (
                 json!({"gatekeeper": {"enabled": true}, "certificates": {"source": "cert-manager"}}),
-                "cannot tell Gatekeeper",
+                "cannot make Gatekeeper",
             ),
             (json!({"gatekeeper": {"clientCA": "x"}}), "needs gatekeeper.enabled"),
             (json!({"settings": {"audit": true}}), "audit scanner"),
@@ -279,7 +279,8 @@ fn everything() -> Value {
     })
 }
 
-/// Argo CD and Flux render again and again, and take every difference for drift: nothing is generated, and what is injected is left out.
+/// Argo CD and Flux render again and again, and take every difference for drift: nothing is generated, and what is
+/// injected is left out.
 #[test]
 fn rendering_again_gives_the_same_and_leaves_the_bundle_to_whoever_injects_it() {
     for file in std::fs::read_dir(chart().join("templates")).unwrap().flatten() {
@@ -299,7 +300,8 @@ fn rendering_again_gives_the_same_and_leaves_the_bundle_to_whoever_injects_it() 
     }
 }
 
-/// The guard does not block its own upgrade: nothing that the chart has is asked about in the release's namespace, nor is any kind of it.
+/// The guard does not block its own upgrade: nothing that the chart has is asked about in the release's namespace, nor
+/// is any kind of it.
 #[test]
 fn the_chart_s_own_objects_are_not_asked_about() {
     for (version, program) in helms() {
@@ -310,7 +312,8 @@ fn the_chart_s_own_objects_are_not_asked_about() {
         for object in all.values() {
             let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |it| it.0);
             let rules = webhook["rules"].as_array().expect("it has rules");
-            // ConfigMaps are asked about by a declaration of this test's; those of the chart are in the excluded namespace.
+            // ConfigMaps are asked about by a declaration of this test's; those of the chart are in the excluded
+            // namespace.
             let asked = rules.iter().any(|rule| rule["apiGroups"][0] == group);
             assert!(!asked || object["metadata"]["namespace"] == "guard", "{version}: {object}");
         }
@@ -344,7 +347,7 @@ fn pods_are_restricted() {
 /// Alerts and dashboard ask for metrics that the server has.
 #[test]
 fn metrics_that_are_asked_for_are_there() {
-    let told = read("docs/serve.md");
+    let page = read("docs/serve.md");
     let mut seen = 0;
     for file in ["alerts.yaml", "dashboard.json"] {
         let text = read(&format!("charts/autoscaler-guard/files/{file}"));
@@ -355,7 +358,7 @@ fn metrics_that_are_asked_for_are_there() {
         for name in names {
             seen += 1;
             let name = name.trim_end_matches("_bucket");
-            assert!(told.contains(&format!("`{name}`")), "{file}: docs/serve.md has no {name}");
+            assert!(page.contains(&format!("`{name}`")), "{file}: docs/serve.md has no {name}");
         }
     }
     assert!(seen > 8);

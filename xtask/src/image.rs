@@ -1,4 +1,5 @@
-//! `cargo xtask image`: puts static programs into an image from scratch, as an OCI layout, and pushes it where it is told to.
+//! `cargo xtask image`: puts static programs into an image from scratch, as an OCI layout, and pushes it where it
+//! is asked to.
 
 use std::path::PathBuf;
 
@@ -28,7 +29,7 @@ fn program(text: &str) -> Result<(String, PathBuf), String> {
     Ok((architecture.to_owned(), file.into()))
 }
 
-/// Puts the image together and tells what names it.
+/// Puts the image together and prints what names it.
 pub fn run(options: &Options) -> Result<()> {
     let mut programs = Vec::new();
     for (architecture, file) in &options.program {

@@ -140,7 +140,8 @@ mod tests {
         assert_eq!(error("@nothing@"), "nothing is called \"nothing\"");
     }
 
-    /// The archives that the release packs are those that package managers are told of, and `cargo binstall` finds them.
+    /// The archives that the release packs are those that package managers know, and `cargo binstall` finds
+    /// them.
     #[test]
     fn archives_are_called_as_the_release_calls_them() {
         let release = include_str!("../../.github/workflows/release.yml");

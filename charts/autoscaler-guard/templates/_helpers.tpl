@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail "certificates.source existing needs certificates.caBundle: whom API servers, or Gatekeeper, shall trust, in PEM format" -}}
 {{- end -}}
 {{- if and .Values.gatekeeper.enabled (eq $source "cert-manager") (not .Values.certificates.caBundle) -}}
-{{- fail "cert-manager cannot tell Gatekeeper whom to trust: set certificates.caBundle, or certificates.source to self-managed" -}}
+{{- fail "cert-manager cannot make Gatekeeper trust its certificates: set certificates.caBundle, or certificates.source to self-managed" -}}
 {{- end -}}
 {{- if and .Values.gatekeeper.clientCA (not .Values.gatekeeper.enabled) -}}
 {{- fail "gatekeeper.clientCA needs gatekeeper.enabled: API servers show no certificate" -}}

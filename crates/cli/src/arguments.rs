@@ -736,7 +736,8 @@ pub struct ManifestsOptions {
     /// The namespace to live in
     #[arg(long, value_name = "NAME", default_value = "autoscaler-guard", value_parser = namespace)]
     pub namespace: String,
-    /// The image to run, which has autoscaler-guard as its entry point; that of the release that this program is of, if it is of one
+    /// The image to run, which has autoscaler-guard as its entry point; that of the release that this program is of, if
+    /// it is of one
     #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub image: Option<String>,
     /// What becomes of changes while the webhook does not answer

@@ -75,7 +75,8 @@ const WORDS: &[(&str, &str)] = &[
     ("it ends within a value", "it ends where a value should be"),
 ];
 
-/// A reason without the words of a library: a name for what is known, no numbers of errors, no paths of temporary files.
+/// A reason without the words of a library: a name for what is known, no numbers of errors, no paths of temporary
+/// files.
 fn plainly(reason: &str) -> String {
     let mut text = WORDS.iter().fold(reason.to_owned(), |text, (said, meant)| text.replace(said, meant));
     if let Some((before, _)) = text.split_once(" at path \"") {

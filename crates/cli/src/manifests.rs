@@ -40,7 +40,8 @@ pub fn run(options: &ManifestsOptions) -> Result<Answer, Fault> {
     answer(options.output, manifests.to_string())
 }
 
-/// The image that belongs to this program, which the release names when it builds it: by its digest, so that nobody can put another there.
+/// The image that belongs to this program, which the release names when it builds it: by its digest, so that nobody can
+/// put another there.
 const RELEASED: Option<&str> = option_env!("AUTOSCALER_GUARD_IMAGE");
 
 fn image(options: &ManifestsOptions) -> Result<String, Fault> {

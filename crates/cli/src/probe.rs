@@ -10,7 +10,7 @@ use crate::fault::Fault;
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks, and tells what was answered.
+/// Asks, and shows the answer.
 pub fn run(url: &str) -> Result<Answer, Fault> {
     let fault = || Fault::new(format!("{url} cannot be asked"));
     let Some((address, path)) = split(url) else {

@@ -221,7 +221,7 @@ fn an_answer_goes_to_a_file_without_colours() {
     assert!(errors.starts_with("error: /nowhere/rules.txt cannot be written: "), "{errors}");
 }
 
-/// Nothing that goes wrong is told in the words of a library, twice, or without what to do about it.
+/// Nothing that goes wrong is said in the words of a library, twice, or without what to do about it.
 #[test]
 fn errors_are_in_plain_words_and_say_what_to_do() {
     let file = format!("{REQUESTS}/004-delete-horizontalpodautoscaler-lab-admin.json");

@@ -144,7 +144,7 @@ fn an_audit_log_tells_what_would_have_been_refused() {
     };
     let output = run(&["--output", "json"]);
     let found = answer(&output);
-    let told: Vec<(&str, &str)> = found["findings"]
+    let said: Vec<(&str, &str)> = found["findings"]
         .as_array()
         .expect("findings")
         .iter()
@@ -152,7 +152,7 @@ fn an_audit_log_tells_what_would_have_been_refused() {
         .map(|finding| (finding["change"].as_str().expect("a change"), finding["rules"][0].as_str().expect("a rule")))
         .collect();
     assert_eq!(
-        told,
+        said,
         [
             ("CREATE HorizontalPodAutoscaler shop/second", "duplicate-autoscaler"),
             ("DELETE HorizontalPodAutoscaler shop/web", "hpa-deleted"),

@@ -6,9 +6,11 @@
 //!
 //! | target | input | laws |
 //! |---|---|---|
-//! | [`evaluate()`] | a payload, with its cluster in it; after a NUL, how the cluster misbehaves | an answer, always; the laws of answers |
+//! | [`evaluate()`] | a payload, with its cluster in it; after a NUL, how the cluster misbehaves | an answer, always;
+//! the laws of answers |
 //! | [`settings()`] | settings | `validate_settings` and judging agree on what can be used |
-//! | [`repair()`] | a payload as above; after a NUL, how its objects are damaged | a repair changes what it names and nothing else, once |
+//! | [`repair()`] | a payload as above; after a NUL, how its objects are damaged | a repair changes what it names and
+//! nothing else, once |
 //! | [`reading()`] | any text | agrees with a full JSON parser on what is JSON, and what is in it |
 
 #![allow(clippy::restriction, reason = "only tests use it, and they may panic")]

@@ -9,10 +9,12 @@
 //!
 //! | document | effect |
 //! |---|---|
-//! | `authorization.k8s.io/v1` `SubjectAccessReview` with `status.allowed` | answers `can_i`; without a user it governs the host's own gets and lists |
+//! | `authorization.k8s.io/v1` `SubjectAccessReview` with `status.allowed` | answers `can_i`; without a user it governs
+//! the host's own gets and lists |
 //! | `apiextensions.k8s.io/v1` `CustomResourceDefinition` | scope, resource name and served versions of its kind |
 //! | `autoscaler-guard/v1` `NotServed` with `spec: {apiVersion, kind}` | the API server does not know the kind |
-//! | `autoscaler-guard/v1` `NotGranted` with `spec: {apiVersion, kind}` | the policy was not granted access to the kind |
+//! | `autoscaler-guard/v1` `NotGranted` with `spec: {apiVersion, kind}` | the policy was not granted access to the kind
+//! |
 //!
 //! Lists need both `list` and `watch`. Without them policy-server never answers; a snapshot says so instead.
 

@@ -1,4 +1,5 @@
-//! An image from scratch: one static program for each architecture and nothing else, run as nobody. The same programs give the same bytes.
+//! An image from scratch: one static program for each architecture and nothing else, run as nobody. The same programs
+//! give the same bytes.
 
 use std::fs;
 use std::io;
@@ -46,7 +47,8 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 }
 
 impl Image {
-    /// An image of these programs, which are called `name` in it and are its entry point; with labels, which are its annotations, too.
+    /// An image of these programs, which are called `name` in it and are its entry point; with labels, which are its
+    /// annotations, too.
     pub fn of(programs: &[Program], name: &str, labels: &Value) -> Self {
         let (mut blobs, mut manifests, mut described) = (Vec::new(), Vec::new(), Vec::new());
         for Program { architecture, bytes } in programs {

@@ -152,7 +152,8 @@ fn elsewhere_it_is_https() {
     assert!(expected && error.to_string().contains("certificate"), "{error}");
 }
 
-/// Its entry point, as its configuration names it, out of its layer alone: by `make image` the real one, as nobody, in a root of its own.
+/// Its entry point, as its configuration names it, out of its layer alone: by `make image` the real one, as nobody, in
+/// a root of its own.
 fn an_image_is_started_from_what_was_pulled() {
     let (server, real) = (DockerRegistry::open(), std::env::var_os("AUTOSCALER_GUARD_IMAGE_PROGRAM"));
     let program = real.clone().unwrap_or_else(|| "/bin/echo".into());

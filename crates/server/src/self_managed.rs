@@ -1,10 +1,10 @@
-//! A pair that the server makes for itself, where nobody else issues one: kept in a Secret for all replicas, renewed long before it expires,
-//! and told to whoever has to trust it.
+//! A pair that the server makes for itself, where nobody else issues one: kept in a Secret for all replicas, renewed
+//! long before it expires, and handed to whoever has to trust it.
 //!
-//! The Secret has an authority of ten years and a certificate of ninety days by it. A renewal changes the certificate alone, so whoever trusts
-//! the authority need not be told. A new authority is trusted beside the old one before anything is issued by it, so that no
-//! answer is refused meanwhile. Replicas agree by the Secret's resourceVersion: whoever comes second takes what the first has made.
-//! The server reads the pair from files, as it does any other.
+//! The Secret has an authority of ten years and a certificate of ninety days by it. A renewal changes the certificate
+//! alone, so whoever trusts the authority needs no news. A new authority is trusted beside the old one before
+//! anything is issued by it, so that no answer is refused meanwhile. Replicas agree by the Secret's resourceVersion:
+//! whoever comes second takes what the first has made. The server reads the pair from files, as it does any other.
 
 use std::fmt::Display;
 use std::fs;
@@ -30,7 +30,8 @@ use crate::certificate::{CertificateFiles, expiry};
 use crate::{Host, Line, log};
 
 const DAY: Duration = Duration::from_hours(24);
-/// How long a certificate is good for, and how long before its end there is a new one: three tries a quarter are enough to notice trouble.
+/// How long a certificate is good for, and how long before its end there is a new one: three tries a quarter are enough
+/// to notice trouble.
 const CERTIFICATE: Duration = Duration::from_hours(24 * 90);
 const RENEWED: Duration = Duration::from_hours(24 * 30);
 /// The same for the authority.
@@ -67,22 +68,22 @@ enum Settled {
     /// Nothing.
     Trusted,
     /// Nobody is there yet who could trust it.
-    Unasked,
+    Nobody,
 }
 
-/// Why an API server did not do as it was told.
+/// Why an API server did not do what it was asked.
 #[derive(Debug)]
 enum Failure {
     /// It said so, by this status.
     Status(u16, String),
     /// It could not be asked.
-    Unasked(String),
+    Unsent(String),
 }
 
 impl Display for Failure {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Status(_, reason) | Self::Unasked(reason) => formatter.write_str(reason),
+            Self::Status(_, reason) | Self::Unsent(reason) => formatter.write_str(reason),
         }
     }
 }
@@ -97,10 +98,10 @@ impl Api for Client {
         let kind = if method == Method::PATCH { "application/json-patch+json" } else { "application/json" };
         let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, kind).body(body);
-        let request = request.map_err(|error| Failure::Unasked(error.to_string()))?;
+        let request = request.map_err(|error| Failure::Unsent(error.to_string()))?;
         self.request(request).await.map_err(|error| match error {
             kube::Error::Api(status) => Failure::Status(status.code, status.message.clone()),
-            error => Failure::Unasked(error.to_string()),
+            error => Failure::Unsent(error.to_string()),
         })
     }
 }
@@ -122,18 +123,18 @@ impl SelfManaged {
     }
 
     async fn keep(&self, client: Client, done: impl Fn()) {
-        let mut told = String::new();
+        let mut said = String::new();
         loop {
             let next = match self.settle(&client, SystemTime::now()).await {
                 Ok(settled) => {
-                    told.clear();
+                    said.clear();
                     done();
                     if settled == Settled::Trusted { EVERY } else { SOON }
                 }
                 Err(reason) => {
-                    if reason != told {
+                    if reason != said {
                         log(&Line::error("the certificate cannot be kept").with("reason", reason.clone()));
-                        told = reason;
+                        said = reason;
                     }
                     SOON
                 }
@@ -212,7 +213,7 @@ impl SelfManaged {
         let path = format!("/apis/{path}/{}", self.trusted_by);
         let asking = match api.send(Method::GET, &path, None).await {
             Ok(asking) => asking,
-            Err(Failure::Status(404, _)) => return Ok(Settled::Unasked),
+            Err(Failure::Status(404, _)) => return Ok(Settled::Nobody),
             Err(failure) => return Err(failure.to_string()),
         };
         let places = match list {
@@ -236,14 +237,15 @@ impl SelfManaged {
             match api.send(Method::PATCH, &path, Some(&Value::Array(patch))).await {
                 Ok(_) => log(&Line::info("the certificate's authority is trusted now").with("by", &*self.trusted_by)),
                 // Somebody else has written it: look again.
-                Err(Failure::Status(409 | 422, _)) => return Ok(Settled::Unasked),
+                Err(Failure::Status(409 | 422, _)) => return Ok(Settled::Nobody),
                 Err(failure) => return Err(failure.to_string()),
             }
         }
         Ok(Settled::Trusted)
     }
 
-    /// Writes what has changed, the certificate last: with one that does not fit its key the server stays with the old pair.
+    /// Writes what has changed, the certificate last: with one that does not fit its key the server stays with the old
+    /// pair.
     fn write(&self, pair: &Pair) -> std::io::Result<()> {
         for (path, text) in [(&self.files.key, &pair.key), (&self.files.certificate, &pair.certificate)] {
             if fs::read_to_string(path).is_ok_and(|present| present == *text) {
@@ -270,7 +272,8 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     fs::write(path, text)
 }
 
-/// What to trust, in base64: the pair's authorities, and of those that are trusted already the ones that are still good.
+/// What to trust, in base64: the pair's authorities, and of those that are trusted already the ones that are still
+/// good.
 fn bundle(pair: &Pair, present: &str, now: SystemTime) -> String {
     let before = BASE64_STANDARD.decode(present).unwrap_or_default();
     let mut all: Vec<String> = Vec::new();
@@ -342,7 +345,8 @@ impl Pair {
         end(&self.certificate)
     }
 
-    /// The same, with what is due made anew. A new authority issues nothing at first: by the next renewal it has long been trusted.
+    /// The same, with what is due made anew. A new authority issues nothing at first: by the next renewal it has long
+    /// been trusted.
     fn renewed(self, names: &[String], now: SystemTime) -> Result<Self, String> {
         let left = |end: Option<SystemTime>| end.and_then(|end| end.duration_since(now).ok()).unwrap_or_default();
         if left(end(&self.authorities)) < SUCCEEDED {

@@ -44,10 +44,13 @@ pub enum WithoutOwnProxy {
 /// | from | what changes | source in envoyproxy/gateway |
 /// |---|---|---|
 /// | 1.1.3 | an HPA that is no longer declared stays | pull request 4362 |
-/// | 1.3.0 | a Gateway whose own EnvoyProxy is missing gets no infrastructure; `replicas` is forced beside envoyHpa | issues 2807, 5751; run with 1.3.0 |
-/// | 1.3.3 | a class whose EnvoyProxy is missing is skipped, no longer all | internal/gatewayapi, `processGatewayClassParamsRef` |
+/// | 1.3.0 | a Gateway whose own EnvoyProxy is missing gets no infrastructure; `replicas` is forced beside envoyHpa |
+/// issues 2807, 5751; run with 1.3.0 |
+/// | 1.3.3 | a class whose EnvoyProxy is missing is skipped, no longer all | internal/gatewayapi,
+/// `processGatewayClassParamsRef` |
 /// | 1.4.2 | such a class falls back to defaults | the same |
-/// | 1.5.0 | HPAs are deleted by labels, all of them; names in gateway namespace mode are the Gateways' | pull request 6395 |
+/// | 1.5.0 | HPAs are deleted by labels, all of them; names in gateway namespace mode are the Gateways' | pull request
+/// 6395 |
 /// | 1.7.0 | the configuration may have a default EnvoyProxy | pull requests 7698 and 8169 |
 /// | 1.7.0 | such a Gateway's fleet is left as it is | internal/gatewayapi, `processGatewayParamsRef`; run with 1.9.1 |
 /// | 1.9.0 | `replicas` is left out beside envoyHpa | pull request 9594 |

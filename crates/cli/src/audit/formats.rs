@@ -4,7 +4,7 @@ use autoscaler_guard_audit::problems::PROBLEMS;
 use autoscaler_guard_audit::{Certainty, Finding};
 use serde_json::{Value, json};
 
-use super::Audits;
+use super::audits::Audits;
 use crate::fault::Fault;
 
 /// SARIF 2.1.0: objects of a cluster are logical locations.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use autoscaler_guard_audit::{Certainty, Finding};
 
-use super::Audits;
+use super::audits::Audits;
 use crate::paint::{self, BAD, COMMAND, FAINT, GOOD, HELP, STRONG, WARNING, paint, wrap};
 
 /// The whole answer.

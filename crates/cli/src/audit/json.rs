@@ -3,7 +3,7 @@
 use autoscaler_guard_audit::Finding;
 use serde_json::{Value, json};
 
-use super::Audits;
+use super::audits::{Audit, Audits};
 use crate::fault::Fault;
 
 /// The whole answer.
@@ -14,7 +14,7 @@ pub fn text(audits: &Audits) -> Result<String, Fault> {
 
 fn value(audits: &Audits) -> Value {
     let findings: Vec<Value> = audits.findings().map(|(context, finding)| one(audits, context, finding)).collect();
-    let all = |list: fn(&super::Audit) -> Value| {
+    let all = |list: fn(&Audit) -> Value| {
         let of = |audit| {
             let Value::Array(mut entries) = list(audit) else { return Vec::new() };
             entries.iter_mut().for_each(|entry| name(entry, audit.context.as_deref()));

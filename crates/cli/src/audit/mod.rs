@@ -3,6 +3,7 @@
 //! [`autoscaler_guard_audit`] does the work; here objects are read from files (`files`) or a cluster (`live`), and what
 //! came out is shown.
 
+mod audits;
 mod baseline;
 mod files;
 mod formats;
@@ -14,55 +15,15 @@ use std::thread;
 use std::time::Duration;
 
 use autoscaler_guard::Settings;
-use autoscaler_guard_audit::{Finding, Inventory, Report, Timestamp, audit};
+use autoscaler_guard_audit::{Inventory, Report, Timestamp, audit};
 
 use crate::answer::Answer;
 use crate::arguments::{AuditFailOn, AuditOptions, AuditOutput, Place};
 use crate::documents::Source;
 use crate::fault::Fault;
 use crate::settings::value;
+use audits::{Audit, Audits};
 use baseline::Baseline;
-
-/// The answer about a cluster.
-#[derive(Debug)]
-pub struct Audit {
-    /// The kubeconfig's context, where several are looked at.
-    pub context: Option<String>,
-    /// What was found.
-    pub report: Report,
-}
-
-/// All answers, and what is known already.
-#[derive(Debug)]
-pub struct Audits {
-    /// One for each cluster.
-    pub clusters: Vec<Audit>,
-    baseline: Baseline,
-}
-
-impl Audits {
-    /// All findings, each with its cluster.
-    pub fn findings(&self) -> impl Iterator<Item = (Option<&str>, &Finding)> {
-        self.clusters
-            .iter()
-            .flat_map(|audit| audit.report.findings.iter().map(|finding| (audit.context.as_deref(), finding)))
-    }
-
-    /// Whether a finding is in the baseline.
-    pub fn is_known(&self, finding: &Finding) -> bool {
-        self.baseline.has(&finding.id())
-    }
-
-    /// Whether a finding counts.
-    pub fn counts(&self, finding: &Finding) -> bool {
-        !finding.acknowledged && !self.is_known(finding)
-    }
-
-    /// Whether everything could be read.
-    pub fn is_complete(&self) -> bool {
-        self.clusters.iter().all(|audit| audit.report.unread.is_empty())
-    }
-}
 
 /// How long to wait before the next look.
 const PAUSE: Duration = Duration::from_secs(30);

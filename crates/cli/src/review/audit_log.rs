@@ -1,8 +1,8 @@
 //! An API server's audit log: which of its writes would have been refused or repaired.
 //!
 //! Each write is judged in the cluster as the log and `--cluster` have shown it until then. What was there before an
-//! update is the last that was seen of the object. A write without its body, as below level `RequestResponse`, cannot be
-//! judged, and neither can one of an object that was not seen before; they are counted. Workloads are unknown where
+//! update is the last that was seen of the object. A write without its body, as below level `RequestResponse`, cannot
+//! be judged, and neither can one of an object that was not seen before; they are counted. Workloads are unknown where
 //! neither shows any: few log them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ impl Capabilities for Shown {
 /// The kinds of workloads that there are wherever there are autoscalers.
 const WORKLOADS: &[(&str, &str)] = &[("deployments", "Deployment"), ("statefulsets", "StatefulSet")];
 
-/// Something that would have been told of a write.
+/// Something that would have been said about a write.
 struct Finding {
     time: String,
     judgement: Judgement,
@@ -183,9 +183,9 @@ impl<'r> Reader<'r> {
         match Judgement::of(self.judge, request, self.settings, &self.neighbours) {
             Ok(judgement) => {
                 self.judged += 1;
-                let tells = judgement.verdict() != VerdictKind::Allowed;
-                self.assumed += usize::from(tells && !judgement.assumed_absent.is_empty());
-                if tells {
+                let speaks = judgement.verdict() != VerdictKind::Allowed;
+                self.assumed += usize::from(speaks && !judgement.assumed_absent.is_empty());
+                if speaks {
                     self.findings.push(Finding { time: time.to_owned(), judgement });
                 }
             }
@@ -294,7 +294,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// How often something was told, by what.
+    /// How often something was said, by what.
     fn totals<'f>(
         &'f self,
         by: impl Fn(&'f Finding) -> Vec<&'f str>,

@@ -11,7 +11,7 @@ use crate::arguments::ReviewOptions;
 use crate::fault::Fault;
 use crate::preflight::input::{self, Manifest};
 
-/// Who is taken to ask, where nothing tells.
+/// Who is taken to ask, where nothing says.
 const SOMEBODY: &str = "somebody";
 
 /// A request for each manifest, and what cannot be one.
@@ -29,7 +29,7 @@ pub fn requests(options: &ReviewOptions, operation: Operation) -> Result<(Vec<Re
         let known = old.iter().find(|other| Key::of(&other.value, namespace) == key).map(|other| &other.value);
         match (operation, known) {
             (Operation::Update, None) => faults.push(
-                Fault::new(format!("{origin}: nothing tells what is there now"))
+                Fault::new(format!("{origin}: nothing says what is there now"))
                     .help("--old names the manifest as it is now, or --cluster has the object"),
             ),
             (Operation::Create, _) => requests.extend(request(origin, "CREATE", None, Some(value))),

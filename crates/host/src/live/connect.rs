@@ -91,7 +91,8 @@ pub(super) async fn greet(api: &Api, server: &str) -> Result<(), ConnectError> {
     }
 }
 
-/// What the API server said, or the innermost reason for which it could not be asked: those around it are names of layers of a client.
+/// What the API server said, or the innermost reason for which it could not be asked: those around it are names of
+/// layers of a client.
 fn why(error: &kube::Error) -> String {
     if matches!(error, kube::Error::Api(_)) {
         return wording::in_words(&error.to_string()).to_owned();
@@ -111,7 +112,8 @@ fn unconfigured(cause: &InferConfigError) -> String {
     }
 }
 
-/// What is wrong with a kubeconfig, by its path where that is known. Of a parser's words the first line: a picture of the place follows.
+/// What is wrong with a kubeconfig, by its path where that is known. Of a parser's words the first line: a picture of
+/// the place follows.
 fn unusable(path: Option<&PathBuf>, cause: &KubeconfigError) -> String {
     let reason = match cause {
         KubeconfigError::ReadConfig(error, read) => {

@@ -136,11 +136,12 @@ fn a_pair_is_made_trusted_and_can_be_served() {
 #[test]
 fn it_is_made_before_anybody_can_trust_it() {
     let (managed, cluster) = (managed("early"), Cluster::default());
-    assert_eq!(settle(&managed, &cluster, start()), Settled::Unasked);
+    assert_eq!(settle(&managed, &cluster, start()), Settled::Nobody);
     assert!(managed.files.certificate.exists());
 }
 
-/// Day by day for 25 years, with a replica that looks a day late: whoever trusts the bundle takes what is served, all the time.
+/// Day by day for 25 years, with a replica that looks a day late: whoever trusts the bundle takes what is served, all
+/// the time.
 #[test]
 fn renewals_cost_no_answer() {
     let (one, late, cluster) = (managed("renewed"), managed("late"), Cluster::with_webhook());

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `search --seconds N` | for that long |
 //! | `search --states N` | until that many distinct states; fails if there are fewer |
-//! | `… --known FILE` | reports only what the file does not have; fails if that is a loss, or a controller that is refused |
+//! | `… --known FILE` | reports only what the file does not have; fails if that is a loss, or a controller that is
+//! refused |
 //! | `… --write FILE` | writes what is found, each by a shortest timeline |
 //! | `search --table` | which hazard shows when a rule is switched off, as Markdown |
 
