@@ -346,11 +346,8 @@ pub struct AuditOptions {
     /// How to answer
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = AuditOutput::Human)]
     pub output: AuditOutput,
-    /// Write the answer to this file instead of standard output
-    #[arg(long, value_name = "FILE")]
-    pub output_file: Option<PathBuf>,
     /// Look again every half minute, and answer whenever something has changed
-    #[arg(long, conflicts_with_all = ["cluster", "output_file"])]
+    #[arg(long, conflicts_with = "cluster")]
     pub watch: bool,
 }
 

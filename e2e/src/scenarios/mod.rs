@@ -17,6 +17,7 @@ mod keda;
 mod manifests;
 pub(crate) mod native;
 mod policies;
+mod problems;
 mod prune;
 mod review;
 
@@ -146,6 +147,7 @@ pub static SCENARIOS: &[&[Scenario]] = &[
     manifests::SCENARIOS,
     policies::SCENARIOS,
     audit::SCENARIOS,
+    problems::SCENARIOS,
     envoy::SCENARIOS,
     fleets::SCENARIOS,
     gatekeeper::SCENARIOS,

@@ -19,7 +19,7 @@ use autoscaler_guard_audit::{Inventory, Report, Timestamp, audit};
 
 use crate::answer::Answer;
 use crate::arguments::{AuditFailOn, AuditOptions, AuditOutput, Place};
-use crate::documents::{self, Source};
+use crate::documents::Source;
 use crate::fault::Fault;
 use crate::settings::value;
 use audits::{Audit, Audits};
@@ -45,9 +45,7 @@ pub fn run(options: &AuditOptions) -> Result<Answer, Fault> {
             thread::sleep(PAUSE);
             continue;
         }
-        let Some(path) = &options.output_file else { return Ok(Answer { text, code, faults: Vec::new() }) };
-        documents::write(path, anstream::adapter::strip_str(&text).to_string().as_bytes())?;
-        return Ok(Answer { text: String::new(), code, faults: Vec::new() });
+        return Ok(Answer { text, code, faults: Vec::new() });
     }
 }
 
@@ -99,8 +97,10 @@ pub fn read(place: &Place, context: Option<&str>, settings: &Settings) -> Result
 /// What is wrong, in the namespaces that are looked at.
 pub fn report(place: &Place, inventory: &Inventory, settings: &Settings) -> Report {
     let mut report = audit(inventory, settings, Timestamp::now());
-    let is_wanted =
-        |namespace: &str| place.namespace.is_empty() || place.namespace.iter().any(|wanted| wanted == namespace);
+    // What lives in no namespace concerns all of them.
+    let is_wanted = |namespace: &str| {
+        place.namespace.is_empty() || namespace.is_empty() || place.namespace.iter().any(|wanted| wanted == namespace)
+    };
     report.findings.retain(|finding| is_wanted(&finding.subject().namespace));
     report
 }
