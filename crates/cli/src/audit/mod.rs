@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use autoscaler_guard::Settings;
-use autoscaler_guard_audit::{Inventory, Report, Timestamp, audit};
+use autoscaler_guard_audit::{Finding, Inventory, Report, Timestamp, audit};
 
 use crate::answer::Answer;
 use crate::arguments::{AuditFailOn, AuditOptions, AuditOutput, Place};

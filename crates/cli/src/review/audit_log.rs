@@ -62,7 +62,8 @@ impl Finding {
     fn sentence(&self) -> &str {
         let response = &self.judgement.response;
         let warning = response.warnings.iter().flatten().next().map(String::as_str);
-        self.judgement.message().or(warning).unwrap_or_default().lines().next().unwrap_or_default()
+        let message = response.status.as_ref().and_then(|status| status.message.as_deref());
+        message.or(warning).unwrap_or_default().lines().next().unwrap_or_default()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard::VerdictKind;
 use autoscaler_guard_host::Snapshot;
 use autoscaler_guard_world::outcome::{self, End, Report};
 use autoscaler_guard_world::play::rest;
@@ -63,12 +64,12 @@ pub fn run(
     }
     let reports = outcome::judge(&start, &world, None, &End::default());
     let is_bad = reports.iter().any(|report| report.outcome.is_bad());
-    let is_told = steps.iter().any(|step| fails(step.judgement.verdict(), options.fail_on));
+    let is_failed = steps.iter().any(|step| fails(step.judgement.verdict(), options.fail_on));
     let text = match options.output {
         ReviewOutput::Human => human(options, &steps, &reports),
         ReviewOutput::Json => as_json(&steps, &reports)?,
     };
-    Ok(Answer { text, code: u8::from(is_told || (is_bad && options.fail_on != VerdictFailOn::Never)), faults })
+    Ok(Answer { text, code: u8::from(is_failed || (is_bad && options.fail_on != VerdictFailOn::Never)), faults })
 }
 
 fn step(
