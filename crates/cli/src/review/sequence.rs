@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_guard::VerdictKind;
 use autoscaler_guard_host::Snapshot;
 use autoscaler_guard_world::outcome::{self, End, Report};
 use autoscaler_guard_world::play::rest;
