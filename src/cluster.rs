@@ -216,7 +216,6 @@ pub struct Neighbours<'a> {
     remembered: RefCell<Vec<(String, Presence<Vec<Object<'a>>>)>>,
     lookups: Cell<usize>,
     questions: Cell<usize>,
-    watches: Cell<bool>,
 }
 
 impl std::fmt::Debug for Neighbours<'_> {
@@ -229,15 +228,7 @@ impl<'a> Neighbours<'a> {
     /// Neighbours out of `cluster`, whose texts live in `texts`; `account` is who makes the lookups (setting
     /// `lookups.serviceAccount`).
     pub fn new(cluster: &'a dyn Cluster, texts: &'a Arena<String>, account: &'a str) -> Self {
-        Self {
-            cluster,
-            texts,
-            account,
-            remembered: RefCell::default(),
-            lookups: Cell::new(0),
-            questions: Cell::new(0),
-            watches: Cell::new(false),
-        }
+        Self { cluster, texts, account, remembered: RefCell::default(), lookups: Cell::new(0), questions: Cell::new(0) }
     }
 
     /// Keeps a text that was made of an answer for as long as the answers.
@@ -270,16 +261,13 @@ impl<'a> Neighbours<'a> {
         })
     }
 
-    /// Why a list must not be asked for. Who may watch one kind and list another may watch that, too: roles give both.
+    /// Why a list must not be asked for.
     fn why_not(&self, query: &List<'_>) -> Option<Reason> {
-        let verbs: &[&str] = if self.watches.get() { &["list"] } else { &["list", "watch"] };
-        let reason = verbs.iter().find_map(|verb| match self.may(verb, query) {
+        ["list", "watch"].iter().find_map(|verb| match self.may(verb, query) {
             Presence::Found(true) => None,
             Presence::Found(false) | Presence::Absent => Some(Reason::Failed(self.not_permitted(verb, query))),
             Presence::Unknown(reason) => Some(reason),
-        });
-        self.watches.set(self.watches.get() || reason.is_none());
-        reason
+        })
     }
 
     /// Whether `access` is granted; a cluster that does not know grants nothing.

@@ -614,7 +614,7 @@ pub struct ReviewOptions {
     pub verbose: bool,
     /// What there is besides requests
     #[command(flatten)]
-    pub sources: crate::review::Sources,
+    pub sources: crate::sources::Sources,
 }
 
 /// How `review` answers.

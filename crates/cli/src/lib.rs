@@ -37,6 +37,7 @@ pub mod review;
 pub mod rules;
 mod serve;
 pub mod settings;
+pub mod sources;
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -24,7 +24,6 @@ mod scope;
 mod sequence;
 mod session;
 mod settings;
-mod sources;
 
 pub use autoscaler_guard::VerdictKind;
 pub use diff::diff;
@@ -33,7 +32,6 @@ pub use judgement::Judgement;
 pub use neighbours::Neighbours;
 pub use request::Request;
 pub use settings::SettingsText;
-pub use sources::Sources;
 
 use autoscaler_guard_host::{Call, Limits};
 

@@ -13,7 +13,7 @@ fn tool(name: &str, program: &str) -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
     let folders = fs::read_dir(cache.join("autoscaler-guard/tools")).ok()?.flatten();
-    let mut found = folders.filter(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-")));
+    let found = folders.filter(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-")));
     let found = found.map(|entry| entry.path().join(program)).find(|path| path.is_file());
     if found.is_none() {
         eprintln!("SKIPPED: there is no {program} of {name} (`make e2e` builds it)");

@@ -61,9 +61,9 @@ impl Finding {
     /// The first sentence of what was said.
     fn sentence(&self) -> &str {
         let response = &self.judgement.response;
+        let refusal = response.status.as_ref().and_then(|status| status.message.as_deref());
         let warning = response.warnings.iter().flatten().next().map(String::as_str);
-        let message = response.status.as_ref().and_then(|status| status.message.as_deref());
-        message.or(warning).unwrap_or_default().lines().next().unwrap_or_default()
+        refusal.or(warning).unwrap_or_default().lines().next().unwrap_or_default()
     }
 }
 

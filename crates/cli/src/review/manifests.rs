@@ -6,10 +6,10 @@ use autoscaler_guard_world::Key;
 use serde_json::{Map, Value, json};
 
 use super::request::Request;
-use super::sources::Operation;
 use crate::arguments::ReviewOptions;
 use crate::fault::Fault;
 use crate::preflight::input::{self, Manifest};
+use crate::sources::Operation;
 
 /// Who is taken to ask, where nothing says.
 const SOMEBODY: &str = "somebody";
