@@ -83,13 +83,18 @@ impl Finding {
     /// `autoscaler-guard fix` with its id.
     #[must_use]
     pub fn fixable(self) -> Self {
+        self.fixable_with("")
+    }
+
+    /// The same, with a flag that it needs.
+    #[must_use]
+    pub fn fixable_with(mut self, flag: &str) -> Self {
         let id = self.id();
-        let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-./".contains(&byte));
-        let mut finding = self;
-        if is_plain {
-            finding.commands.push(format!("autoscaler-guard fix {id}"));
+        if id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-./".contains(&byte)) {
+            let flag = if flag.is_empty() { String::new() } else { format!(" {flag}") };
+            self.commands.push(format!("autoscaler-guard fix {id}{flag}"));
         }
-        finding
+        self
     }
 
     /// Since when.

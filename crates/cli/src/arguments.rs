@@ -306,7 +306,7 @@ Exit codes: 0 nothing found, 1 something found, 2 it could not look: a kind that
 the input is unusable. What is acknowledged or in the baseline does not count.";
 
 /// Which objects of which cluster are looked at.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Place {
     /// Look at these objects: files, folders, or what kubectl get -o yaml prints; - for standard input
     #[arg(long, short = 'f', visible_alias = "filename", value_name = "PATH", num_args = 1.., conflicts_with_all = ["context", "kubeconfig", "all_namespaces"], help_heading = "Cluster")]

@@ -24,24 +24,40 @@ use crate::review::diff::diff;
 /// Runs the command.
 pub fn run(options: &FixOptions) -> Result<Answer, Fault> {
     let settings = audit::settings(options.settings.as_deref())?;
-    let [context, more @ ..] = &*options.place.context else { return of_one(options, None, &settings) };
-    if !more.is_empty() {
+    if options.place.context.len() > 1 {
         return Err(Fault::new("one cluster is fixed at a time").help("name one --context"));
     }
-    of_one(options, Some(context), &settings)
+    let place = place(options);
+    of_one(options, &place, &settings)
 }
 
-fn of_one(options: &FixOptions, context: Option<&str>, settings: &Settings) -> Result<Answer, Fault> {
-    let place = &options.place;
+/// Where to look: without any namespace named, in those of the findings.
+fn place(options: &FixOptions) -> Place {
+    let mut place = options.place.clone();
+    if place.namespace.is_empty() && !place.all_namespaces {
+        // `<problem>/<kind>/<namespace>/<name>`.
+        let namespace = |id: &String| match &*id.split('/').collect::<Vec<_>>() {
+            [_, _, namespace, _] => Some((*namespace).to_owned()),
+            _ => None,
+        };
+        place.namespace = options.ids.iter().filter_map(namespace).collect();
+        place.namespace.sort();
+        place.namespace.dedup();
+    }
+    place
+}
+
+fn of_one(options: &FixOptions, place: &Place, settings: &Settings) -> Result<Answer, Fault> {
+    let context = place.context.first().map(String::as_str);
     if !place.cluster.is_empty() {
         let inventory = audit::read(place, context, settings)?;
-        let (plans, missing) = chosen(options, &inventory, settings);
+        let (plans, missing) = chosen(options, place, &inventory, settings);
         let text = [missing, show(&plans, &inventory)].concat();
         return Ok(Answer { text, code: u8::from(!plans.is_empty()), faults: Vec::new() });
     }
     let cluster = live::connect(place.kubeconfig.as_deref(), context)?;
     let inventory = live::inventory(&cluster, place, settings);
-    let (plans, missing) = chosen(options, &inventory, settings);
+    let (plans, missing) = chosen(options, place, &inventory, settings);
     let shown = [missing, show(&plans, &inventory)].concat();
     if plans.iter().all(|plan| plan.steps.is_empty()) {
         return Ok(Answer { text: shown, code: u8::from(!plans.is_empty()), faults: Vec::new() });
@@ -56,8 +72,8 @@ fn of_one(options: &FixOptions, context: Option<&str>, settings: &Settings) -> R
 }
 
 /// The plans for the findings that were named, or for all that count; and what was named but is not found.
-fn chosen(options: &FixOptions, inventory: &Inventory, settings: &Settings) -> (Vec<Plan>, String) {
-    let report = audit::report(&options.place, inventory, settings);
+fn chosen(options: &FixOptions, place: &Place, inventory: &Inventory, settings: &Settings) -> (Vec<Plan>, String) {
+    let report = audit::report(place, inventory, settings);
     let is_named = |finding: &Finding| match options.ids.as_slice() {
         [] => !finding.acknowledged,
         ids => ids.contains(&finding.id()),

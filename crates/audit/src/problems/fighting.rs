@@ -38,7 +38,7 @@ pub fn check(view: &View<'_>, found: &mut Found) {
         let now = if count == live { "as it has now".to_owned() } else { format!("and {live} run") };
         let message = format!("{who} declares {count} replicas for {target}, {now}, beside {autoscaler}");
         let finding = Finding::new(PROBLEM, target, message).workload(target).likely(count == live);
-        found.also(finding.rule("replicas-declared"));
+        found.also(finding.rule("replicas-declared").fixable());
     }
 }
 

@@ -76,7 +76,7 @@ fn missing_of(view: &View<'_>, record: &Record, entry: &Entry) -> Option<Finding
         let finding =
             Finding::new(PROBLEM, &entry.key, format!("{message}: nothing scales {workload}")).workload(workload);
         match again(record) {
-            None => finding.fixable(),
+            None => finding.fixable_with("--helm-secrets"),
             Some(again) => finding.command(&again),
         }
     };
