@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use autoscaler_guard::VerdictKind;
 use clap::{Args, ValueEnum};
 
 /// Which cluster to ask.
@@ -62,6 +63,17 @@ pub enum VerdictFailOn {
     Warned,
     /// Nothing
     Never,
+}
+
+impl VerdictFailOn {
+    /// Whether a verdict shows in the exit code.
+    pub fn fails(self, verdict: VerdictKind) -> bool {
+        match self {
+            Self::Rejected => verdict == VerdictKind::Rejected,
+            Self::Warned => verdict != VerdictKind::Allowed,
+            Self::Never => false,
+        }
+    }
 }
 
 /// An address to listen on: `127.0.0.1:8443`, `[::]:8443`, or `:8443` for all of this machine's.

@@ -38,7 +38,6 @@ use autoscaler_guard_host::{Call, Limits};
 use crate::answer::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
-use crate::flags::VerdictFailOn;
 
 /// The exit code if any verdict is as bad as `--fail-on` says.
 const FAILED: u8 = 1;
@@ -83,15 +82,6 @@ pub fn run(options: &ReviewOptions) -> Result<Answer, Fault> {
         }
         ReviewOutput::Json => json::all(&judgements)?,
     };
-    let fails = judgements.iter().any(|judgement| fails(judgement.verdict(), options.fail_on));
+    let fails = judgements.iter().any(|judgement| options.fail_on.fails(judgement.verdict()));
     Ok(Answer { text, code: if fails { FAILED } else { 0 }, faults })
-}
-
-/// Whether a verdict shows in the exit code.
-fn fails(verdict: VerdictKind, fail_on: VerdictFailOn) -> bool {
-    match fail_on {
-        VerdictFailOn::Rejected => verdict == VerdictKind::Rejected,
-        VerdictFailOn::Warned => verdict != VerdictKind::Allowed,
-        VerdictFailOn::Never => false,
-    }
 }

@@ -12,7 +12,6 @@ use autoscaler_guard::{Settings, VerdictKind};
 use autoscaler_guard_host::{Capabilities, Snapshot};
 use serde_json::{Value, json};
 
-use super::fails;
 use super::judge::Judge;
 use super::judgement::Judgement;
 use super::neighbours::Neighbours;
@@ -108,7 +107,7 @@ pub fn run(options: &ReviewOptions, judge: &Judge, settings: &SettingsText) -> R
         ReviewOutput::Human => reader.human(),
         ReviewOutput::Json => reader.json()?,
     };
-    let fails = reader.findings.iter().any(|finding| fails(finding.judgement.verdict(), options.fail_on));
+    let fails = reader.findings.iter().any(|finding| options.fail_on.fails(finding.judgement.verdict()));
     Ok(Answer { text, code: u8::from(fails), faults: reader.faults })
 }
 

@@ -18,11 +18,10 @@ use super::judgement::Judgement;
 use super::neighbours::Neighbours;
 use super::request::Request;
 use super::settings::SettingsText;
-use super::{fails, json, scope};
+use super::{json, scope};
 use crate::answer::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
-use crate::flags::VerdictFailOn;
 use crate::paint::{BAD, FAINT, GOOD, paint};
 use crate::preflight::input;
 
@@ -64,7 +63,7 @@ pub fn run(
     }
     let reports = outcome::judge(&start, &world, None, &End::default());
     let is_bad = reports.iter().any(|report| report.outcome.is_bad());
-    let is_failed = steps.iter().any(|step| fails(step.judgement.verdict(), options.fail_on));
+    let is_failed = steps.iter().any(|step| options.fail_on.fails(step.judgement.verdict()));
     let text = match options.output {
         ReviewOutput::Human => human(options, &steps, &reports),
         ReviewOutput::Json => as_json(&steps, &reports)?,

@@ -155,7 +155,7 @@ mod tests {
         let section = reference.split_once("### helm.hpaDeletes\n").map(|(_, rest)| rest).unwrap_or_default();
         let section = section.split_once("\n### ").map(|(section, _)| section).unwrap_or_default();
         let expected = "
-What becomes of the delete of a Helm-managed HPA that would leave its workload without an autoscaler.
+What happens when a Helm-managed HPA is deleted and its workload would be left without an autoscaler.
 
 | | |
 |---|---|
