@@ -53,9 +53,9 @@ fn plain_manifests_are_judged() {
     // The object as it is now, by name: what the manifest leaves out is taken away.
     let retargeted = folder.path().join("retargeted.yaml");
     let plain = std::fs::read_to_string(object("hpa-web-plain.yaml")).expect("it can be read");
-    let (head, tail) = plain.split_once("scaleTargetRef:").expect("it has a target");
-    std::fs::write(&retargeted, format!("{head}scaleTargetRef:{}", tail.replacen("name: web", "name: api", 1)))
-        .expect("it can be written");
+    let mut plain: Value = serde_saphyr::from_str(&plain).expect("it is YAML");
+    plain["spec"]["scaleTargetRef"]["name"] = json!("api");
+    std::fs::write(&retargeted, plain.to_string()).expect("it can be written");
     let old = object("hpa-web-plain.yaml").display().to_string();
     for more in [&["--operation", "update"][..], &["--operation", "update", "--old", &old]] {
         let updated = answer(&judged(&retargeted, more));

@@ -9,7 +9,7 @@ use autoscaler_guard_world::outcome::{self, End, Report};
 use autoscaler_guard_world::play::rest;
 use autoscaler_guard_world::replay::replay;
 use autoscaler_guard_world::server::Event;
-use autoscaler_guard_world::{Setup, World};
+use autoscaler_guard_world::{Key, Outcome, Setup, World};
 use serde_json::{Value, json};
 
 use super::human::Sheet;
@@ -61,7 +61,19 @@ pub fn run(
             Err(fault) => faults.push(fault),
         }
     }
-    let reports = outcome::judge(&start, &world, None, &End::default());
+    let mut reports = outcome::judge(&start, &world, None, &End::default());
+    // What a request has written is declared by whoever sent it.
+    let written = |key: &Key| {
+        steps.iter().any(|step| {
+            let request = &step.judgement.request;
+            request.operation() != "DELETE" && Key::of(request.object(), "").as_ref() == Some(key)
+        })
+    };
+    for report in reports.iter_mut().filter(|report| report.outcome == Outcome::Orphaned) {
+        if report.after.iter().any(written) {
+            report.outcome = Outcome::HandedOver;
+        }
+    }
     let is_bad = reports.iter().any(|report| report.outcome.is_bad());
     let is_failed = steps.iter().any(|step| options.fail_on.fails(step.judgement.verdict()));
     let text = match options.output {
