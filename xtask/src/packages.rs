@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_told() {
+    fn what_is_missing_is_named() {
         let error = |template: &str| fill(template, "1.2.3", "short  a.tar.gz\n").unwrap_err().to_string();
         assert_eq!(error("@sha256 b.tar.gz@"), "there is no checksum of b.tar.gz");
         assert_eq!(error("@sha256 a.tar.gz@"), "\"short\" is no checksum");

@@ -186,7 +186,7 @@ fn files_are_named_as_kubectl_has_it_too() {
 }
 
 #[test]
-fn the_exit_code_tells_what_one_wants_to_know() {
+fn the_exit_code_says_what_one_wants_to_know() {
     let file = |name: &str| format!("{REQUESTS}/{name}.json");
     let code = |name: &str, fail_on: &str| {
         let owned = CLUSTER.replace("scaledobject-web", "hpa-web-owned");

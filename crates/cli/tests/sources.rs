@@ -113,7 +113,7 @@ fn event(verb: &str, user: &str, body: &Value, query: &str) -> String {
 }
 
 #[test]
-fn an_audit_log_tells_what_would_have_been_refused() {
+fn an_audit_log_says_what_would_have_been_refused() {
     let hpa = |name: &str| {
         json!({
             "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name, "namespace": "shop", "uid": name},

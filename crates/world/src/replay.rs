@@ -29,7 +29,7 @@ fn verb(world: &mut World, request: &Value, admitted: &Value) -> Option<(Key, Ve
     }
     let namespace = text(request, "/namespace");
     let old = &request["oldObject"];
-    let object = if admitted.is_null() { old } else { admitted };
+    let object = if text(request, "/operation") == "DELETE" { old } else { admitted };
     let key = match text(request, "/subResource") {
         "" | "status" => Key::of(object, namespace)?,
         "scale" => scaled(request, namespace)?,

@@ -22,6 +22,7 @@ use super::{json, scope};
 use crate::answer::Answer;
 use crate::arguments::{ReviewOptions, ReviewOutput};
 use crate::fault::Fault;
+use crate::flags::VerdictFailOn;
 use crate::paint::{BAD, FAINT, GOOD, paint};
 use crate::preflight::input;
 
