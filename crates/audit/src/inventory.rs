@@ -130,8 +130,9 @@ impl Inventory {
 impl Cluster for Inventory {
     fn get(&self, kind: &ApiKind<'_>, namespace: Option<&str>, name: &str, _: &[&str]) -> Presence<String> {
         let group = group_of(&kind.api_version);
-        let key = Ref::new(group, &kind.kind, namespace.unwrap_or_default(), name);
-        match Self::get(self, &key) {
+        let within = |namespace: &str| Self::get(self, &Ref::new(group, &kind.kind, namespace, name));
+        // Owners are asked for in the namespace of what they own, whatever their scope.
+        match within(namespace.unwrap_or_default()).or_else(|| within("")) {
             Some(object) => Presence::Found(object.value.to_string()),
             None => self.absent(group, &kind.kind, namespace.unwrap_or_default()),
         }

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_in_plain_words_and_told_once() {
+    fn reasons_are_in_plain_words_and_said_once() {
         for (said, meant) in [
             ("No such file or directory (os error 2) at path \"/nope/.tmp1\"", "there is no such file or folder"),
             ("a: Too many open files (os error 24); close some", "a: Too many open files; close some"),

@@ -168,6 +168,10 @@ helm:
 ```
 ";
         assert_eq!(section, expected);
-        assert!(reference.contains("| `hpa.namespace` | Its namespace, likewise. | a template: lower-case letters"));
+        assert!(
+            reference.contains(
+                "| `hpa.namespace` | The HPA's namespace, written likewise. | a template: lower-case letters"
+            )
+        );
     }
 }
