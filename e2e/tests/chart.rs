@@ -2,6 +2,8 @@
 //! not go together, and without anything that differs from one rendering to the next. `make chart-test` builds the
 //! Helms that are missing; otherwise the tests that need one say that they are skipped.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

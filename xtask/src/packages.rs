@@ -58,7 +58,9 @@ fn fill(template: &str, version: &str, sums: &str) -> Result<String> {
             None if part == "version" => filled.push_str(version),
             None if part == "base" => {
                 let releases = concat!(env!("CARGO_PKG_REPOSITORY"), "/releases/download");
-                filled.push_str(&format!("{releases}/v{version}"));
+                filled.push_str(releases);
+                filled.push_str("/v");
+                filled.push_str(version);
             }
             None => bail!("nothing is called {part:?}"),
         }

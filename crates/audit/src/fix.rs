@@ -92,7 +92,7 @@ fn in_git(finding: &Finding, what: &str, object: &Ref) -> Plan {
     Plan { by_hand: Some(format!("{what} {object}")), ..by_hand(finding) }
 }
 
-/// Who would put back a change of an object: the Kustomization, HelmRelease or Application that manages it.
+/// Who would put back a change of an object: the Kustomization, `HelmRelease` or Application that manages it.
 fn gitops(view: &View<'_>, step: &Step) -> Option<String> {
     let by_record = view.records.declaring(&step.object).find(|(record, _)| record.tool != Tool::Helm);
     if let Some((record, _)) = by_record {
@@ -239,7 +239,7 @@ impl Step {
             Change::Delete => (before.cloned().unwrap_or(Value::Null), Value::Null),
             Change::Create(object) => (Value::Null, object.clone()),
             Change::Patch(fields) | Change::Apply(fields) => {
-                let old = before.map(|before| same_fields(before, fields)).unwrap_or(Value::Null);
+                let old = before.map_or(Value::Null, |before| same_fields(before, fields));
                 (old, fields.clone())
             }
         }

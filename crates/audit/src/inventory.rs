@@ -41,7 +41,9 @@ impl Inventory {
     /// Adds an object, or the objects of a list; what is no object is passed over.
     pub fn insert(&mut self, mut value: Value) {
         if let Some(items) = value.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take) {
-            items.into_iter().for_each(|item| self.insert(item));
+            for item in items {
+                self.insert(item);
+            }
             return;
         }
         trim(&mut value);

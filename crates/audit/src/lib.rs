@@ -31,11 +31,15 @@ use crate::finding::Found;
 pub fn audit(inventory: &Inventory, settings: &Settings, now: Timestamp) -> Report {
     let view = View::new(inventory, settings, now);
     let mut found = Found::default();
-    problems::STEPS.iter().for_each(|step| step(&view, &mut found));
+    for step in problems::STEPS {
+        step(&view, &mut found);
+    }
     let mut findings = found.findings;
     // What goes with its namespace is nothing to mend.
     findings.retain(|finding| !view.is_going(&finding.subject().namespace));
-    findings.iter_mut().for_each(|finding| finding.acknowledged = acknowledged::is(&view, finding));
+    for finding in &mut findings {
+        finding.acknowledged = acknowledged::is(&view, finding);
+    }
     findings.sort_by_cached_key(|finding| (problems::rank(finding.problem), finding.subject().clone()));
     findings.dedup_by_key(|finding| finding.id());
     Report { findings, unread: inventory.all_unread().to_vec(), acknowledgements: acknowledged::all(inventory) }

@@ -18,11 +18,12 @@ pub fn trim(object: &mut Value) {
     match kind.as_str() {
         "Deployment" | "StatefulSet" | "ReplicaSet" | "Rollout" => workload(object),
         "CustomResourceDefinition" => definition(object),
-        "ConfigMap" if text(object, "/metadata/name") != "envoy-gateway-config" && !is_release(object) => {
+        "ConfigMap"
+            if text(object, "/metadata/name") != "envoy-gateway-config" && !is_release(object)
             // Argo CD's ConfigMap may make it ignore counts; others say nothing of autoscaling.
-            if text(object, "/metadata/name") != "argocd-cm" {
-                drop_fields(object, &["data", "binaryData"]);
-            }
+            && text(object, "/metadata/name") != "argocd-cm" =>
+        {
+            drop_fields(object, &["data", "binaryData"]);
         }
         "Secret" if !is_release(object) => drop_fields(object, &["data", "stringData"]),
         _ => {}
@@ -35,7 +36,9 @@ fn is_release(object: &Value) -> bool {
 
 fn drop_fields(object: &mut Value, names: &[&str]) {
     if let Some(fields) = object.as_object_mut() {
-        names.iter().for_each(|name| drop(fields.remove(*name)));
+        for name in names {
+            fields.remove(*name);
+        }
     }
 }
 
@@ -79,7 +82,6 @@ fn shorten_last_applied(kind: &str, annotations: &mut Map<String, Value>) {
     let Some(applied) = annotations.get(LAST_APPLIED).and_then(Value::as_str) else { return };
     let applied: Value = serde_json::from_str(applied).unwrap_or_default();
     let short = match kind {
-        "EnvoyProxy" | "Gateway" | "GatewayClass" => return,
         "Deployment" | "StatefulSet" | "Rollout" | "HorizontalPodAutoscaler" | "ScaledObject" => {
             let replicas = applied.pointer("/spec/replicas").map_or(json!({}), |count| json!({"replicas": count}));
             json!({"kind": applied["kind"], "spec": replicas})

@@ -96,7 +96,7 @@ pub enum Command {
     /// Ask a server for its health, by plain HTTP
     #[command(after_long_help = PROBE_EXAMPLES)]
     Probe {
-        /// What to ask, such as http://autoscaler-guard.guard.svc:8080/readyz
+        /// What to ask, such as <http://autoscaler-guard.guard.svc:8080/readyz>
         url: String,
     },
     /// Print what a cluster needs to use `serve` as its admission webhook, or behind Gatekeeper, or to do without

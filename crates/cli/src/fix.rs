@@ -81,8 +81,9 @@ fn chosen(options: &FixOptions, place: &Place, inventory: &Inventory, settings: 
     let findings: Vec<Finding> = report.findings.into_iter().filter(is_named).collect();
     let is_missing = |id: &&String| !findings.iter().any(|finding| finding.id() == **id);
     let missing = options.ids.iter().filter(is_missing);
-    let missing = missing.map(|id| format!("{} {id} is not found: nothing to do\n", paint(GOOD, "✓"))).collect();
-    (plans(inventory, settings, Timestamp::now(), &findings), missing)
+    let missing: Vec<String> =
+        missing.map(|id| format!("{} {id} is not found: nothing to do\n", paint(GOOD, "✓"))).collect();
+    (plans(inventory, settings, Timestamp::now(), &findings), missing.concat())
 }
 
 /// What would be done.

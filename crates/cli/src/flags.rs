@@ -88,7 +88,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || "it must be from 0 to 60 seconds, such as 5s, 500ms or 5".to_owned();
     let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = match &text[number.len()..] {
+    let unit = match text.strip_prefix(number).unwrap_or_default() {
         "" | "s" => 1.0,
         "ms" => 0.001,
         "m" => 60.0,

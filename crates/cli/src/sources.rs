@@ -17,7 +17,7 @@ pub struct Sources {
     /// the controllers react
     #[arg(long, requires = "cluster")]
     pub sequence: bool,
-    /// Judge the writes in these audit logs of an API server, level RequestResponse: what would have been refused or
+    /// Judge the writes in these audit logs of an API server, level `RequestResponse`: what would have been refused or
     /// repaired
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["files", "sequence", "operation", "context", "live", "replay", "record"])]
     pub audit_log: Vec<PathBuf>,

@@ -96,7 +96,9 @@ fn namespaces_are_selected_by_expressions() {
             let texts = patches.filter_map(|patch| patch["patch"].as_str());
             let all: Vec<Value> = texts.flat_map(documents).chain([document.clone()]).collect();
             let mut found = Vec::new();
-            all.iter().for_each(|value| selectors(value, &mut found));
+            for value in &all {
+                selectors(value, &mut found);
+            }
             for selector in found {
                 seen += 1;
                 assert_eq!(selector["matchLabels"], Value::Null, "{}", file.display());
@@ -111,7 +113,7 @@ fn namespaces_are_selected_by_expressions() {
     assert!(seen >= 2, "the example by namespace selects namespaces");
 }
 
-/// Reports are OpenReports; the older kind is there only where somebody asked for it.
+/// Reports are `OpenReports`; the older kind is there only where somebody asked for it.
 #[test]
 fn reports_are_asked_for_by_the_name_that_they_have() {
     let mut named = 0;

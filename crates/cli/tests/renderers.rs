@@ -1,6 +1,8 @@
 //! `preflight` with the programs that render manifests: helm, version 3 and 4, and kustomize, where the live tests have
 //! built them.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

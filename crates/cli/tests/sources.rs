@@ -1,5 +1,7 @@
 //! `review` of what is no request: plain manifests, sequences, audit logs.
 
+#![allow(clippy::restriction, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -80,7 +80,8 @@ impl Line {
 
     /// Values come from clients too, so they are quoted and cannot forge a line.
     fn text(&self, time: &str) -> String {
-        let facts: String = self.facts.iter().map(|(key, value)| format!(" {key}={value:?}")).collect();
+        let facts: Vec<String> = self.facts.iter().map(|(key, value)| format!(" {key}={value:?}")).collect();
+        let facts = facts.concat();
         format!("{time} {:<5} {}{facts}", self.level, self.message)
     }
 

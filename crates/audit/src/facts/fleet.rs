@@ -70,7 +70,7 @@ pub enum Labelled<'f> {
 /// All fleets.
 #[derive(Debug, Default)]
 pub struct Fleets {
-    fleets: BTreeMap<Owner, Fleet>,
+    by_owner: BTreeMap<Owner, Fleet>,
     by_deployment: BTreeMap<Ref, Owner>,
     /// Gateways and classes that may be another controller's.
     foreign: BTreeSet<Owner>,
@@ -101,13 +101,13 @@ impl Fleets {
 
     /// The fleets.
     pub fn all(&self) -> impl Iterator<Item = &Fleet> {
-        self.fleets.values()
+        self.by_owner.values()
     }
 
     /// The fleet whose Deployment that is.
     pub fn of_deployment(&self, workload: &Ref) -> Option<&Fleet> {
         let owner = self.by_deployment.get(workload)?;
-        self.fleets.get(owner)
+        self.by_owner.get(owner)
     }
 
     /// What an HPA's labels lead to; none where it has no such labels.
@@ -116,7 +116,7 @@ impl Fleets {
         if !self.is_readable || self.foreign.contains(&owner) {
             return Some(Labelled::Unknown);
         }
-        Some(self.fleets.get(&owner).map_or(Labelled::Nothing, Labelled::Fleet))
+        Some(self.by_owner.get(&owner).map_or(Labelled::Nothing, Labelled::Fleet))
     }
 }
 
@@ -182,7 +182,7 @@ impl Finder<'_> {
         };
         let is_merged = home.merges(of_class.spec());
         let owner = if is_merged { Owner::Class(class_key.name.clone()) } else { own };
-        if fleets.fleets.contains_key(&owner) {
+        if fleets.by_owner.contains_key(&owner) {
             return;
         }
         let (mut of_gateway, spec) = (of_gateway, of_class.spec());
@@ -201,7 +201,7 @@ impl Finder<'_> {
         let (hpa_namespace, hpa_name) = shape.hpa(&effective);
         let hpa = Ref::hpa(&hpa_namespace, &hpa_name);
         let is_there = self.inventory.get(&deployment).is_some();
-        let proxies = self.proxies(&gateway, &class);
+        let proxies = Self::proxies(&gateway, &class);
         let kept = self.kept(&home, of_gateway, of_class, class_object, is_there && self.inventory.get(&hpa).is_some());
         let broken = kept.broken.filter(|_| is_there);
         let declares =
@@ -221,10 +221,10 @@ impl Finder<'_> {
             proxies,
         };
         fleets.by_deployment.insert(fleet.deployment.clone(), owner.clone());
-        fleets.fleets.insert(owner, fleet);
+        fleets.by_owner.insert(owner, fleet);
     }
 
-    fn proxies(&self, gateway: &Gateway<'_>, class: &GatewayClass<'_>) -> Vec<Ref> {
+    fn proxies(gateway: &Gateway<'_>, class: &GatewayClass<'_>) -> Vec<Ref> {
         let references = [gateway.own_proxy.as_ref(), class.proxy.as_ref()].into_iter().flatten();
         let proxies = references.filter(|reference| reference.other_kind.is_none());
         proxies.map(|reference| Ref::new(ENVOY, "EnvoyProxy", &reference.namespace, &reference.name)).collect()

@@ -2,7 +2,7 @@
 //!
 //! ## Meaning
 //! An HPA does nothing at 0: it takes that for switched off. Only where it went to 0 itself, which condition
-//! ScaledToZero says, does it start the workload again (Kubernetes 1.37 and later).
+//! `ScaledToZero` says, does it start the workload again (Kubernetes 1.37 and later).
 //!
 //! ## How it comes about
 //! The workload was scaled to 0 by hand, or handed over from KEDA while at 0. An HPA with `minReplicas: 0` was made

@@ -9,7 +9,7 @@
 //! be reached.
 //!
 //! ## What is looked at
-//! Bounds and policies, but those that KEDA's pause or the policy's pin made so; conditions ScalingActive and Ready
+//! Bounds and policies, but those that KEDA's pause or the policy's pin made so; conditions `ScalingActive` and Ready
 //! that are False for longer than ten minutes; APIServices of metrics, where they could be read: one finding for all
 //! autoscalers that stand still by it.
 //!
@@ -47,18 +47,25 @@ pub fn check(view: &View<'_>, found: &mut Found) {
     for scaled in &view.scaled_objects {
         if !found.explains(&scaled.object.key) && !scaled.is_paused() && view.workload(&scaled.target).is_some() {
             let findings = of_scaled_object(view, scaled, &broken);
-            findings.into_iter().for_each(|finding| found.push(finding, [&scaled.hpa]));
+            if let Some(finding) = findings {
+                found.push(finding, [&scaled.hpa]);
+            }
         }
     }
     for hpa in &view.hpas {
         let owner = view.scaled_object_of(hpa);
         let is_explained =
             found.explains(&hpa.object.key) || owner.is_some_and(|owner| found.explains(&owner.object.key));
-        if !is_explained && view.workload(&hpa.target).is_some() {
-            of_hpa(view, hpa, owner, &broken).into_iter().for_each(|finding| found.push(finding, []));
+        if !is_explained
+            && view.workload(&hpa.target).is_some()
+            && let Some(finding) = of_hpa(view, hpa, owner, &broken)
+        {
+            found.push(finding, []);
         }
     }
-    broken.into_iter().for_each(|broken| found.push(broken.finding, []));
+    for broken in broken {
+        found.push(broken.finding, []);
+    }
 }
 
 /// An API of metrics that does not answer.

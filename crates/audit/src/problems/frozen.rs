@@ -11,7 +11,7 @@
 //! ## What is looked at
 //! Workloads that somebody applies server-side, with a count that nobody has in managedFields and that is not 1; a
 //! person may have scaled them, so this is only *likely*. Gateways and GatewayClasses whose EnvoyProxy is missing, or
-//! that Envoy Gateway does not accept (InvalidParameters), while the fleet is there.
+//! that Envoy Gateway does not accept (`InvalidParameters`), while the fleet is there.
 //!
 //! ## What to do
 //! Declare the count, or an autoscaler; put the EnvoyProxy back, or point the Gateway to one that is there.

@@ -17,7 +17,9 @@ fn value(audits: &Audits) -> Value {
     let all = |list: fn(&Audit) -> Value| {
         let of = |audit| {
             let Value::Array(mut entries) = list(audit) else { return Vec::new() };
-            entries.iter_mut().for_each(|entry| name(entry, audit.context.as_deref()));
+            for entry in &mut entries {
+                name(entry, audit.context.as_deref());
+            }
             entries
         };
         audits.clusters.iter().flat_map(of).collect::<Vec<Value>>()

@@ -69,7 +69,7 @@ pub fn connect(kubeconfig: Option<&std::path::Path>, context: Option<&str>) -> R
     let options = LiveOptions {
         context: context.map(str::to_owned),
         kubeconfig: kubeconfig.map(Into::into),
-        timeout: std::time::Duration::from_secs(60),
+        timeout: std::time::Duration::from_mins(1),
         ..LiveOptions::default()
     };
     LiveCluster::connect(options).map_err(|error| {
@@ -99,7 +99,7 @@ pub fn inventory(cluster: &LiveCluster, options: &Place, settings: &Settings) ->
     };
     let maps = everywhere("v1", "ConfigMap");
     if reader.inventory.kind("gateway.networking.k8s.io", "GatewayClass").next().is_some() {
-        reader.read(&maps, None, Some(ENVOY_GATEWAYS.to_owned()));
+        reader.read(&maps, None, Some(ENVOY_GATEWAYS));
     }
     // Without these it is only less exact.
     let _ = reader.may_read(&everywhere("v1", "Namespace"), None);
@@ -108,11 +108,11 @@ pub fn inventory(cluster: &LiveCluster, options: &Place, settings: &Settings) ->
     }
     if !reader.namespaces.is_empty() && !reader.inventory.is_not_served("gateway.envoyproxy.io", "EnvoyProxy") {
         // What is declared depends on which Envoy Gateways run, wherever they are.
-        reader.read(&everywhere("apps/v1", "Deployment"), Some("control-plane=envoy-gateway".to_owned()), None);
+        reader.read(&everywhere("apps/v1", "Deployment"), Some("control-plane=envoy-gateway"), None);
     }
     if options.helm_secrets {
         let kind = Kind { api_version: "v1".to_owned(), kind: "Secret".to_owned(), is_everywhere: false };
-        reader.read(&kind, Some(REVISIONS.to_owned()), None);
+        reader.read(&kind, Some(REVISIONS), None);
     }
     reader.read_references();
     reader.inventory
@@ -132,7 +132,7 @@ const OLDER: &[(&str, &str)] = &[
 ];
 
 impl Reader<'_> {
-    fn read(&mut self, kind: &Kind, label_selector: Option<String>, field_selector: Option<String>) {
+    fn read(&mut self, kind: &Kind, label_selector: Option<&str>, field_selector: Option<&str>) {
         let everywhere = kind.is_everywhere || self.namespaces.is_empty();
         let places = if everywhere { vec![None] } else { self.namespaces.iter().cloned().map(Some).collect() };
         for namespace in places {
@@ -140,8 +140,8 @@ impl Reader<'_> {
                 api_version: kind.api_version.clone(),
                 kind: kind.kind.clone(),
                 namespace,
-                label_selector: label_selector.clone(),
-                field_selector: field_selector.clone(),
+                label_selector: label_selector.map(str::to_owned),
+                field_selector: field_selector.map(str::to_owned),
             };
             match self.list(&wanted) {
                 Ok(()) => self.inventory.know(group_of(&kind.api_version), &kind.kind),

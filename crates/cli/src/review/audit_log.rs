@@ -168,7 +168,7 @@ impl<'r> Reader<'r> {
         if is_write && text("/objectRef/subresource").is_empty() && is_watched(text("/objectRef/resource")) {
             match self.request(origin, event) {
                 Some(request) if request.is_watched(&self.known) => {
-                    self.judge(text("/requestReceivedTimestamp"), &request)
+                    self.judge(text("/requestReceivedTimestamp"), &request);
                 }
                 Some(_) => {}
                 None => self.not_judged += 1,

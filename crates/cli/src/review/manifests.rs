@@ -32,14 +32,14 @@ pub fn requests(options: &ReviewOptions, operation: Operation) -> Result<(Vec<Re
                 Fault::new(format!("{origin}: nothing says what is there now"))
                     .help("--old names the manifest as it is now, or --cluster has the object"),
             ),
-            (Operation::Create, _) => requests.extend(request(origin, "CREATE", None, Some(value))),
+            (Operation::Create, _) => requests.extend(request(origin, "CREATE", None, Some(&value))),
             (Operation::Update, Some(old)) => {
                 let new = if options.sources.old.is_empty() { applied(old, value) } else { identified(old, value) };
-                requests.extend(request(origin, "UPDATE", Some(old.clone()), Some(new)));
+                requests.extend(request(origin, "UPDATE", Some(old), Some(&new)));
             }
             (Operation::Delete, known) => {
                 let old = known.cloned().unwrap_or(value);
-                requests.extend(request(origin, "DELETE", Some(old), None));
+                requests.extend(request(origin, "DELETE", Some(&old), None));
             }
         }
     }
@@ -81,8 +81,8 @@ fn identified(old: &Value, mut manifest: Value) -> Value {
     manifest
 }
 
-fn request(origin: String, operation: &str, old: Option<Value>, new: Option<Value>) -> Option<Request> {
-    let object = new.as_ref().or(old.as_ref())?;
+fn request(origin: String, operation: &str, old: Option<&Value>, new: Option<&Value>) -> Option<Request> {
+    let object = new.or(old)?;
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (group, version) = text("/apiVersion").split_once('/').unwrap_or(("", text("/apiVersion")));
     let (user, manager) = writer(object);

@@ -1,5 +1,5 @@
 //! What the Helm chart takes from the code, as one file of it: what is asked about, what is looked up, who need not
-//! ask. Its templates put the settings in, as [`super::conditions`] and [`super::gatekeeper`] do here.
+//! ask. Its templates put the settings in, as `conditions.rs` and `gatekeeper.rs` do here.
 
 use autoscaler_guard::Settings;
 use autoscaler_guard::gate::KUBERNETES_CONTROLLERS;

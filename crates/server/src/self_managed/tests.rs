@@ -118,7 +118,7 @@ fn settle(managed: &SelfManaged, cluster: &Cluster, now: SystemTime) -> Settled 
 
 /// Some day that has its time of day, whenever the tests run.
 fn start() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
 #[test]
