@@ -53,15 +53,13 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("replicas-declared", "an HPA comes to a Deployment whose manifest declares a count", |stage| {
         Box::pin(replicas_declared(stage))
     })
-    .rules(&["replicas-declared"])
-    .unrecorded(),
+    .rules(&["replicas-declared"]),
     Scenario::new("metrics-api-changed", "the API of KEDA's external metrics is deleted", |stage| {
         Box::pin(metrics_api_deleted(stage))
     })
     .rules(&["metrics-api-changed"])
     // There is one such APIService, and no namespace goes while nobody serves it.
-    .alone()
-    .unrecorded(),
+    .alone(),
     Scenario::new("target-missing", "an HPA is aimed at nothing", |stage| Box::pin(target_missing(stage)))
         .rules(&["target-missing"]),
 ];

@@ -111,39 +111,30 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("native-envoyhpa-removed", "envoyHpa is removed from an EnvoyProxy", |stage| {
         Box::pin(envoy::removed(stage))
     })
-    .world(NativeEnvoyGateway)
-    .unrecorded(),
+    .world(NativeEnvoyGateway),
     Scenario::new("native-envoyhpa-to-replicas", "envoyHpa is replaced by a declared count", |stage| {
         Box::pin(envoy::replaced(stage))
     })
-    .world(NativeEnvoyGateway)
-    .unrecorded(),
+    .world(NativeEnvoyGateway),
     Scenario::new("native-envoyproxy-deleted", "the EnvoyProxy of a Gateway is deleted", |stage| {
         Box::pin(proxy_deleted(stage))
     })
-    .world(NativeEnvoyGateway)
-    .unrecorded(),
+    .world(NativeEnvoyGateway),
     Scenario::new("native-envoy-gateway-lives", "Envoy Gateway creates, changes and deletes a fleet", |stage| {
         Box::pin(envoy::lives(stage))
     })
-    .world(NativeEnvoyGateway)
-    .unrecorded(),
-    Scenario::new("native-many", "a namespace with 3,000 HPAs", |stage| Box::pin(many(stage)))
-        .world(Native)
-        .unrecorded()
-        .alone(),
+    .world(NativeEnvoyGateway),
+    Scenario::new("native-many", "a namespace with 3,000 HPAs", |stage| Box::pin(many(stage))).world(Native).alone(),
     Scenario::new("native-beside-module", "beside the module: up, then down with failurePolicy Ignore", |stage| {
         Box::pin(beside_module(stage))
     })
     .world(Native)
-    .unrecorded()
     .helm(3)
     .alone(),
     Scenario::new("native-fleet-beside-module", "envoyHpa beside the module: up, then down with Ignore", |stage| {
         Box::pin(fleet_beside_module(stage))
     })
     .world(NativeEnvoyGateway)
-    .unrecorded()
     .alone(),
     Scenario::new("native-types", "the API server checks the types of all expressions", |stage| Box::pin(types(stage)))
         .world(Native),
@@ -163,8 +154,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("native-law", "every case of the rules, on an API server: never stricter than the module", |stage| {
         Box::pin(never_stricter(stage))
     })
-    .world(NativeLaw)
-    .unrecorded(),
+    .world(NativeLaw),
 ];
 
 /// What a new user would do by hand; the lines are printed.

@@ -55,7 +55,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::SCALED_OBJECT)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] =
+    &[Lookup::Fleets, Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::SCALED_OBJECT)];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     let alone = |spec| Effective::new(Some(spec), None, None);

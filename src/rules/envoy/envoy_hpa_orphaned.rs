@@ -55,7 +55,12 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::Get(&api::GATEWAY), Lookup::Get(&api::GATEWAY_CLASS), Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Fleets,
+    Lookup::Get(&api::GATEWAY),
+    Lookup::Get(&api::GATEWAY_CLASS),
+    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
+];
 
 fn check(context: &Context<'_>) -> Option<Finding> {
     if context.change.is_audit() {

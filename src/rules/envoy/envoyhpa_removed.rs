@@ -59,7 +59,12 @@ pub(in crate::rules) static RULE: Rule = Rule {
     check,
 };
 
-pub(in crate::rules) const LOOKUPS: &[Lookup] = &[Lookup::Fleets, Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER), Lookup::List(&api::SCALED_OBJECT)];
+pub(in crate::rules) const LOOKUPS: &[Lookup] = &[
+    Lookup::Fleets,
+    Lookup::Get(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::HORIZONTAL_POD_AUTOSCALER),
+    Lookup::List(&api::SCALED_OBJECT),
+];
 
 const ENVOY_HPA: &[&str] = &["spec", "provider", "kubernetes", "envoyHpa"];
 
