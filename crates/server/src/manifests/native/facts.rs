@@ -168,17 +168,80 @@ macro_rules! so_stands_still {
     };
 }
 
+// Since Kubernetes 1.37 a patch cannot hold what has a type of Kubernetes' own (seen on 1.37.2: "could not marshal to JSON: type
+// conversion error from struct type v2.HorizontalPodAutoscalerSpec"), so such values are put together field by field.
+
+/// A field that may be missing, as an entry of a map: a `string`, an `int` or a `bool`.
+macro_rules! entry {
+    ($of:literal, $field:literal, $type:literal) => {
+        concat!("?'", $field, "': ", $of, ".?", $field, ".optMap(it, dyn(", $type, "(it)))")
+    };
+}
+
+/// References of owners.
+macro_rules! plain_owners {
+    ($owners:literal) => {
+        concat!(
+            $owners,
+            ".map(owner, {'apiVersion': dyn(string(owner.apiVersion)), 'kind': dyn(string(owner.kind)),\n",
+            "'name': dyn(string(owner.name)), 'uid': dyn(string(owner.uid)),\n",
+            entry!("owner", "controller", "bool"),
+            ", ",
+            entry!("owner", "blockOwnerDeletion", "bool"),
+            "})"
+        )
+    };
+}
+
+/// What a metric of an HPA is to be.
+macro_rules! plain_goal {
+    ($of:literal) => {
+        concat!(
+            "'target': dyn({'type': dyn(string(", $of, ".target.type)), ",
+            "?'averageUtilization': ", $of, ".target.?averageUtilization.optMap(it, dyn(int(it))),\n",
+            "?'averageValue': ", $of, ".target.?averageValue.optMap(it, dyn(it)), ",
+            "?'value': ", $of, ".target.?value.optMap(it, dyn(it))})"
+        )
+    };
+}
+
+/// Which metric of Pods, an object or elsewhere.
+macro_rules! plain_metric {
+    ($of:literal) => {
+        concat!(
+            "'metric': dyn({'name': dyn(string(", $of, ".metric.name)),\n",
+            "?'selector': ", $of, ".metric.?selector.optMap(selector, dyn({", "?'matchLabels': selector.?matchLabels.optMap(it, dyn(it.transformMap(key, value, string(value))))", ",\n",
+            "?'matchExpressions': selector.?matchExpressions.optMap(all, dyn(all.map(one,\n",
+            "{'key': dyn(string(one.key)), 'operator': dyn(string(one.operator)), ",
+            "?'values': one.?values.optMap(it, dyn(it.map(value, string(value))))})))}))})"
+        )
+    };
+}
+
+/// How fast an HPA may scale in a direction, as an entry of its behavior.
+macro_rules! plain_pace {
+    ($direction:literal) => {
+        concat!(
+            "?'", $direction, "': behavior.?", $direction, ".optMap(pace, dyn({", entry!("pace", "selectPolicy", "string"), ",\n",
+            entry!("pace", "stabilizationWindowSeconds", "int"), ", ", "?'tolerance': pace.?tolerance.optMap(it, dyn(it))", ",\n",
+            "?'policies': pace.?policies.optMap(all, dyn(all.map(one,\n",
+            "{'type': dyn(string(one.type)), 'value': dyn(int(one.value)), 'periodSeconds': dyn(int(one.periodSeconds))})))}))"
+        )
+    };
+}
+
 /// A command that puts the mark back, keeps or replaces a part of the object as it was, in JSON Patch.
 macro_rules! kept {
-    ($part:literal) => {
+    ($part:literal, $as:literal) => {
         concat!(
             "('",
             $part,
             "' in oldObject.metadata ?\n",
             "[JSONPatch{op: 'add', path: '/metadata/",
             $part,
-            "', value: dyn(oldObject.metadata).",
+            "', value: oldObject.metadata.",
             $part,
+            $as,
             "}] :\n",
             "'",
             $part,
@@ -189,7 +252,7 @@ macro_rules! kept {
     };
 }
 
-pub(super) use {annotation, kept, named, title};
+pub(super) use {annotation, entry, kept, named, plain_owners, title};
 
 /// All facts, by name.
 pub(super) static FACTS: &[(&str, &str)] = &[
@@ -215,6 +278,45 @@ pub(super) static FACTS: &[(&str, &str)] = &[
         "variables.newOwners.exists(owner, owner.uid == params.metadata.uid && owner.?controller.orValue(false))",
     ),
     ("lives", "!has(params.metadata.deletionTimestamp)"),
+    // The spec of an HPA as it was.
+    (
+        "oldMetrics",
+        concat!(
+            "oldObject.spec.?metrics.orValue([]).map(metric, {'type': dyn(string(metric.type)),\n",
+            "?'resource': metric.?resource.optMap(it, dyn({'name': dyn(string(it.name)), ",
+            plain_goal!("it"),
+            "})),\n?'containerResource': metric.?containerResource.optMap(it, dyn({'name': dyn(string(it.name)), 'container': dyn(string(it.container)),\n",
+            plain_goal!("it"),
+            "})),\n?'pods': metric.?pods.optMap(it, dyn({",
+            plain_metric!("it"),
+            ",\n",
+            plain_goal!("it"),
+            "})),\n?'object': metric.?object.optMap(it, dyn({'describedObject': dyn({'kind': dyn(string(it.describedObject.kind)),\n'name': dyn(string(it.describedObject.name)), 'apiVersion': dyn(string(it.describedObject.?apiVersion.orValue('')))}),\n",
+            plain_metric!("it"),
+            ",\n",
+            plain_goal!("it"),
+            "})),\n?'external': metric.?external.optMap(it, dyn({",
+            plain_metric!("it"),
+            ",\n",
+            plain_goal!("it"),
+            "}))})"
+        ),
+    ),
+    (
+        "oldSpec",
+        concat!(
+            "{'scaleTargetRef': dyn({'kind': dyn(string(oldObject.spec.scaleTargetRef.kind)), 'name': dyn(string(oldObject.spec.scaleTargetRef.name)),\n",
+            "'apiVersion': dyn(string(oldObject.spec.scaleTargetRef.?apiVersion.orValue('')))}),\n",
+            "'maxReplicas': dyn(int(oldObject.spec.maxReplicas)), ",
+            entry!("oldObject.spec", "minReplicas", "int"),
+            ",\n?'metrics': oldObject.spec.?metrics.optMap(it, dyn(variables.oldMetrics)),\n",
+            "?'behavior': oldObject.spec.?behavior.optMap(behavior, dyn({",
+            plain_pace!("scaleUp"),
+            ",\n",
+            plain_pace!("scaleDown"),
+            "}))}"
+        ),
+    ),
     // What is scaled.
     ("target", hpa_target!("object")),
     ("oldTarget", hpa_target!("oldObject")),

@@ -1,6 +1,6 @@
 //! Which policies there are: for each rule, which facts make it.
 
-use super::facts::{annotation, kept, named, title};
+use super::facts::{annotation, entry, kept, named, plain_owners, title};
 use super::{Does, Looks, Policy, Whose};
 use crate::needs::{Api, CRD, ENVOY_PROXY, GATEWAY, GATEWAY_CLASS, HPA, SCALED_OBJECT, kind_of};
 
@@ -137,7 +137,9 @@ static POLICIES: &[Policy] = &[
             "hpa-handover",
             Does::Repairs(concat!(
                 "(variables.handsOver && variables.owns ?\n(variables.newOwners.size() == 1 ?\n[JSONPatch{op: 'remove', path: '/metadata/ownerReferences'}] :\n",
-                "[JSONPatch{op: 'replace', path: '/metadata/ownerReferences',\nvalue: variables.newOwners.filter(owner, owner.uid != params.metadata.uid)}]) : []) +\n",
+                "[JSONPatch{op: 'replace', path: '/metadata/ownerReferences',\nvalue: ",
+                plain_owners!("variables.newOwners.filter(owner, owner.uid != params.metadata.uid)"),
+                "}]) : []) +\n",
                 "(has(object.metadata.annotations) ? [] : [JSONPatch{op: 'add', path: '/metadata/annotations', value: {}}]) +\n",
                 "[JSONPatch{op: 'add', path: '/metadata/annotations/autoscaler-guard~1released-from',\nvalue: variables.handsOver ?\nparams.metadata.name + '/' + params.metadata.uid + '/' + string(params.metadata.generation) :\n",
                 annotation!("oldObject", "autoscaler-guard/released-from"),
@@ -173,14 +175,16 @@ static POLICIES: &[Policy] = &[
         ..policy(
             "hpa-readoption",
             Does::Repairs(concat!(
-                "[JSONPatch{op: 'replace', path: '/spec', value: oldObject.spec}] +\n",
-                kept!("labels"),
+                "[JSONPatch{op: 'replace', path: '/spec', value: variables.oldSpec}] +\n",
+                kept!("labels", ".transformMap(key, value, string(value))"),
                 " +\n",
-                kept!("annotations"),
+                kept!("annotations", ".transformMap(key, value, string(value))"),
                 " +\n",
-                kept!("ownerReferences"),
+                "('ownerReferences' in oldObject.metadata ?\n[JSONPatch{op: 'add', path: '/metadata/ownerReferences', value: ",
+                plain_owners!("variables.oldOwners"),
+                "}] :\n'ownerReferences' in object.metadata ? [JSONPatch{op: 'remove', path: '/metadata/ownerReferences'}] : [])",
                 " +\n",
-                kept!("finalizers")
+                kept!("finalizers", ".map(it, string(it))")
             )),
             HPA,
             UPDATE,
