@@ -54,6 +54,10 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         Box::pin(handover::apply_back(stage, "kustomize-controller"))
     })
     .world(Native),
+    Scenario::new("native-whole-spec", "an HPA with all that a spec may have is handed over", |stage| {
+        Box::pin(whole_spec(stage))
+    })
+    .world(Native),
     Scenario::new(
         "native-argocd-apply",
         "Argo CD's field manager applies the HPA and prunes the ScaledObject",
@@ -144,18 +148,60 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         |stage| Box::pin(handover::upgrade_back(stage, 3, DIFFERENT, &[])),
     )
     .world(Native137)
-    .helm(3)
-    .unrecorded(),
+    .helm(3),
+    Scenario::new(
+        "native-1.37-whole-spec",
+        "Kubernetes 1.37: an HPA with all that a spec may have is handed over",
+        |stage| Box::pin(whole_spec(stage)),
+    )
+    .world(Native137),
     Scenario::new("native-1.37-types", "Kubernetes 1.37 checks the types of all expressions", |stage| {
         Box::pin(types(stage))
     })
-    .world(Native137)
-    .unrecorded(),
+    .world(Native137),
     Scenario::new("native-law", "every case of the rules, on an API server: never stricter than the module", |stage| {
         Box::pin(never_stricter(stage))
     })
     .world(NativeLaw),
 ];
+
+/// All kinds of metrics, of what they are to be, and of behavior.
+const WHOLE: &str = "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: web, labels: {app: web}}, spec: {
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, minReplicas: 2, maxReplicas: 9,
+  metrics: [
+    {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}},
+    {type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 200Mi}}},
+    {type: ContainerResource, containerResource: {name: cpu, container: web, target: {type: Utilization, averageUtilization: 70}}},
+    {type: Pods, pods: {metric: {name: requests, selector: {matchLabels: {verb: GET}}}, target: {type: AverageValue, averageValue: 100m}}},
+    {type: Object, object: {describedObject: {apiVersion: v1, kind: Service, name: web}, metric: {name: hits}, target: {type: Value, value: 2k}}},
+    {type: External, external: {metric: {name: queue, selector: {matchExpressions: [{key: topic, operator: In, values: [a, b]}]}},
+      target: {type: AverageValue, averageValue: \"3\"}}}],
+  behavior: {
+    scaleUp: {stabilizationWindowSeconds: 5, selectPolicy: Min, tolerance: 50m,
+      policies: [{type: Pods, value: 4, periodSeconds: 60}, {type: Percent, value: 10, periodSeconds: 30}]},
+    scaleDown: {stabilizationWindowSeconds: 600, selectPolicy: Disabled, policies: [{type: Percent, value: 100, periodSeconds: 15}]}}}}";
+
+/// KEDA writes an HPA that it released as its ScaledObject says, and not one field of it may change.
+async fn whole_spec(stage: &Stage<'_>) -> Result<String> {
+    stage.given(&deployment("web")).await?;
+    stage.given(&super::keda::scaled_object("web", "web")).await?;
+    keda_has(stage).await?;
+    stage.apply_as("kustomize-controller", WHOLE).await?.done()?;
+    if !stage.guarded() {
+        let is_kedas = |hpa: &DynamicObject| objects::field(hpa, "/spec/maxReplicas") == Some(&json!(5));
+        stage.until(HPA, "web", "as the ScaledObject declares it", is_kedas).await?;
+        return Ok("KEDA writes its own spec over it".into());
+    }
+    // KEDA looks once more.
+    stage.annotate(SCALED_OBJECT, "web", "e2e/touched", Some("true")).await?.done()?;
+    let hpa = stage.only_hpa("web", "web").await?;
+    let declared = objects::documents(WHOLE)?.into_iter().next().context("a document")?;
+    let spec = objects::field(&hpa, "/spec").cloned().unwrap_or_default();
+    ensure!(spec == declared["spec"], "the spec is now {spec:#}");
+    ensure!(objects::controller(&hpa).is_none(), "it has an owner again");
+    stage.keda_is_content().await?;
+    Ok("not one field of it changes".into())
+}
 
 /// What a new user would do by hand; the lines are printed.
 async fn demo(stage: &Stage<'_>) -> Result<String> {

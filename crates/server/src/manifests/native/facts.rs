@@ -197,10 +197,18 @@ macro_rules! plain_owners {
 macro_rules! plain_goal {
     ($of:literal) => {
         concat!(
-            "'target': dyn({'type': dyn(string(", $of, ".target.type)), ",
-            "?'averageUtilization': ", $of, ".target.?averageUtilization.optMap(it, dyn(int(it))),\n",
-            "?'averageValue': ", $of, ".target.?averageValue.optMap(it, dyn(it)), ",
-            "?'value': ", $of, ".target.?value.optMap(it, dyn(it))})"
+            "'target': dyn({'type': dyn(string(",
+            $of,
+            ".target.type)), ",
+            "?'averageUtilization': ",
+            $of,
+            ".target.?averageUtilization.optMap(it, dyn(int(it))),\n",
+            "?'averageValue': ",
+            $of,
+            ".target.?averageValue.optMap(it, dyn(it)), ",
+            "?'value': ",
+            $of,
+            ".target.?value.optMap(it, dyn(it))})"
         )
     };
 }
@@ -209,8 +217,14 @@ macro_rules! plain_goal {
 macro_rules! plain_metric {
     ($of:literal) => {
         concat!(
-            "'metric': dyn({'name': dyn(string(", $of, ".metric.name)),\n",
-            "?'selector': ", $of, ".metric.?selector.optMap(selector, dyn({", "?'matchLabels': selector.?matchLabels.optMap(it, dyn(it.transformMap(key, value, string(value))))", ",\n",
+            "'metric': dyn({'name': dyn(string(",
+            $of,
+            ".metric.name)),\n",
+            "?'selector': ",
+            $of,
+            ".metric.?selector.optMap(selector, dyn({",
+            "?'matchLabels': selector.?matchLabels.optMap(it, dyn(it.transformMap(key, value, string(value))))",
+            ",\n",
             "?'matchExpressions': selector.?matchExpressions.optMap(all, dyn(all.map(one,\n",
             "{'key': dyn(string(one.key)), 'operator': dyn(string(one.operator)), ",
             "?'values': one.?values.optMap(it, dyn(it.map(value, string(value))))})))}))})"
