@@ -45,11 +45,15 @@ impl Event {
         Some(self.text("/responseStatus/message")).filter(|message| is_denial(message))
     }
 
-    /// The rules that the policy named in its annotations.
+    /// The rules that the policy named in its annotations, and in its refusal: an API server that meets a newer object
+    /// asks again about a delete, and keeps the annotations of the first answer.
     pub fn rules(&self) -> Vec<&str> {
         let annotations = self.0.get("annotations").and_then(Value::as_object);
         let named = annotations.into_iter().flatten().filter(|(name, _)| name.ends_with("/rule"));
-        named.filter_map(|(_, value)| value.as_str()).flat_map(|rules| rules.split([',', ' '])).collect()
+        let named = named.filter_map(|(_, value)| value.as_str()).flat_map(|rules| rules.split([',', ' ']));
+        let refusal = self.0.pointer("/responseStatus/message").and_then(Value::as_str).unwrap_or_default();
+        let refused = refusal.split("autoscaler-guard[").skip(1).filter_map(|rest| Some(rest.split_once("]: ")?.0));
+        named.chain(refused).collect()
     }
 }
 

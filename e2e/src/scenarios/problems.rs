@@ -14,18 +14,15 @@ use crate::stage::Stage;
 pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario::new("problems-at-zero", "a workload at 0 beside its HPA is found and fixed", |stage| {
         Box::pin(at_zero(stage))
-    })
-    .unrecorded(),
+    }),
     Scenario::new("problems-orphaned", "an HPA that its ScaledObject left behind is found and fixed", |stage| {
         Box::pin(orphaned(stage))
-    })
-    .unrecorded(),
+    }),
     Scenario::new(
         "problems-dangling",
         "an HPA that aims at nothing is found, and one that aims well is not",
         |stage| Box::pin(dangling(stage)),
-    )
-    .unrecorded(),
+    ),
 ];
 
 async fn at_zero(stage: &Stage<'_>) -> Result<String> {
