@@ -168,8 +168,9 @@ macro_rules! so_stands_still {
     };
 }
 
-// Since Kubernetes 1.37 a patch cannot hold what has a type of Kubernetes' own (seen on 1.37.2: "could not marshal to JSON: type
-// conversion error from struct type v2.HorizontalPodAutoscalerSpec"), so such values are put together field by field.
+// Since Kubernetes 1.37 a patch cannot hold what has a type of Kubernetes' own (seen on 1.37.2: "could not marshal to
+// JSON: type conversion error from struct type v2.HorizontalPodAutoscalerSpec"), so such values are put together field
+// by field.
 
 /// A field that may be missing, as an entry of a map: a `string`, an `int` or a `bool`.
 macro_rules! entry {
