@@ -51,8 +51,6 @@ pub struct Scenario {
     pub audits: &'static [&'static str],
     /// Whether it disturbs others.
     pub alone: bool,
-    /// Whether what it comes to is not in `results.json` yet.
-    pub unrecorded: bool,
     /// What happens.
     pub play: for<'a> fn(&'a Stage<'a>) -> Play<'a>,
 }
@@ -77,18 +75,7 @@ impl Scenario {
 
     /// One in the world with KEDA, that needs nothing else.
     const fn new(id: &'static str, shows: &'static str, play: for<'a> fn(&'a Stage<'a>) -> Play<'a>) -> Self {
-        Self {
-            id,
-            shows,
-            rules: &[],
-            world: Kind::Keda,
-            helm: None,
-            kustomize: false,
-            audits: &[],
-            alone: false,
-            unrecorded: false,
-            play,
-        }
+        Self { id, shows, rules: &[], world: Kind::Keda, helm: None, kustomize: false, audits: &[], alone: false, play }
     }
 
     /// It shows that these rules act.
@@ -118,12 +105,6 @@ impl Scenario {
     /// It plays in another world.
     const fn world(mut self, world: Kind) -> Self {
         self.world = world;
-        self
-    }
-
-    /// What it comes to is not in `results.json` yet.
-    const fn unrecorded(mut self) -> Self {
-        self.unrecorded = true;
         self
     }
 
