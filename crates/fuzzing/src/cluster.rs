@@ -37,17 +37,16 @@ struct Asked {
 
 #[derive(Deserialize)]
 struct Review {
-    user: String,
-    #[serde(default)]
-    groups: Vec<String>,
+    user: Option<String>,
+    groups: Option<Vec<String>>,
     resource_attributes: Attributes,
 }
 
 #[derive(Deserialize)]
 struct Attributes {
-    verb: String,
-    group: String,
-    resource: String,
+    verb: Option<String>,
+    group: Option<String>,
+    resource: Option<String>,
     namespace: Option<String>,
 }
 
@@ -85,11 +84,18 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn honest(&self, operation: &str, asked: &Asked) -> Result<Vec<u8>, String> {
+    fn honest<'s>(&self, operation: &str, asked: &'s Asked) -> Result<Vec<u8>, String> {
         if let Some(Review { user, groups, resource_attributes }) = &asked.subject_access_review {
             let Attributes { verb, group, resource, namespace } = resource_attributes;
-            let groups = groups.iter().map(String::as_str).collect();
-            let access = Access { user, groups, verb, group, resource, namespace: namespace.as_deref() };
+            let word = |text: &'s Option<String>| text.as_deref().unwrap_or_default();
+            let access = Access {
+                user: word(user),
+                groups: groups.iter().flatten().map(String::as_str).collect(),
+                verb: word(verb),
+                group: word(group),
+                resource: word(resource),
+                namespace: namespace.as_deref(),
+            };
             let allowed = self.honest.can_i(&access) == Presence::Found(true);
             return Ok(format!(r#"{{"allowed":{allowed}}}"#).into_bytes());
         }
