@@ -38,7 +38,10 @@ pub fn repair(input: &[u8]) {
     world.request.insert("object".to_owned(), mutated.to_owned());
     let second = world.judged();
     assert!(second.accepted, "the repaired request is refused: {:?}", second.message);
-    if let Some(again) = second.mutated_object {
+    // Without a field manager KEDA is known by what it writes, and a giveback that is judged again looks like that
+    // (src/gate.rs). API servers judge again only where a webhook asks for it (reinvocationPolicy), and ours does not.
+    let looks_like_kedas = first.rules().contains(&"hpa-giveback") && second.rules().contains(&"hpa-readoption");
+    if let Some(again) = second.mutated_object.as_ref().filter(|_| !looks_like_kedas) {
         assert_eq!(again.get(), mutated, "a second repair changes the first");
     }
 }
