@@ -1,8 +1,8 @@
-import type { Outcome } from '../../target/npm/autoscaler_guard.js';
+import type { Review } from '../../target/npm/autoscaler_guard.js';
 import packed from 'packed:examples';
 import { unpacked } from './packing';
 
-export type Verdict = Outcome;
+export type Verdict = Review['verdict'];
 
 /** The three texts that the page is about. */
 export interface Texts {

@@ -3,7 +3,6 @@ export type {
   Answer,
   Lookup,
   Meaning,
-  Outcome,
   Picture,
   PictureArrow,
   PictureBox,
