@@ -118,11 +118,13 @@ function way({ purpose, kind, text }: AdviceFacts, actions: Actions): HTMLElemen
 
 /** Why the request was refused, and what helps. */
 function refusal({ findings, problem, hints }: Review, actions: Actions): HTMLElement {
-  const parts = findings.filter(isRefusal).flatMap(({ what, notes, byHand, advice, acknowledge }) => [
-    h('p', { class: 'finding' }, what),
-    ...notes.map((note) => h('p', {}, note)),
-    ...[...byHand, ...advice, ...(acknowledge ? [acknowledge] : [])].map((one) => way(one, actions)),
-  ]);
+  const parts = findings
+    .filter(isRefusal)
+    .flatMap(({ what, notes, byHand, advice, acknowledge }) => [
+      h('p', { class: 'finding' }, what),
+      ...notes.map((note) => h('p', {}, note)),
+      ...[...byHand, ...advice, ...(acknowledge ? [acknowledge] : [])].map((one) => way(one, actions)),
+    ]);
   const words = (text: string) => text.split('\n').map((one) => h('p', {}, one));
   return h('div', { class: 'message' }, ...(problem === undefined ? [] : words(problem)), ...parts, ...hints.flatMap(words));
 }
