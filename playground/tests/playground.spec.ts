@@ -200,7 +200,7 @@ test('settings are completed from their schema', async ({ page }) => {
   await type(page, 'Settings', 'envoyHpaR');
   const offers = page.locator('.cm-tooltip-autocomplete');
   await expect(offers).toContainText('envoyHpaRemoval');
-  await expect(page.locator('.cm-completionInfo')).toContainText('What becomes of the removal of envoyHpa');
+  await expect(page.locator('.cm-completionInfo')).toContainText('What happens when envoyHpa is removed');
   await accept(page, 'envoyHpaRemoval');
   await accept(page, 'pin');
   const settings = page.getByRole('textbox', { name: 'Settings' });
