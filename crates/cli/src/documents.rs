@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use autoscaler_guard_host::Snapshot;
 use autoscaler_guard_host::documents::{self, SyntaxError};
 pub use autoscaler_guard_host::documents::{Document, Origin};
 use tempfile::NamedTempFile;
@@ -16,6 +17,21 @@ const STDIN: &str = "-";
 /// Whether a path stands for standard input.
 pub fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
+}
+
+/// The objects that `--cluster` names: files, folders, or standard input alone.
+pub fn cluster(paths: &[PathBuf]) -> Result<Snapshot, Fault> {
+    let snapshot = if paths.iter().any(|path| is_stdin(path)) {
+        if paths.len() > 1 {
+            return Err(Fault::new("--cluster - cannot be combined with other paths")
+                .help("put everything into one stream, or into files"));
+        }
+        let Source { name, text } = Source::stdin("the cluster's objects")?;
+        Snapshot::from_text(&name, &text)
+    } else {
+        Snapshot::from_paths(paths)
+    };
+    snapshot.map_err(|error| Fault::new("the cluster's objects cannot be used").because(error))
 }
 
 /// A text and what to call it.

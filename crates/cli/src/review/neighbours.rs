@@ -8,7 +8,7 @@ use autoscaler_guard_host::{Capabilities, LiveCluster, LiveOptions, Recorded, Re
 use super::session;
 use super::settings::SettingsText;
 use crate::arguments::ReviewOptions;
-use crate::documents::{self, Source};
+use crate::documents;
 use crate::fault::Fault;
 use crate::flags::ClusterFlags;
 use crate::paint;
@@ -99,17 +99,7 @@ impl Neighbours {
 }
 
 fn snapshot(paths: &[PathBuf]) -> Result<Snapshot, Fault> {
-    let snapshot = if paths.iter().any(|path| documents::is_stdin(path)) {
-        if paths.len() > 1 {
-            return Err(Fault::new("--cluster - cannot be combined with other paths")
-                .help("put everything into one stream, or into files"));
-        }
-        let Source { name, text } = Source::stdin("the cluster's objects")?;
-        Snapshot::from_text(&name, &text)
-    } else {
-        Snapshot::from_paths(paths)
-    };
-    let snapshot = snapshot.map_err(|error| Fault::new("the cluster's objects cannot be used").because(error))?;
+    let snapshot = documents::cluster(paths)?;
     if snapshot.is_empty() {
         let fault = Fault::new("there is no object in what --cluster names, so everything would count as absent");
         return Err(fault.help("leave --cluster out where neighbours are not known"));
